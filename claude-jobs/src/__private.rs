@@ -1,0 +1,19 @@
+//! All that generated code may name. Not part of the public interface: it changes without notice.
+
+pub use ::inventory;
+pub use ::serde;
+pub use ::serde_json::Value;
+
+pub use crate::builder::JobBuilder;
+pub use crate::classify::Classifier;
+pub use crate::job::State;
+pub use crate::options::{Args, Const, Literal};
+pub use crate::outcome::Run;
+pub use crate::registry::{LoadedWorker, Registration};
+pub use crate::settlement::Backoff;
+pub use crate::unique::{UniqueDefault, UniqueField};
+pub use crate::worker::{Definition, Worker};
+
+mod probe;
+
+pub use probe::{Probe, WithHandler, WithoutHandler, load};

@@ -1,0 +1,2 @@
+//! The `claude-jobs` command.
+fn main() {}

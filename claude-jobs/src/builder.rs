@@ -1,0 +1,147 @@
+//! [`JobBuilder`]: one job of a known worker, with a setter per claude option and per job setting.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::job::{Inserted, NewJob, Schedule, State};
+use crate::options::{Accept, for_each_option, kind};
+use crate::queue::Queue;
+use crate::unique::{Unique, UniqueField};
+use crate::worker::Worker;
+
+/// A job to insert. `W::new(…)` makes one; [`insert`](Self::insert) writes it.
+#[derive(Clone, Debug)]
+#[must_use = "a job does nothing until it is inserted"]
+pub struct JobBuilder<W> {
+    job: Result<NewJob, String>,
+    worker: PhantomData<fn() -> W>,
+}
+
+impl<W: Worker> JobBuilder<W> {
+    /// A job with these fields.
+    pub fn new(fields: &W) -> Self {
+        let job = serde_json::to_value(fields)
+            .map(|input| NewJob::new(W::DEFINITION.name, input))
+            .map_err(|error| format!("the fields cannot be written as JSON: {error}"));
+        Self { job, worker: PhantomData }
+    }
+
+    /// Puts the job into another queue than the worker's.
+    pub fn queue(self, queue: impl Into<String>) -> Self {
+        self.with(|job| job.queue = Some(queue.into()))
+    }
+
+    /// 0 (first) to 9 (last).
+    pub fn priority(self, priority: u8) -> Self {
+        self.with(|job| job.priority = Some(priority))
+    }
+
+    /// How many counted attempts it may use: 1 to 1,000.
+    pub fn max_attempts(self, attempts: u32) -> Self {
+        self.with(|job| job.max_attempts = Some(attempts))
+    }
+
+    /// How many snoozes it may use before a snooze counts as a retry: 0 to 1,000.
+    pub fn max_snoozes(self, snoozes: u32) -> Self {
+        self.with(|job| job.max_snoozes = Some(snoozes))
+    }
+
+    /// Runs it no sooner than after `delay` (at most 10 years).
+    pub fn schedule_in(self, delay: Duration) -> Self {
+        self.with(|job| job.schedule = Schedule::In(delay))
+    }
+
+    /// Runs it no sooner than at `moment`.
+    pub fn schedule_at(self, moment: Timestamp) -> Self {
+        self.with(|job| job.schedule = Schedule::At(moment))
+    }
+
+    /// Makes it unique by this rule.
+    pub fn unique(self, unique: Unique) -> Self {
+        self.with(|job| job.unique = Some(unique))
+    }
+
+    /// Makes it unique for `period` after insertion (in place of the worker's period).
+    pub fn unique_period(self, period: Duration) -> Self {
+        self.with_unique(|unique| unique.period = Some(period))
+    }
+
+    /// What must be the same for a job to be a duplicate.
+    pub fn unique_by(self, fields: impl IntoIterator<Item = UniqueField>) -> Self {
+        self.with_unique(|unique| unique.by = fields.into_iter().collect())
+    }
+
+    /// In which states the first job counts.
+    pub fn unique_states(self, states: impl IntoIterator<Item = State>) -> Self {
+        self.with_unique(|unique| unique.states = states.into_iter().collect())
+    }
+
+    /// The user's own notes on the job.
+    pub fn meta(self, meta: Map<String, Value>) -> Self {
+        self.with(|job| job.meta = meta)
+    }
+
+    /// Labels to filter by, besides the worker's.
+    pub fn tags<S: Into<String>>(self, tags: impl IntoIterator<Item = S>) -> Self {
+        self.with(|job| job.tags = tags.into_iter().map(Into::into).collect())
+    }
+
+    /// The job as a value, for [`Queue::insert_many`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidJob`] when the fields cannot be written as JSON.
+    pub fn into_new_job(self) -> Result<NewJob> {
+        self.job.map_err(Error::InvalidJob)
+    }
+
+    /// Writes the job. When it returns, the job is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::Database`].
+    pub async fn insert(self, queue: &Queue) -> Result<Inserted> {
+        queue.insert(self.into_new_job()?).await
+    }
+
+    /// Writes the job inside the caller's own transaction; it exists when that commits.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    #[cfg(feature = "sqlite")]
+    pub async fn insert_in(self, queue: &Queue, connection: &mut sqlx::SqliteConnection) -> Result<Inserted> {
+        queue.insert_in(connection, self.into_new_job()?).await
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
+        if let Ok(job) = &mut self.job {
+            change(job);
+        }
+        self
+    }
+
+    fn with_unique(self, change: impl FnOnce(&mut Unique)) -> Self {
+        self.with(|job| {
+            let of_worker = || W::DEFINITION.unique.map_or_else(Unique::forever, Unique::from);
+            change(job.unique.get_or_insert_with(of_worker));
+        })
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, |$query:ident, $value:ident| $apply:expr)?;)*) => {
+        /// The claude options, each for this job only. Pinned options of the worker stay as they are.
+        impl<W: Worker> JobBuilder<W> {
+            $($(#[$doc])+
+            pub fn $name(self, value: impl Accept<kind::$kind>) -> Self {
+                self.with(|job| job.args.set(stringify!($name), value.into_json()))
+            })*
+        }
+    };
+}
+for_each_option!(setters);

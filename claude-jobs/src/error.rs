@@ -1,0 +1,92 @@
+//! What can go wrong on our side of the queue. A failing claude is no error: it is an
+//! [`Outcome`](crate::Outcome).
+
+use crate::job::{JobId, State};
+use crate::options::InvalidArgs;
+
+/// The result of a queue operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a queue operation failed. Nothing was changed unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database cannot be opened.
+    #[error("cannot open the database `{url}`: {reason}")]
+    Connect {
+        /// The URL as given, without a password.
+        url: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The database's tables were made by a newer release.
+    #[error(
+        "the database is at schema version {found}, this claude-jobs knows versions up to {known}: \
+         upgrade claude-jobs on this machine"
+    )]
+    NewerSchema {
+        /// The version in the database.
+        found: i64,
+        /// The newest version of this build.
+        known: i64,
+    },
+    /// The database failed. The operation may be tried again; a write was not committed.
+    #[error("database: {0}")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A stored row cannot be read.
+    #[error("row of job {id} is damaged: {what}")]
+    DamagedRow {
+        /// The job.
+        id: JobId,
+        /// Which column, and what is expected of it.
+        what: String,
+    },
+    /// The job's args cannot run.
+    #[error("invalid args: {0}")]
+    InvalidArgs(#[from] InvalidArgs),
+    /// A setting of the job is out of range.
+    #[error("invalid job: {0}")]
+    InvalidJob(String),
+    /// No worker of that name is linked into this program.
+    #[error("unknown worker `{name}`: {hint}")]
+    UnknownWorker {
+        /// The name asked for.
+        name: String,
+        /// The known names, or how to register one.
+        hint: String,
+    },
+    /// Two workers have the same name.
+    #[error("two workers are named `{name}`: at {first} and at {second}; give one `name = \"…\"`")]
+    DuplicateWorker {
+        /// The name.
+        name: String,
+        /// Where the first is defined.
+        first: String,
+        /// Where the second is defined.
+        second: String,
+    },
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    NoSuchJob(JobId),
+    /// The job's state does not allow the operation.
+    #[error("job {id} is `{state}`: {rule}")]
+    WrongState {
+        /// The job.
+        id: JobId,
+        /// Its state.
+        state: State,
+        /// Which states allow the operation.
+        rule: &'static str,
+    },
+    /// Another job holds the uniqueness that this one would need.
+    #[error("job {id} cannot wait again: job {holder} is unique for the same key")]
+    UniqueConflict {
+        /// The job.
+        id: JobId,
+        /// The job that holds the key.
+        holder: JobId,
+    },
+    /// The runtime cannot start as configured.
+    #[error("{0}")]
+    Configuration(String),
+}

@@ -1,0 +1,93 @@
+//! What a claude run came to: [`Run`], its [`Outcome`] and [`Failure`].
+//!
+//! The runner makes a [`Report`] (what was seen), [`judge`] turns it into a [`Run`] (what it came
+//! to). Both are values and a pure function: no process, no clock.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::job::Tokens;
+
+mod failure;
+mod judge;
+mod report;
+mod stderr;
+
+pub use failure::{Failure, FailureKind};
+pub use judge::judge;
+pub use report::{Ending, NotStarted, Report, StopReason};
+
+/// One finished run of claude.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Run {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The session it ran under.
+    pub session_id: Option<String>,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// The CLI's version.
+    pub cli_version: Option<String>,
+    /// The answer's text.
+    pub text: Option<String>,
+    /// The structured answer, when a schema was asked for and satisfied.
+    pub structured: Option<Value>,
+    /// What this run cost in US dollars, without what a resumed session had cost before. `None`
+    /// when unknown (a killed run), never zero for unknown.
+    pub cost_usd: Option<f64>,
+    /// Turns of the agent.
+    pub turns: Option<u32>,
+    /// Tokens, over all models.
+    pub tokens: Option<Tokens>,
+    /// Tool uses that were denied, by tool name.
+    pub denials: Vec<String>,
+    /// How the process ended.
+    pub ending: Ending,
+}
+
+/// Success or failure, as far as claude is concerned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// An answer came, and it is what was asked for.
+    Success,
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl Run {
+    /// The failure, if it failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.outcome {
+            Outcome::Success => None,
+            Outcome::Failure(failure) => Some(failure),
+        }
+    }
+
+    /// The answer's text; empty when there is none.
+    pub fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// The structured answer.
+    pub fn structured(&self) -> Option<&Value> {
+        self.structured.as_ref()
+    }
+
+    /// What the run came to.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The outcome's name: `success`, or the failure's kind.
+    pub fn outcome_name(&self) -> &'static str {
+        self.failure().map_or("success", |failure| failure.kind.name())
+    }
+
+    /// When the limit that stopped the run is lifted, where the CLI said so.
+    pub(crate) fn resets_at(&self) -> Option<Timestamp> {
+        self.failure().and_then(|failure| failure.resets_at)
+    }
+}

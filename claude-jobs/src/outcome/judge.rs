@@ -1,0 +1,275 @@
+//! [`judge`]: what a report means.
+//!
+//! Structured data first (`subtype`, `terminal_reason`, `api_error_status`, the error's type), exact
+//! texts of the CLI second. Exit codes alone prove nothing: an interrupted CLI exits 0, and an API
+//! failure says `subtype: "success"`.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::report::{NotStarted, text};
+use super::stderr::startup_failure;
+use super::{Ending, Failure, FailureKind, Outcome, Report, Run, StopReason};
+use crate::options::Options;
+
+/// Decides what a run came to, given what was asked for.
+pub fn judge(report: Report, options: &Options) -> Run {
+    let result = report.result.as_ref();
+    let failure = failure_of(&report, options);
+    let denials = result
+        .and_then(|result| result["permission_denials"].as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(|denial| text(denial, "tool_name").map(str::to_owned))
+        .collect();
+    Run {
+        outcome: failure.map_or(Outcome::Success, Outcome::Failure),
+        text: result
+            .and_then(|result| text(result, "result"))
+            .map(str::to_owned)
+            .or_else(|| report.last_text.clone()),
+        structured: result.and_then(|result| result.get("structured_output").cloned()),
+        cost_usd: cost(&report, options),
+        turns: result
+            .and_then(|result| result["num_turns"].as_u64())
+            .and_then(|turns| u32::try_from(turns).ok()),
+        tokens: report.tokens,
+        denials,
+        session_id: report.session_id,
+        model: report.model,
+        cli_version: report.cli_version,
+        ending: report.ending,
+    }
+}
+
+/// What the run cost. Without a result it is unknown, save where no request can have been made: the
+/// process never started, or failed before its start event.
+fn cost(report: &Report, options: &Options) -> Option<f64> {
+    match (&report.result, &report.ending) {
+        (Some(result), _) => {
+            let continues = options.resume.is_some() || options.from_pr.is_some();
+            let is_running_total = result.get("model_usage_since_last_result").is_none();
+            report.cost_usd.filter(|_| !(continues && is_running_total))
+        }
+        (None, Ending::NotStarted(_)) => Some(0.0),
+        (None, Ending::Exited(code)) if *code != 0 && !report.started => Some(0.0),
+        _ => None,
+    }
+}
+
+fn failure_of(report: &Report, options: &Options) -> Option<Failure> {
+    use FailureKind as Kind;
+    match &report.ending {
+        Ending::Stopped(reason) => {
+            let (kind, message) = match reason {
+                StopReason::Timeout => (Kind::Timeout, "stopped: `timeout` passed"),
+                StopReason::IdleTimeout => (Kind::IdleTimeout, "stopped: silent for `idle_timeout`"),
+                StopReason::Cancel => (Kind::Cancelled, "stopped: the job was cancelled"),
+                StopReason::Shutdown => (Kind::Shutdown, "stopped: the runtime shut down"),
+            };
+            return Some(Failure::new(kind, message));
+        }
+        Ending::NotStarted(why) => {
+            let (kind, message) = match why {
+                NotStarted::BinaryMissing(what) => (Kind::BinaryMissing, what),
+                NotStarted::BinaryNotRunnable(what) => (Kind::BinaryNotRunnable, what),
+                NotStarted::WorkingDirMissing(what) => (Kind::WorkingDirMissing, what),
+                NotStarted::Refused(what) => (Kind::Io, what),
+            };
+            return Some(Failure::new(kind, message));
+        }
+        Ending::Custom(message) => return Some(Failure::new(Kind::Runner, message)),
+        Ending::Exited(_) | Ending::Signalled | Ending::Failed(_) => {}
+    }
+    match &report.result {
+        Some(result) => result_failure(report, result, options),
+        None => Some(missing_result(report)),
+    }
+}
+
+/// No `result` event: the CLI refused at the start, was interrupted, crashed, or was killed.
+fn missing_result(report: &Report) -> Failure {
+    use FailureKind as Kind;
+    let said = report.stderr.trim();
+    if let Some(failure) = startup_failure(said) {
+        return failure;
+    }
+    match &report.ending {
+        Ending::Failed(why) => Failure::new(Kind::Io, why.clone()),
+        Ending::Signalled => Failure::new(Kind::Killed, "the CLI was killed by a signal"),
+        Ending::Exited(code @ 129..=165) => {
+            Failure::new(Kind::Killed, format!("the CLI was ended by signal {}", code - 128))
+        }
+        Ending::Exited(0) => Failure::new(Kind::Interrupted, "the CLI ended without a result"),
+        Ending::Exited(code) if said.is_empty() => {
+            Failure::new(Kind::CommandFailed, format!("the CLI exited with code {code} and said nothing"))
+        }
+        _ => Failure::new(Kind::CommandFailed, last_lines(said)),
+    }
+}
+
+fn result_failure(report: &Report, result: &Value, options: &Options) -> Option<Failure> {
+    use FailureKind as Kind;
+    let subtype = text(result, "subtype").unwrap_or_default();
+    let terminal = text(result, "terminal_reason").unwrap_or_default();
+    let message = message_of(result);
+    match subtype {
+        "error_max_turns" => return Some(Failure::new(Kind::MaxTurns, message)),
+        "error_max_budget_usd" => return Some(Failure::new(Kind::MaxBudget, message)),
+        "error_max_structured_output_retries" => {
+            return Some(Failure::new(Kind::InvalidOutput, message));
+        }
+        _ => {}
+    }
+    if terminal.starts_with("aborted") {
+        return Some(Failure::new(Kind::Interrupted, "the CLI was interrupted"));
+    }
+    if let Some(reason) = text(result, "startup_failure_reason") {
+        return Some(startup_reason(reason, message));
+    }
+    let is_error = result["is_error"] == true || subtype.starts_with("error");
+    if is_error {
+        return Some(error_result(report, result, terminal, message));
+    }
+    success_failure(report, result, options)
+}
+
+/// A result that claims success may still not be one.
+fn success_failure(report: &Report, result: &Value, options: &Options) -> Option<Failure> {
+    use FailureKind as Kind;
+    let answer = text(result, "result").unwrap_or_default();
+    if report.stderr.contains("continuing in the current directory without worktree isolation") {
+        return Some(Failure::new(Kind::WorktreeGone, last_lines(report.stderr.trim())));
+    }
+    if result["num_turns"] == 0 {
+        let what = if answer.is_empty() { "a built-in command or hook took the prompt" } else { answer };
+        return Some(Failure::new(Kind::NoTurn, what));
+    }
+    if options.json_schema.is_some() {
+        return result
+            .get("structured_output")
+            .is_none_or(Value::is_null)
+            .then(|| Failure::new(Kind::InvalidOutput, "no structured answer came"));
+    }
+    answer.trim().is_empty().then(|| Failure::new(Kind::EmptyAnswer, "the model answered with nothing"))
+}
+
+/// A result with `is_error`: by HTTP status, by the typed error of the last assistant event, by the
+/// exact text.
+fn error_result(report: &Report, result: &Value, terminal: &str, message: String) -> Failure {
+    use FailureKind as Kind;
+    let status = result["api_error_status"].as_u64().and_then(|status| u16::try_from(status).ok());
+    let event = report.api_error.as_ref();
+    let event_text = |field: &str| event.and_then(|event| text(event, field)).unwrap_or_default();
+    let api_error = text(result, "api_error").unwrap_or_else(|| event_text("api_error"));
+    let kind = match terminal {
+        "prompt_too_long" | "blocking_limit" => Kind::PromptTooLong,
+        "image_error" => Kind::RequestTooLarge,
+        _ => match api_error {
+            "usage_limit_reached" => Kind::UsageLimit,
+            "long_context_credits_required" => Kind::CreditsRequired,
+            "max_output_tokens" => Kind::MaxOutputTokens,
+            "org_disabled_credential" => Kind::Authentication,
+            _ if event_text("api_error_code") == "credits_required" => Kind::CreditsRequired,
+            _ => error_kind(report, result, status, event_text("error"), &message),
+        },
+    };
+    let resets_at =
+        matches!(kind, Kind::UsageLimit | Kind::RateLimit).then(|| resets_at(report, &message)).flatten();
+    // "usage limit" is what a known reset time makes of a rate limit, and the other way round.
+    let kind = match (kind, resets_at) {
+        (Kind::RateLimit, Some(_)) => Kind::UsageLimit,
+        (Kind::UsageLimit, None) => Kind::RateLimit,
+        (kind, _) => kind,
+    };
+    Failure { kind, message, api_status: status, resets_at }
+}
+
+fn error_kind(
+    report: &Report,
+    result: &Value,
+    status: Option<u16>,
+    error: &str,
+    message: &str,
+) -> FailureKind {
+    use FailureKind as Kind;
+    if result["stop_reason"] == "refusal" || message.contains("safeguards flagged") {
+        return Kind::Refused;
+    }
+    match (status, error) {
+        (_, "billing_error") => Kind::Billing,
+        (_, "model_not_found") | (Some(404), _) => Kind::ModelNotFound,
+        (_, "authentication_failed" | "oauth_org_not_allowed") | (Some(401 | 403), _) => Kind::Authentication,
+        (Some(429), _) | (None, "rate_limit") => Kind::RateLimit,
+        (Some(529), _) => Kind::Overloaded,
+        (Some(413), _) => Kind::RequestTooLarge,
+        (Some(408 | 409 | 500..), _) => Kind::ServerError,
+        (Some(_), _) if message.contains("Prompt is too long") => Kind::PromptTooLong,
+        (Some(_), _) => Kind::BadRequest,
+        (None, _) => match message {
+            text if text.contains("Not logged in") => Kind::Authentication,
+            text if text.contains("Prompt is too long") => Kind::PromptTooLong,
+            text if text.contains("Request timed out") || text.contains("stream idle") => {
+                Kind::RequestTimeout
+            }
+            text if text.contains("JSON Parse error") || text.contains("malformed response") => {
+                Kind::MalformedResponse
+            }
+            text if text.contains("No conversation found with session ID") => Kind::SessionNotFound,
+            _ if error == "server_error" => Kind::Connection,
+            _ => startup_failure(report.stderr.trim()).map_or(Kind::ResultError, |failure| failure.kind),
+        },
+    }
+}
+
+fn startup_reason(reason: &str, message: String) -> Failure {
+    let kind = match reason {
+        "bypass_root" => FailureKind::DangerousModeRefused,
+        _ => FailureKind::Environment,
+    };
+    Failure::new(kind, format!("{message} ({reason})"))
+}
+
+/// When the limit is lifted: the rate-limit event, the error's parameters, or the old text
+/// `…|<epoch seconds>`.
+fn resets_at(report: &Report, message: &str) -> Option<Timestamp> {
+    let from_event = report.rate_limit.as_ref().and_then(|info| info["resetsAt"].as_i64());
+    let from_error = || {
+        let event = report.api_error.as_ref()?;
+        event.pointer("/api_error_params/rate_limit_info/resetsAt")?.as_i64()
+    };
+    let from_text = || {
+        let (_, digits) = message.rsplit_once('|')?;
+        let digits = digits.trim();
+        (digits.len() == 10).then(|| digits.parse().ok()).flatten()
+    };
+    let seconds = from_event.or_else(from_error).or_else(from_text)?;
+    Timestamp::from_second(seconds).ok()
+}
+
+fn message_of(result: &Value) -> String {
+    let errors = result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let joined = errors.collect::<Vec<_>>().join("; ");
+    match text(result, "result") {
+        Some(said) if joined.is_empty() => said.to_owned(),
+        _ if joined.is_empty() => "the CLI reported an error without a message".to_owned(),
+        _ => joined,
+    }
+}
+
+/// The end of a long message: at most 2,000 bytes, from the start of a line where there is one.
+fn last_lines(said: &str) -> String {
+    const MOST: usize = 2_000;
+    if said.len() <= MOST {
+        return said.to_owned();
+    }
+    let mut start = said.len() - MOST;
+    while !said.is_char_boundary(start) {
+        start += 1;
+    }
+    let tail = &said[start..];
+    tail.split_once('\n').map_or(tail, |(_, rest)| rest).to_owned()
+}
+
+#[cfg(test)]
+mod tests;

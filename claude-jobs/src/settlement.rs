@@ -1,0 +1,177 @@
+//! [`Settlement`]: a verdict worked out into the exact change of the job's row.
+//!
+//! Pure: verdict + job + now in, row change out. Engines only write it, in one transaction, fenced
+//! by `(id, attempt, executing)`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::clock::later;
+use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State};
+use crate::verdict::{Verdict, Wake};
+use crate::worker::MAX_BACKOFF;
+
+/// How long to wait before a retry: from the number of counted attempts, at least 1.
+pub type Backoff = fn(attempt: u32) -> Duration;
+
+/// The default backoff: 15 s doubled with each counted attempt, at most 1 h.
+///
+/// `min(15 s × 2^(attempt − 1), 1 h)`. [`Settlement`] then spreads it by ±10 %, so that jobs that
+/// failed together do not come back together.
+pub fn backoff(attempt: u32) -> Duration {
+    const BASE: Duration = Duration::from_secs(15);
+    const MOST: Duration = Duration::from_secs(3_600);
+    let doublings = attempt.saturating_sub(1).min(16);
+    (BASE * (1 << doublings)).min(MOST)
+}
+
+/// The change of a row that ends a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// The job.
+    pub id: JobId,
+    /// The run's fencing token.
+    pub attempt: u32,
+    /// The state it goes to.
+    pub state: State,
+    /// When it may run next (or when it last might, for a final state).
+    pub scheduled_at: Timestamp,
+    /// When it reached its final state.
+    pub finished_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Whether this attempt does not count.
+    pub uncounted: bool,
+    /// Whether a snooze was used.
+    pub snoozed: bool,
+    /// The job's notes, if they changed.
+    pub meta: Option<Map<String, Value>>,
+    /// The failure, for the job's errors.
+    pub error: Option<AttemptError>,
+    /// The ledger row.
+    pub run: RunRow,
+    /// Jobs to insert with it.
+    pub follow_ons: Vec<JobRow>,
+    /// Until when the job's queue makes no claims.
+    pub pause_queue_until: Option<Timestamp>,
+}
+
+/// What a run leaves besides its verdict.
+#[derive(Clone, Debug)]
+pub struct Remains {
+    /// The ledger row.
+    pub run: RunRow,
+    /// The failure, for the job's errors.
+    pub error: Option<AttemptError>,
+    /// The job's notes, if they changed.
+    pub meta: Option<Map<String, Value>>,
+    /// Jobs to insert with it.
+    pub follow_ons: Vec<JobRow>,
+    /// When the limit that stopped the run is lifted.
+    pub pause_queue_until: Option<Timestamp>,
+}
+
+impl Remains {
+    /// Only a ledger row.
+    pub fn of(run: RunRow) -> Self {
+        Self { run, error: None, meta: None, follow_ons: Vec::new(), pause_queue_until: None }
+    }
+}
+
+impl Settlement {
+    /// Works a verdict out.
+    pub fn of(verdict: &Verdict, job: &Job, backoff: Backoff, remains: Remains, now: Timestamp) -> Self {
+        match verdict {
+            Verdict::Complete => Self::ended(State::Completed, None, job, remains, now),
+            Verdict::Cancel { reason } => {
+                Self::ended(State::Cancelled, Some(reason.clone()), job, remains, now)
+            }
+            Verdict::Retry { reason, after } => Self::retried(reason, *after, job, backoff, remains, now),
+            Verdict::Snooze { reason, wake } if job.snoozes < job.max_snoozes => {
+                let wake = match wake {
+                    Wake::In(delay) => later(now, *delay),
+                    Wake::At(moment) => *moment,
+                };
+                Self {
+                    uncounted: true,
+                    snoozed: true,
+                    ..Self::waiting(State::Scheduled, reason.clone(), wake.max(now), job, remains)
+                }
+            }
+            Verdict::Snooze { reason, wake } => {
+                let wait = match wake {
+                    Wake::In(delay) => *delay,
+                    Wake::At(moment) => crate::clock::between(now, *moment),
+                };
+                let reason = format!("{reason} (all {} snoozes used)", job.max_snoozes);
+                Self::retried(&reason, Some(wait), job, backoff, remains, now)
+            }
+        }
+    }
+
+    /// Gives a job back whose run was stopped because the node shuts down: claimable at once, and the
+    /// attempt does not count.
+    pub fn given_back(job: &Job, remains: Remains, now: Timestamp) -> Self {
+        let reason = "given back: the runtime shut down".to_owned();
+        Self { uncounted: true, ..Self::waiting(State::Available, reason, now, job, remains) }
+    }
+
+    fn retried(
+        reason: &str,
+        after: Option<Duration>,
+        job: &Job,
+        backoff: Backoff,
+        remains: Remains,
+        now: Timestamp,
+    ) -> Self {
+        if job.attempts_left() == 0 {
+            return Self::ended(State::Discarded, Some(reason.to_owned()), job, remains, now);
+        }
+        let delay = spread(backoff(job.counted_attempts().max(1)).min(MAX_BACKOFF), job);
+        let delay = after.map_or(delay, |least| delay.max(least));
+        Self::waiting(State::Retryable, reason.to_owned(), later(now, delay), job, remains)
+    }
+
+    fn ended(state: State, reason: Option<String>, job: &Job, remains: Remains, now: Timestamp) -> Self {
+        Self {
+            finished_at: Some(now),
+            reason,
+            ..Self::waiting(state, String::new(), job.scheduled_at, job, remains)
+        }
+    }
+
+    fn waiting(state: State, reason: String, at: Timestamp, job: &Job, remains: Remains) -> Self {
+        Self {
+            id: job.id,
+            attempt: job.attempt,
+            state,
+            scheduled_at: at,
+            finished_at: None,
+            reason: Some(reason),
+            uncounted: false,
+            snoozed: false,
+            meta: remains.meta,
+            error: remains.error,
+            run: remains.run,
+            follow_ons: remains.follow_ons,
+            pause_queue_until: remains.pause_queue_until,
+        }
+    }
+}
+
+/// `delay` changed by up to ±10 %, by a hash of job and attempt: no randomness, so that the same
+/// settlement worked out twice is the same.
+fn spread(delay: Duration, job: &Job) -> Duration {
+    // SplitMix64's finaliser: neighbouring ids give unrelated fractions.
+    let mut hash = (job.id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(job.attempt));
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let fraction = ((hash ^ (hash >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
+    delay.mul_f64(0.9 + 0.2 * fraction)
+}
+
+#[cfg(test)]
+mod tests;
