@@ -33,14 +33,6 @@ pub enum Error {
     /// The database failed. The operation may be tried again; a write was not committed.
     #[error("database: {0}")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A stored row cannot be read.
-    #[error("row of job {id} is damaged: {what}")]
-    DamagedRow {
-        /// The job.
-        id: JobId,
-        /// Which column, and what is expected of it.
-        what: String,
-    },
     /// The job's args cannot run.
     #[error("invalid args: {0}")]
     InvalidArgs(#[from] InvalidArgs),
@@ -77,14 +69,6 @@ pub enum Error {
         state: State,
         /// Which states allow the operation.
         rule: &'static str,
-    },
-    /// Another job holds the uniqueness that this one would need.
-    #[error("job {id} cannot wait again: job {holder} is unique for the same key")]
-    UniqueConflict {
-        /// The job.
-        id: JobId,
-        /// The job that holds the key.
-        holder: JobId,
     },
     /// The runtime cannot start as configured.
     #[error("{0}")]

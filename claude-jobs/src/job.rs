@@ -14,7 +14,8 @@ use crate::unique::Unique;
 
 mod new;
 
-pub use new::{NewJob, Schedule};
+pub(crate) use new::is_label;
+pub use new::{MAX_ATTEMPTS, NewJob, Schedule};
 
 /// A job's number in its database. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -146,6 +147,8 @@ pub struct Job {
     pub reason: Option<String>,
     /// Somebody asked for its cancellation while it was running.
     pub cancel_requested: bool,
+    /// What cannot be read in the stored row. Such a job is cancelled when it is claimed.
+    pub damage: Option<String>,
 }
 
 impl Job {
@@ -283,6 +286,36 @@ impl UniqueRow {
             key: unique.key(job),
             until: unique.period.map(|period| crate::clock::later(now, period)),
             states: unique.states.clone(),
+        }
+    }
+}
+
+impl JobRow {
+    /// The job as it is stored under this number.
+    pub(crate) fn stored_as(&self, id: i64) -> Job {
+        Job {
+            id: JobId(id),
+            state: self.state,
+            queue: self.queue.clone(),
+            worker: self.worker.clone(),
+            input: self.input.clone(),
+            args: self.args.clone(),
+            meta: self.meta.clone(),
+            tags: self.tags.clone(),
+            priority: self.priority,
+            attempt: 0,
+            uncounted: 0,
+            max_attempts: self.max_attempts,
+            snoozes: 0,
+            max_snoozes: self.max_snoozes,
+            inserted_at: self.inserted_at,
+            scheduled_at: self.scheduled_at,
+            attempted_at: None,
+            finished_at: None,
+            node: None,
+            reason: None,
+            cancel_requested: false,
+            damage: None,
         }
     }
 }

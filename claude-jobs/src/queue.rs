@@ -1,13 +1,288 @@
-//! stub
-use crate::error::Result;
-use crate::job::{Inserted, NewJob};
-#[derive(Clone, Debug)]
-pub struct Queue;
+//! [`Queue`]: the user's handle. Connect, insert, look, and steer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
+use crate::error::{Error, Result};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow};
+use crate::registry::Registry;
+use crate::worker::Worker;
+
+/// A durable queue in a database. Cheap to clone; clones share the connections.
+#[derive(Clone)]
+pub struct Queue {
+    engine: Arc<dyn Engine>,
+    registry: Registry,
+    clock: Clock,
+    /// Counts up when this process has made jobs claimable, so that its own runtime starts them
+    /// without waiting for the next poll.
+    wake: Arc<watch::Sender<u64>>,
+}
+
+/// A job with its ledger and errors.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct JobDetails {
+    /// The job.
+    #[serde(flatten)]
+    pub job: Job,
+    /// Its settled attempts, oldest first.
+    pub runs: Vec<RunRow>,
+    /// Its failed attempts, oldest first.
+    pub errors: Vec<AttemptError>,
+}
+
 impl Queue {
-    pub async fn insert(&self, _: NewJob) -> Result<Inserted> {
-        unimplemented!()
+    /// Opens a database, makes its tables if they are not there, and knows every worker that is
+    /// linked into this program.
+    ///
+    /// `sqlite://jobs.db` is a file (made if it is missing, in a folder that must exist),
+    /// `sqlite::memory:` a database that ends with the handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] names the URL and what to do, [`Error::NewerSchema`] a database of a newer
+    /// release, [`Error::DuplicateWorker`] two workers of one name.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let registry = Registry::linked()?;
+        let (wake, _) = watch::channel(0);
+        Ok(Self { engine: engine(url).await?, registry, clock: Clock::system(), wake: Arc::new(wake) })
     }
-    pub async fn insert_in(&self, _: &mut sqlx::SqliteConnection, _: NewJob) -> Result<Inserted> {
-        unimplemented!()
+
+    /// Also knows this worker, which need not be linked through the attribute's own registration.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DuplicateWorker`] when another worker has its name.
+    pub fn register<W: Worker>(mut self) -> Result<Self> {
+        self.registry.add(W::registration())?;
+        Ok(self)
     }
+
+    /// Takes the time from this clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Writes a job. When it returns, the job is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::UnknownWorker`],
+    /// [`Error::Database`].
+    pub async fn insert(&self, job: NewJob) -> Result<Inserted> {
+        let mut inserted = self.insert_many([job]).await?;
+        inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
+    }
+
+    /// Writes jobs, all or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert), for the first job that is wrong.
+    pub async fn insert_many(&self, jobs: impl IntoIterator<Item = NewJob>) -> Result<Vec<Inserted>> {
+        let rows = self.rows(jobs)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inserted = self.engine.insert(&rows).await?;
+        self.wake();
+        Ok(inserted)
+    }
+
+    /// Writes a job inside the caller's own transaction, on a connection to the same database; the
+    /// job exists when that transaction commits.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    #[cfg(feature = "sqlite")]
+    pub async fn insert_in(&self, connection: &mut sqlx::SqliteConnection, job: NewJob) -> Result<Inserted> {
+        let rows = self.rows([job])?;
+        let mut inserted = crate::engine::sqlite::insert_in(connection, &rows).await?;
+        inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
+    }
+
+    /// The job of that number, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn get(&self, id: JobId) -> Result<Option<Job>> {
+        self.engine.job(id).await
+    }
+
+    /// A job with its ledger and errors.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchJob`], [`Error::Database`].
+    pub async fn details(&self, id: JobId) -> Result<JobDetails> {
+        let job = self.engine.job(id).await?.ok_or(Error::NoSuchJob(id))?;
+        let (runs, errors) = (self.engine.runs(id).await?, self.engine.errors(id).await?);
+        Ok(JobDetails { job, runs, errors })
+    }
+
+    /// Jobs by filter, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Job>> {
+        self.engine.jobs(filter).await
+    }
+
+    /// How many jobs there are per queue and state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn counts(&self) -> Result<Vec<Count>> {
+        self.engine.counts().await
+    }
+
+    /// Cancels a waiting job at once; asks the node that runs it to stop a running one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is over, [`Error::Database`].
+    pub async fn cancel(&self, id: JobId) -> Result<Cancelled> {
+        let cancelled = self.engine.cancel(id, self.now()).await?;
+        self.wake();
+        Ok(cancelled)
+    }
+
+    /// Makes a job claimable at once: one that waits for its time, or one that is over. It gets an
+    /// attempt if it has none left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is running or claimable already,
+    /// [`Error::Database`].
+    pub async fn retry(&self, id: JobId) -> Result<Job> {
+        let job = self.engine.retry(id, self.now()).await?;
+        self.wake();
+        Ok(job)
+    }
+
+    /// Removes a job that is not running, with its ledger and errors.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a running job, [`Error::Database`].
+    pub async fn delete(&self, id: JobId) -> Result<()> {
+        self.engine.delete(id).await
+    }
+
+    /// Settings of the queues that have any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn queues(&self) -> Result<Vec<QueueSettings>> {
+        self.engine.queues().await
+    }
+
+    /// Stops claims from a queue, on every node. Running jobs go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn pause(&self, queue: &str) -> Result<QueueSettings> {
+        self.change(queue, QueueChange::Pause).await
+    }
+
+    /// Allows claims again, whatever stopped them: a pause or a usage limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn resume(&self, queue: &str) -> Result<QueueSettings> {
+        self.change(queue, QueueChange::Resume).await
+    }
+
+    /// Sets how many jobs of a queue each node runs at once; `None` goes back to each node's own
+    /// configuration. Running jobs go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn scale(&self, queue: &str, concurrency: Option<u32>) -> Result<QueueSettings> {
+        self.change(queue, QueueChange::Scale(concurrency)).await
+    }
+
+    async fn change(&self, queue: &str, change: QueueChange) -> Result<QueueSettings> {
+        if !crate::job::is_label(queue) {
+            return Err(Error::InvalidJob(format!("queue name `{}`", queue.escape_default())));
+        }
+        let settings = self.engine.change_queue(queue, change).await?;
+        self.wake();
+        Ok(settings)
+    }
+
+    /// Checked rows of new jobs.
+    pub(crate) fn rows(&self, jobs: impl IntoIterator<Item = NewJob>) -> Result<Vec<JobRow>> {
+        let now = self.now();
+        jobs.into_iter()
+            .map(|job| {
+                let definition = self.registry.get(&job.worker)?.definition;
+                job.into_row(definition, now)
+            })
+            .collect()
+    }
+
+    /// The workers this queue knows.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn wake(&self) {
+        self.wake.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn wakes(&self) -> watch::Receiver<u64> {
+        self.wake.subscribe()
+    }
+
+    /// The session that an attempt runs under unless its options say otherwise. Derived, so that it is
+    /// known before the start and after a crash, whoever asks.
+    pub(crate) fn session_id(&self, job: &Job) -> String {
+        let name = format!("{}.{}", job.id, job.attempt);
+        Uuid::new_v5(&self.engine.database_id(), name.as_bytes()).to_string()
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Queue").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
+    #[cfg(feature = "sqlite")]
+    if url.starts_with("sqlite:") {
+        return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));
+    }
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    Err(Error::Connect {
+        url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
+        reason: "this build opens SQLite databases; write `sqlite://path/to/jobs.db`".to_owned(),
+    })
 }

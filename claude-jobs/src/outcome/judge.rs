@@ -74,10 +74,13 @@ fn failure_of(report: &Report, options: &Options) -> Option<Failure> {
                 NotStarted::BinaryMissing(what) => (Kind::BinaryMissing, what),
                 NotStarted::BinaryNotRunnable(what) => (Kind::BinaryNotRunnable, what),
                 NotStarted::WorkingDirMissing(what) => (Kind::WorkingDirMissing, what),
+                NotStarted::TooLong(what) => (Kind::InvalidOption, what),
                 NotStarted::Refused(what) => (Kind::Io, what),
             };
             return Some(Failure::new(kind, message));
         }
+        Ending::OutputLimit(message) => return Some(Failure::new(Kind::OutputLimit, message)),
+        Ending::Lost => return Some(Failure::new(Kind::Lost, "the node that ran it died")),
         Ending::Custom(message) => return Some(Failure::new(Kind::Runner, message)),
         Ending::Exited(_) | Ending::Signalled | Ending::Failed(_) => {}
     }

@@ -55,10 +55,14 @@ pub enum Ending {
     Stopped(StopReason),
     /// It never started.
     NotStarted(NotStarted),
-    /// The pipes to it failed, or it printed more than is accepted.
+    /// The pipes to it failed.
     Failed(String),
+    /// It printed more than is accepted.
+    OutputLimit(String),
     /// A custom runner's own error.
     Custom(String),
+    /// Unseen: the node that ran it died.
+    Lost,
 }
 
 /// Why we stop a run.
@@ -87,6 +91,8 @@ pub enum NotStarted {
     BinaryNotRunnable(String),
     /// The working directory does not exist, or is none.
     WorkingDirMissing(String),
+    /// The options do not fit on a command line.
+    TooLong(String),
     /// The system refused.
     Refused(String),
 }
@@ -102,6 +108,8 @@ impl fmt::Display for Ending {
             Self::Stopped(StopReason::Shutdown) => formatter.write_str("stopped: shutdown"),
             Self::NotStarted(_) => formatter.write_str("not started"),
             Self::Failed(_) => formatter.write_str("failed"),
+            Self::OutputLimit(_) => formatter.write_str("stopped: output limit"),
+            Self::Lost => formatter.write_str("lost"),
             Self::Custom(_) => formatter.write_str("custom"),
         }
     }

@@ -1,0 +1,88 @@
+-- Times are microseconds since the Unix epoch, UTC. JSON is text. Every column that a hand-written
+-- row may leave out has a default.
+
+CREATE TABLE claude_jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: ledger rows outlive nothing they name
+    state TEXT NOT NULL DEFAULT 'available' CHECK (state IN (
+        'scheduled', 'available', 'executing', 'retryable', 'completed', 'discarded', 'cancelled')),
+    queue TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    input TEXT NOT NULL DEFAULT '{}',
+    args TEXT NOT NULL DEFAULT '{}',
+    meta TEXT NOT NULL DEFAULT '{}',
+    tags TEXT NOT NULL DEFAULT '[]',
+    priority INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    uncounted INTEGER NOT NULL DEFAULT 0,
+    max_attempts INTEGER NOT NULL DEFAULT 3,
+    snoozes INTEGER NOT NULL DEFAULT 0,
+    max_snoozes INTEGER NOT NULL DEFAULT 3,
+    inserted_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+    scheduled_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+    attempted_at INTEGER,
+    finished_at INTEGER,
+    node TEXT,
+    reason TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    unique_key TEXT,                      -- held while the state is in unique_states, then NULL
+    unique_until INTEGER,                 -- NULL: always
+    unique_states INTEGER NOT NULL DEFAULT 0 -- bit n: State::ALL[n]
+) STRICT;
+
+-- Partial indexes: only the waiting and running rows are in them, however many are finished.
+CREATE INDEX claude_jobs_claim ON claude_jobs (queue, priority, scheduled_at, id)
+    WHERE state = 'available';
+CREATE INDEX claude_jobs_due ON claude_jobs (queue, scheduled_at)
+    WHERE state IN ('scheduled', 'retryable');
+CREATE INDEX claude_jobs_executing ON claude_jobs (node) WHERE state = 'executing';
+CREATE UNIQUE INDEX claude_jobs_unique ON claude_jobs (unique_key) WHERE unique_key IS NOT NULL;
+
+-- The ledger: one row per settled attempt.
+CREATE TABLE claude_jobs_runs (
+    job_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    node TEXT,
+    started_at INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    session_id TEXT,
+    outcome TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    ending TEXT NOT NULL,
+    cost_usd REAL,                        -- NULL: unknown
+    turns INTEGER,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cache_read_tokens INTEGER,
+    cache_creation_tokens INTEGER,
+    model TEXT,
+    cli_version TEXT,
+    result TEXT,
+    structured TEXT,
+    PRIMARY KEY (job_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claude_jobs_errors (
+    job_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claude_jobs_queues (
+    name TEXT PRIMARY KEY,
+    paused INTEGER NOT NULL DEFAULT 0,
+    paused_until INTEGER,                 -- a usage limit's reset
+    concurrency INTEGER                   -- overrides what each runtime is configured with
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claude_jobs_nodes (
+    id TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    process TEXT NOT NULL,                -- identifies the process on its host, pid reuse and reboots included
+    started_at INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claude_jobs_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -1,0 +1,134 @@
+//! Running claude: the [`Claude`] trait, what it is asked ([`Request`]) and told ([`Stop`]), and
+//! [`ClaudeCli`], which drives the real command.
+//!
+//! A runner answers with a [`Report`]: what it saw, without judging it. A claude that fails is a
+//! report, not an error.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::options::Options;
+use crate::outcome::{Report, StopReason};
+
+mod cli;
+pub mod environment;
+mod preflight;
+mod run;
+
+pub use cli::{ClaudeCli, ClaudeCliBuilder};
+pub use preflight::find_binary;
+
+/// An error of a custom runner that it could not express as a report.
+pub type RunnerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something that runs claude. Implemented by [`ClaudeCli`], and by any closure
+/// `Fn(Request) -> impl Future<Output = Result<Report, RunnerError>>`.
+#[async_trait]
+pub trait Claude: Send + Sync {
+    /// Runs claude once, to its end or to a stop.
+    ///
+    /// # Errors
+    ///
+    /// Only what the runner cannot put into a report; it cancels the job, because an error that
+    /// nobody classified is never re-run blindly.
+    async fn run(&self, request: Request) -> Result<Report, RunnerError>;
+}
+
+#[async_trait]
+impl<F, Running> Claude for F
+where
+    F: Fn(Request) -> Running + Send + Sync,
+    Running: Future<Output = Result<Report, RunnerError>> + Send,
+{
+    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
+        self(request).await
+    }
+}
+
+/// What a runner is asked to run.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Request {
+    /// The merged and checked options; the prompt is there.
+    pub options: Options,
+    /// The session to run under, unless the options name or continue one.
+    pub session_id: Option<String>,
+    /// `<job>.<attempt>`, put into the environment as `CLAUDE_JOBS_RUN` so that every process of the
+    /// run can be told apart. None outside a queue.
+    pub marker: Option<String>,
+    /// Tells when to stop.
+    pub stop: Stop,
+    /// Is shown each event as it comes.
+    pub observer: Option<Observer>,
+}
+
+/// Is shown each event of a run as it comes. It must not block.
+pub type Observer = Arc<dyn Fn(&Value) + Send + Sync>;
+
+impl Request {
+    /// A run of these options, outside a queue.
+    pub fn new(options: Options) -> Self {
+        Self { options, session_id: None, marker: None, stop: Stop::default(), observer: None }
+    }
+
+    /// The prompt.
+    pub fn prompt(&self) -> &str {
+        self.options.prompt.as_deref().unwrap_or_default()
+    }
+
+    /// The session that will be pinned before the start; none where the CLI chooses or continues one.
+    pub fn pinned_session(&self) -> Option<&str> {
+        let options = &self.options;
+        let continues = options.resume.is_some() || options.from_pr.is_some();
+        if options.session_id.is_some() {
+            return options.session_id.as_deref();
+        }
+        if continues && options.fork_session != Some(true) {
+            return options.resume.as_deref();
+        }
+        self.session_id.as_deref()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The options hold the prompt, which may be secret.
+        formatter.debug_struct("Request").field("marker", &self.marker).finish_non_exhaustive()
+    }
+}
+
+/// Tells a run to stop, and why. The first reason stands. Clones are the same stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    token: CancellationToken,
+    reason: Arc<OnceLock<StopReason>>,
+}
+
+impl Stop {
+    /// Asks the run to stop.
+    pub fn fire(&self, reason: StopReason) {
+        let _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+
+    /// Why it was asked to stop, if it was.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.reason.get().copied()
+    }
+
+    /// Resolves when it is asked to stop.
+    pub async fn fired(&self) -> StopReason {
+        self.token.cancelled().await;
+        self.reason().unwrap_or(StopReason::Shutdown)
+    }
+
+    /// A token that is cancelled when the run is asked to stop.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}

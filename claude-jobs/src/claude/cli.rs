@@ -1,0 +1,157 @@
+//! [`ClaudeCli`]: the runner that drives the real command.
+//!
+//! All runs live on one thread of its own. Two reasons: the wrapper's streaming future is not `Send`;
+//! and a run must outlive whoever waits for it. When a waiter is dropped (an aborted task, a dropped
+//! runtime), the run is asked to stop in an orderly way, by a thread that is still there to do it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio_util::task::TaskTracker;
+
+use super::run::{Setup, run};
+use super::{Claude, Request, RunnerError, Stop, environment};
+use crate::outcome::{Report, StopReason};
+
+/// Runs the `claude` command. Cheap to clone; clones share one thread.
+#[derive(Clone, Debug)]
+pub struct ClaudeCli {
+    setup: Arc<Setup>,
+    thread: Arc<OnceLock<mpsc::UnboundedSender<Start>>>,
+}
+
+/// Configures a [`ClaudeCli`].
+#[derive(Clone, Debug)]
+pub struct ClaudeCliBuilder {
+    binary: String,
+    overrides: BTreeMap<String, String>,
+    grace: Duration,
+}
+
+/// A run to start, and where its report goes.
+#[derive(Debug)]
+struct Start {
+    request: Request,
+    answer: oneshot::Sender<Report>,
+}
+
+impl Default for ClaudeCli {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl ClaudeCli {
+    /// How long a run that is asked to stop (SIGTERM) may take before it is killed. The CLI stops
+    /// stubborn tools after about 1.5 s, then saves transcript and cost.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(3);
+
+    /// A builder with the defaults: `claude` on `PATH`, this process's environment with the
+    /// [defaults for unattended runs](environment::DEFAULTS).
+    pub fn builder() -> ClaudeCliBuilder {
+        ClaudeCliBuilder {
+            binary: "claude".to_owned(),
+            overrides: BTreeMap::new(),
+            grace: Self::DEFAULT_GRACE,
+        }
+    }
+
+    /// The executable's name or path, where a job does not say otherwise.
+    pub fn binary(&self) -> &str {
+        &self.setup.binary
+    }
+
+    /// The environment that a run gets.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.setup.environment
+    }
+
+    fn starts(&self) -> &mpsc::UnboundedSender<Start> {
+        self.thread.get_or_init(|| {
+            let (sender, starts) = mpsc::unbounded_channel();
+            let setup = Arc::clone(&self.setup);
+            thread::Builder::new()
+                .name("claude-jobs-runs".to_owned())
+                .spawn(move || serve(setup, starts))
+                .expect("the system can start one more thread");
+            sender
+        })
+    }
+}
+
+impl ClaudeCliBuilder {
+    /// The executable: a path, or a name to look for on `PATH`.
+    #[must_use]
+    pub fn binary(mut self, binary: impl Into<String>) -> Self {
+        self.binary = binary.into();
+        self
+    }
+
+    /// Sets a variable of the runs' environment, over inherited ones and defaults.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.overrides.insert(name.into(), value.into());
+        self
+    }
+
+    /// How long a run that is asked to stop may take before it is killed.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The runner. The environment is read now.
+    pub fn build(self) -> ClaudeCli {
+        let environment = environment::build(&self.overrides);
+        let setup = Setup { binary: self.binary, environment, grace: self.grace };
+        ClaudeCli { setup: Arc::new(setup), thread: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Claude for ClaudeCli {
+    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
+        let (answer, report) = oneshot::channel();
+        let abandoned = StopOnDrop(request.stop.clone());
+        self.starts().send(Start { request, answer }).map_err(|_| "the thread of the runs has ended")?;
+        let report = report.await.map_err(|_| "the run's task has panicked")?;
+        drop(abandoned);
+        Ok(report)
+    }
+}
+
+/// Stops the run when nobody waits for it any more. After its end that changes nothing.
+struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.fire(StopReason::Shutdown);
+    }
+}
+
+/// The thread of the runs: starts them as they come, and ends when no runner is left and the last run
+/// is over.
+fn serve(setup: Arc<Setup>, mut starts: mpsc::UnboundedReceiver<Start>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for the thread of the runs");
+    let runs = TaskTracker::new();
+    LocalSet::new().block_on(&runtime, async {
+        while let Some(Start { request, answer }) = starts.recv().await {
+            let setup = Arc::clone(&setup);
+            runs.spawn_local(async move {
+                // Nobody may be waiting any more; the run was stopped then.
+                let _ = answer.send(run(&setup, request).await);
+            });
+        }
+        runs.close();
+        runs.wait().await;
+    });
+}

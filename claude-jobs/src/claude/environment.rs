@@ -1,0 +1,45 @@
+//! The environment that the CLI gets: the runtime's own, less what belongs to another Claude session,
+//! plus what an unattended run needs.
+//!
+//! Never from a job: environment variables hold secrets, and rows must not.
+
+use std::collections::BTreeMap;
+
+/// Set unless the runtime's own environment or configuration says otherwise.
+pub const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("DISABLE_AUTOUPDATER", "1", "no binary changes under a running fleet"),
+    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1", "nobody reads its telemetry"),
+    ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1", "a run ends when its answer is there"),
+    ("CLAUDE_CODE_MAX_RETRIES", "2", "about 2 s inside the CLI; its default is about 180 s"),
+    ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", "1", "start-up failures come as structured results"),
+    ("CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "120000", "a silent connection is given up"),
+    ("API_TIMEOUT_MS", "300000", "so is one that never answers"),
+    ("MCP_TIMEOUT", "10000", "a hanging MCP server delays the start by no more"),
+    ("TZ", "UTC", "reset times in messages can be read"),
+    ("LANG", "C.UTF-8", "messages are in English"),
+];
+
+/// Inherited variables that would make the CLI think it runs inside another session.
+const FOREIGN: &[&str] = &[
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_PID",
+    "CLAUDE_JOBS_RUN",
+];
+
+/// The environment of a run: inherited < defaults where unset < `overrides`.
+pub(super) fn build(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let inherited = std::env::vars_os().filter_map(|(name, value)| {
+        // The wrapper takes text only; a variable that is none is of no use to the CLI either.
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    });
+    let mut environment: BTreeMap<_, _> =
+        inherited.filter(|(name, _)| !FOREIGN.contains(&name.as_str())).collect();
+    for (name, value, _) in DEFAULTS {
+        environment.entry((*name).to_owned()).or_insert_with(|| (*value).to_owned());
+    }
+    environment.extend(overrides.clone());
+    environment
+}

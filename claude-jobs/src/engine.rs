@@ -1,0 +1,204 @@
+//! [`Engine`]: where jobs are kept. An object-safe trait with one implementation per database.
+//!
+//! An engine writes values that were worked out before ([`JobRow`], [`Settlement`]); it holds no
+//! policy, hands out no transaction, and is told what time it is.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
+use crate::settlement::Settlement;
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+
+/// Where jobs are kept.
+#[async_trait]
+pub trait Engine: std::fmt::Debug + Send + Sync {
+    /// What tells this database from every other; made with its tables.
+    fn database_id(&self) -> Uuid;
+
+    /// Writes jobs, all or none. Durable when it returns.
+    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>>;
+
+    /// Claims due jobs of one queue for a node: the first by priority, then time, then id.
+    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed>;
+
+    /// Ends runs, each all or nothing: row, ledger, error, follow-on jobs, queue pause. The answer
+    /// says for each whether it was still the job's own run; one that was superseded writes nothing.
+    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>>;
+
+    /// The job of that number.
+    async fn job(&self, id: JobId) -> Result<Option<Job>>;
+
+    /// Jobs by filter, newest first.
+    async fn jobs(&self, filter: &Filter) -> Result<Vec<Job>>;
+
+    /// How many jobs there are per queue and state.
+    async fn counts(&self) -> Result<Vec<Count>>;
+
+    /// How many jobs of these queues and workers are running, on any node.
+    async fn executing(&self, queues: &[&str], workers: &[&str]) -> Result<u64>;
+
+    /// A job's failed attempts, oldest first.
+    async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>>;
+
+    /// A job's ledger, oldest first.
+    async fn runs(&self, id: JobId) -> Result<Vec<RunRow>>;
+
+    /// Cancels a waiting job, or asks for it where the job is running.
+    async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled>;
+
+    /// Makes a job claimable at once, with at least one attempt left.
+    async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job>;
+
+    /// Removes a job that is not running, with its ledger and errors.
+    async fn delete(&self, id: JobId) -> Result<()>;
+
+    /// Settings of the queues that have any.
+    async fn queues(&self) -> Result<Vec<QueueSettings>>;
+
+    /// Changes a queue's settings.
+    async fn change_queue(&self, name: &str, change: QueueChange) -> Result<QueueSettings>;
+
+    /// Registers a node, or renews its lease. `false`: the node was declared dead and its jobs taken
+    /// away; it must stop its runs and register anew under another id.
+    async fn renew(&self, node: &NodeRow, registered: bool) -> Result<bool>;
+
+    /// Removes a node that has no more runs.
+    async fn retire(&self, node: &str) -> Result<()>;
+
+    /// Every registered node.
+    async fn nodes(&self) -> Result<Vec<NodeRow>>;
+
+    /// Declares nodes dead: those whose lease has run out, and the given ones. Answers with the jobs
+    /// that are executing without a living node.
+    async fn orphans(&self, dead: &[String], now: Timestamp) -> Result<Vec<Job>>;
+
+    /// Jobs that a node is running and somebody wants cancelled.
+    async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>>;
+
+    /// A number that differs from the last answer when another connection has written since.
+    async fn change_counter(&self) -> Result<i64>;
+}
+
+/// What a node asks of a queue.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// The node that will run them.
+    pub node: &'a str,
+    /// The workers the node knows; rows of others stay where they are, for a newer node.
+    pub workers: &'a [&'a str],
+    /// The most jobs; 0 only reads the queue's settings.
+    pub limit: u32,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug, Default)]
+pub struct Claimed {
+    /// The jobs, in the order in which they shall start.
+    pub jobs: Vec<Job>,
+    /// When the next waiting job of the queue is due, if one is scheduled.
+    pub next_due: Option<Timestamp>,
+    /// The queue's settings.
+    pub settings: QueueSettings,
+}
+
+/// A queue's settings in the database, shared by all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct QueueSettings {
+    /// The queue's name.
+    pub name: String,
+    /// Nothing is claimed while it is paused.
+    pub paused: bool,
+    /// Nothing is claimed until then: a usage limit was hit.
+    pub paused_until: Option<Timestamp>,
+    /// How many jobs each node may run at once, in place of what it is configured with.
+    pub concurrency: Option<u32>,
+}
+
+impl QueueSettings {
+    /// Whether claims are allowed.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        !self.paused && self.paused_until.is_none_or(|until| until <= now)
+    }
+}
+
+/// A change of a queue's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueChange {
+    /// Claim nothing.
+    Pause,
+    /// Claim again, whatever paused it.
+    Resume,
+    /// Run at most this many per node; `None` goes back to each node's own configuration.
+    Scale(Option<u32>),
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Filter {
+    /// Only this state.
+    pub state: Option<State>,
+    /// Only this queue.
+    pub queue: Option<String>,
+    /// Only this worker.
+    pub worker: Option<String>,
+    /// Only with this tag.
+    pub tag: Option<String>,
+    /// Only below this number, to page on.
+    pub before: Option<JobId>,
+    /// The most rows. Default: 100.
+    pub limit: u32,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self { state: None, queue: None, worker: None, tag: None, before: None, limit: 100 }
+    }
+}
+
+/// How many jobs of a queue are in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Count {
+    /// The queue.
+    pub queue: String,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub jobs: u64,
+}
+
+/// What a cancellation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The job was waiting and is now `cancelled`.
+    Now,
+    /// The job is running; the node that runs it will stop it.
+    Requested,
+}
+
+/// A running runtime, as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeRow {
+    /// Its id, new at each start.
+    pub id: String,
+    /// The machine.
+    pub host: String,
+    /// Tells the process from every other on its machine.
+    pub process: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Until when its runs are its own.
+    pub lease_until: Timestamp,
+}

@@ -1,0 +1,211 @@
+//! The embedded engine: one SQLite file in WAL mode.
+//!
+//! One connection writes (SQLite has one writer anyway; waiting in a queue of ours is fair, waiting
+//! in SQLite's busy handler is not), a few read, one watches for other processes' commits. Commits
+//! are synced (`synchronous = FULL`): what was inserted survives a power cut.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use uuid::Uuid;
+
+use super::{Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings};
+use crate::error::{Error, Result};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow};
+use crate::settlement::Settlement;
+
+mod admin;
+mod claim;
+mod insert;
+mod nodes;
+mod query;
+mod row;
+mod schema;
+mod settle;
+
+pub(crate) use insert::insert_in;
+
+/// How long a write waits for another process's write before it fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The SQLite engine.
+#[derive(Debug)]
+pub(crate) struct SqliteEngine {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    /// `data_version` only tells of change when asked on one connection.
+    watcher: SqlitePool,
+    database_id: Uuid,
+}
+
+impl SqliteEngine {
+    /// Opens the database, makes it if it is not there, and brings its tables up to date.
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        let refused = |reason: String| Error::Connect { url: url.to_owned(), reason };
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| refused(format!("{error}; write it as `sqlite://path/to/jobs.db`")))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .optimize_on_close(false, None);
+        let path = options.get_filename().to_owned();
+        let in_memory = is_in_memory(url);
+        if !in_memory {
+            check_path(&path).map_err(refused)?;
+        }
+        let pool = |most: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .min_connections(1)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .connect_with(options.clone())
+        };
+        let explain = |error: sqlx::Error| refused(connect_problem(&path, &error));
+        let writer = pool(1).await.map_err(explain)?;
+        let database_id = schema::migrate(&writer).await.map_err(|error| match error {
+            Error::Database(source) => refused(format!("{}: {source}", path.display())),
+            other => other,
+        })?;
+        // An in-memory database exists on its one connection only.
+        let (readers, watcher) = if in_memory {
+            (writer.clone(), writer.clone())
+        } else {
+            (pool(4).await.map_err(explain)?, pool(1).await.map_err(explain)?)
+        };
+        Ok(Self { writer, readers, watcher, database_id })
+    }
+
+    /// A transaction that holds the write lock from its start, so that what it reads stays true.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+/// Says what is wrong with the path before SQLite does with less words.
+fn check_path(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err(format!("`{}` is a folder; name a file in it", path.display()));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(format!("the folder `{}` does not exist; create it first", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
+    let remedy = match std::fs::OpenOptions::new().read(true).write(true).open(path) {
+        Err(problem) => format!("the file cannot be opened for reading and writing ({problem})"),
+        Ok(_) => "is it a SQLite database, and its folder writable?".to_owned(),
+    };
+    format!("{error}; {remedy}")
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+#[async_trait]
+impl Engine for SqliteEngine {
+    fn database_id(&self) -> Uuid {
+        self.database_id
+    }
+
+    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        let mut transaction = self.begin().await?;
+        let inserted = insert_in(&mut transaction, rows).await?;
+        transaction.commit().await?;
+        Ok(inserted)
+    }
+
+    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed> {
+        claim::claim(self, request).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>> {
+        settle::settle(self, settlements, now).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        query::job(&self.readers, id).await
+    }
+
+    async fn jobs(&self, filter: &Filter) -> Result<Vec<Job>> {
+        query::jobs(&self.readers, filter).await
+    }
+
+    async fn counts(&self) -> Result<Vec<Count>> {
+        query::counts(&self.readers).await
+    }
+
+    async fn executing(&self, queues: &[&str], workers: &[&str]) -> Result<u64> {
+        query::executing(&self.readers, queues, workers).await
+    }
+
+    async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>> {
+        query::errors(&self.readers, id).await
+    }
+
+    async fn runs(&self, id: JobId) -> Result<Vec<RunRow>> {
+        query::runs(&self.readers, id).await
+    }
+
+    async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled> {
+        admin::cancel(self, id, now).await
+    }
+
+    async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job> {
+        admin::retry(self, id, now).await
+    }
+
+    async fn delete(&self, id: JobId) -> Result<()> {
+        admin::delete(self, id).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueSettings>> {
+        query::queues(&self.readers).await
+    }
+
+    async fn change_queue(&self, name: &str, change: QueueChange) -> Result<QueueSettings> {
+        admin::change_queue(self, name, change).await
+    }
+
+    async fn renew(&self, node: &NodeRow, registered: bool) -> Result<bool> {
+        nodes::renew(self, node, registered).await
+    }
+
+    async fn retire(&self, node: &str) -> Result<()> {
+        nodes::retire(self, node).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>> {
+        nodes::nodes(&self.readers).await
+    }
+
+    async fn orphans(&self, dead: &[String], now: Timestamp) -> Result<Vec<Job>> {
+        nodes::orphans(self, dead, now).await
+    }
+
+    async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>> {
+        nodes::cancel_requests(&self.readers, node).await
+    }
+
+    async fn change_counter(&self) -> Result<i64> {
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.watcher).await?)
+    }
+}

@@ -1,0 +1,153 @@
+//! Reads.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteExecutor, SqlitePool};
+
+use super::insert::json;
+use super::row::{self, job_columns};
+use crate::clock::timestamp;
+use crate::engine::{Count, Filter, QueueSettings};
+use crate::error::Result;
+use crate::job::{AttemptError, Job, JobId, RunRow, State, Tokens};
+
+pub(super) async fn job(readers: &SqlitePool, id: JobId) -> Result<Option<Job>> {
+    let sql = concat!("SELECT ", job_columns!(), " FROM claude_jobs WHERE id = ?");
+    let row = sqlx::query(sql).bind(id.0).fetch_optional(readers).await?;
+    Ok(row.as_ref().map(row::job).transpose()?)
+}
+
+pub(super) async fn jobs(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Job>> {
+    let mut sql =
+        QueryBuilder::<Sqlite>::new(concat!("SELECT ", job_columns!(), " FROM claude_jobs WHERE 1"));
+    if let Some(state) = filter.state {
+        sql.push(" AND state = ").push_bind(state.name());
+    }
+    if let Some(queue) = &filter.queue {
+        sql.push(" AND queue = ").push_bind(queue.clone());
+    }
+    if let Some(worker) = &filter.worker {
+        sql.push(" AND worker = ").push_bind(worker.clone());
+    }
+    if let Some(tag) = &filter.tag {
+        // A damaged row has no tags.
+        sql.push(
+            " AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(tags) THEN tags ELSE '[]' END) \
+             WHERE value = ",
+        )
+        .push_bind(tag.clone())
+        .push(")");
+    }
+    if let Some(before) = filter.before {
+        sql.push(" AND id < ").push_bind(before.0);
+    }
+    sql.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
+    let rows = sql.build().fetch_all(readers).await?;
+    Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
+}
+
+pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
+    let sql =
+        "SELECT queue, state, count(*) AS jobs FROM claude_jobs GROUP BY queue, state ORDER BY queue, state";
+    let rows = sqlx::query(sql).fetch_all(readers).await?;
+    let mut counts = Vec::with_capacity(rows.len());
+    for row in rows {
+        let state: String = row.try_get("state")?;
+        let Some(state) = State::from_name(&state) else { continue };
+        counts.push(Count { queue: row.try_get("queue")?, state, jobs: unsigned(row.try_get("jobs")?) });
+    }
+    Ok(counts)
+}
+
+pub(super) async fn executing(readers: &SqlitePool, queues: &[&str], workers: &[&str]) -> Result<u64> {
+    // claude_jobs_executing
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM claude_jobs WHERE state = 'executing' \
+         AND queue IN (SELECT value FROM json_each(?)) AND worker IN (SELECT value FROM json_each(?))",
+    )
+    .bind(json(&queues)?)
+    .bind(json(&workers)?)
+    .fetch_one(readers)
+    .await?;
+    Ok(unsigned(count))
+}
+
+pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<AttemptError>> {
+    let sql = "SELECT attempt, at, kind, message FROM claude_jobs_errors WHERE job_id = ? ORDER BY attempt";
+    let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
+    let read = |row: &SqliteRow| {
+        Ok(AttemptError {
+            attempt: row.try_get("attempt")?,
+            at: timestamp(row.try_get("at")?),
+            kind: row.try_get("kind")?,
+            message: row.try_get("message")?,
+        })
+    };
+    Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
+}
+
+pub(super) async fn runs(readers: &SqlitePool, id: JobId) -> Result<Vec<RunRow>> {
+    let sql = "SELECT * FROM claude_jobs_runs WHERE job_id = ? ORDER BY attempt";
+    let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
+    Ok(rows.iter().map(run).collect::<sqlx::Result<_>>()?)
+}
+
+fn run(row: &SqliteRow) -> sqlx::Result<RunRow> {
+    let input: Option<i64> = row.try_get("input_tokens")?;
+    let count =
+        |column: &str| Ok::<_, sqlx::Error>(unsigned(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0)));
+    let tokens = match input {
+        None => None,
+        Some(input) => Some(Tokens {
+            input: unsigned(input),
+            output: count("output_tokens")?,
+            cache_read: count("cache_read_tokens")?,
+            cache_creation: count("cache_creation_tokens")?,
+        }),
+    };
+    Ok(RunRow {
+        attempt: row.try_get("attempt")?,
+        node: row.try_get("node")?,
+        started_at: timestamp(row.try_get("started_at")?),
+        finished_at: timestamp(row.try_get("finished_at")?),
+        session_id: row.try_get("session_id")?,
+        outcome: row.try_get("outcome")?,
+        verdict: row.try_get("verdict")?,
+        ending: row.try_get("ending")?,
+        cost_usd: row.try_get("cost_usd")?,
+        turns: row.try_get("turns")?,
+        tokens,
+        model: row.try_get("model")?,
+        cli_version: row.try_get("cli_version")?,
+        result: row.try_get("result")?,
+        structured: row
+            .try_get::<Option<String>, _>("structured")?
+            .and_then(|text| serde_json::from_str(&text).ok()),
+    })
+}
+
+pub(super) async fn queues(readers: &SqlitePool) -> Result<Vec<QueueSettings>> {
+    let sql = "SELECT name, paused, paused_until, concurrency FROM claude_jobs_queues ORDER BY name";
+    let rows = sqlx::query(sql).fetch_all(readers).await?;
+    Ok(rows.iter().map(settings).collect::<sqlx::Result<_>>()?)
+}
+
+pub(super) async fn queue(executor: impl SqliteExecutor<'_>, name: &str) -> Result<QueueSettings> {
+    let sql = "SELECT name, paused, paused_until, concurrency FROM claude_jobs_queues WHERE name = ?";
+    match sqlx::query(sql).bind(name).fetch_optional(executor).await? {
+        Some(row) => Ok(settings(&row)?),
+        None => Ok(QueueSettings { name: name.to_owned(), ..QueueSettings::default() }),
+    }
+}
+
+fn settings(row: &SqliteRow) -> sqlx::Result<QueueSettings> {
+    Ok(QueueSettings {
+        name: row.try_get("name")?,
+        paused: row.try_get("paused")?,
+        paused_until: row.try_get::<Option<i64>, _>("paused_until")?.map(timestamp),
+        concurrency: row.try_get("concurrency")?,
+    })
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

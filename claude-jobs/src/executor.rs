@@ -1,0 +1,254 @@
+//! One job, from claimed to settled.
+//!
+//! [`Executor::execute`] reads as the list of steps: prepare (find the worker, read its fields, merge
+//! the options), run claude, decide (classifier, then handler), work out the settlement, write it.
+//! What a step cannot do becomes a verdict, never an error: the job is always settled.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::claude::{Claude, Request, Stop};
+use crate::error::Result;
+use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::notice::{Notice, Notify};
+use crate::options::{ArgMap, Options};
+use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
+use crate::queue::Queue;
+use crate::registry::LoadedWorker;
+use crate::run::perform;
+use crate::settlement::{Remains, Settlement};
+use crate::verdict::Verdict;
+use crate::worker::{Ctx, Definition};
+
+/// What every job of a runtime is executed with.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    pub(crate) queue: Queue,
+    pub(crate) claude: Arc<dyn Claude>,
+    /// The lowest layer of options.
+    pub(crate) defaults: ArgMap,
+    pub(crate) notify: Notify,
+}
+
+/// A job whose worker is found, whose fields are read and whose options are merged.
+struct Prepared {
+    definition: &'static Definition,
+    worker: Box<dyn LoadedWorker>,
+    options: Options,
+}
+
+/// What shall become of a job, and what goes with it.
+struct Decision {
+    verdict: Verdict,
+    run: Run,
+    meta: Map<String, Value>,
+    follow_ons: Vec<Result<NewJob>>,
+}
+
+impl Executor {
+    /// Executes a claimed job to its settlement.
+    pub(crate) async fn execute(&self, job: Job, stop: Stop) {
+        let job = Arc::new(job);
+        self.notify.send(&Notice::Started { job: &job });
+        let settlement = match self.prepare(&job) {
+            Ok(prepared) => {
+                let Prepared { definition, worker, options } = prepared;
+                let run = self.run(&job, options, &stop).await;
+                let decision = decide(definition, worker, run, &job, &stop).await;
+                self.settlement(&job, definition, decision)
+            }
+            Err(problem) => self.unrunnable(&job, problem),
+        };
+        self.settle(&job, settlement).await;
+    }
+
+    /// Rows may be old or written by hand: everything is checked again.
+    fn prepare(&self, job: &Job) -> Result<Prepared, String> {
+        if let Some(damage) = &job.damage {
+            return Err(format!("damaged row: {damage}"));
+        }
+        let registration = self.queue.registry().get(&job.worker).map_err(|error| error.to_string())?;
+        let definition = registration.definition;
+        let worker = (registration.load)(&job.input).map_err(|problem| format!("input: {problem}"))?;
+        let [args, pinned] = [definition.args.into(), definition.pinned_args.into()];
+        let options = Options::merge([&self.defaults, &args, &job.args, &pinned])
+            .map_err(|problems| problems.to_string())?;
+        Ok(Prepared { definition, worker, options })
+    }
+
+    async fn run(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
+        let mut request = Request::new(options);
+        request.session_id = Some(self.queue.session_id(job));
+        request.marker = Some(format!("{}.{}", job.id, job.attempt));
+        request.stop = stop.clone();
+        let (notify, shown) = (self.notify.clone(), Arc::clone(job));
+        request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
+        perform(&*self.claude, request).await
+    }
+
+    /// The exact change of the row.
+    fn settlement(&self, job: &Job, definition: &Definition, decision: Decision) -> Settlement {
+        let now = self.queue.now();
+        let Decision { mut verdict, run, meta, follow_ons } = decision;
+        let follow_ons = follow_ons.into_iter().collect::<Result<Vec<_>>>();
+        let follow_ons = match follow_ons.and_then(|jobs| self.queue.rows(jobs)) {
+            Ok(rows) => rows,
+            Err(error) => {
+                verdict = Verdict::cancel(format!("invalid follow-on job: {error}"));
+                Vec::new()
+            }
+        };
+        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
+        remains.error = attempt_error(job, &run, &verdict, now);
+        remains.meta = (meta != job.meta).then_some(meta);
+        remains.pause_queue_until = run.resets_at().filter(|reset| *reset > now);
+        // A shutdown is the node's affair: the job loses neither attempt nor place.
+        if run.ending == Ending::Stopped(StopReason::Shutdown) {
+            remains.run.verdict = "give back".to_owned();
+            return Settlement::given_back(job, remains, now);
+        }
+        remains.follow_ons = follow_ons;
+        Settlement::of(&verdict, job, definition.backoff, remains, now)
+    }
+
+    /// A job that cannot run is cancelled at once; retrying would fail the same way.
+    fn unrunnable(&self, job: &Job, problem: String) -> Settlement {
+        let now = self.queue.now();
+        let mut report = Report::new(None);
+        report.ending = Ending::NotStarted(NotStarted::Refused(String::new()));
+        let mut run = judge(report, &Options::default());
+        run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidArgs, problem.clone()));
+        let verdict = Verdict::cancel(format!("invalid_args: {problem}"));
+        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
+        remains.error = attempt_error(job, &run, &verdict, now);
+        Settlement::of(&verdict, job, crate::settlement::backoff, remains, now)
+    }
+
+    /// Writes the settlement. A database that is away for a while must not lose a paid result: it is
+    /// tried again until it is written or the row belongs to another run.
+    async fn settle(&self, job: &Job, settlement: Settlement) {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            match self.queue.engine().settle(std::slice::from_ref(&settlement), self.queue.now()).await {
+                Ok(settled) => {
+                    let is_ours = settled.first() == Some(&true);
+                    if !is_ours {
+                        tracing::warn!(job = %job.id, attempt = job.attempt, "superseded: nothing settled");
+                    }
+                    self.notify.send(&Notice::Settled { job, settlement: &settlement, is_ours });
+                    self.queue.wake();
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(job = %job.id, %error, "cannot settle, will try again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
+            }
+        }
+    }
+}
+
+/// The classifier's verdict, then the handler's last word. User code may panic: that cancels the job,
+/// because the run is paid for and its effects are done, so a blind re-run could only repeat them.
+async fn decide(
+    definition: &'static Definition,
+    worker: Box<dyn LoadedWorker>,
+    run: Run,
+    job: &Arc<Job>,
+    stop: &Stop,
+) -> Decision {
+    let fallback = run.clone();
+    let mut cx = Ctx::new(Arc::clone(job), stop.token().clone());
+    if matches!(run.ending, Ending::Stopped(StopReason::Cancel | StopReason::Shutdown)) {
+        let (meta, follow_ons) = cx.into_parts();
+        return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
+    }
+    let deciding = tokio::spawn(async move {
+        let (verdict, run) = last_word(definition, &*worker, run, &mut cx).await;
+        let (meta, follow_ons) = cx.into_parts();
+        Decision { verdict, run, meta, follow_ons }
+    });
+    match deciding.await {
+        Ok(decision) => decision,
+        Err(error) => {
+            let why = error.try_into_panic().map_or_else(|_| "aborted".to_owned(), panic_text);
+            let verdict = Verdict::cancel(format!("the handler panicked: {why}"));
+            Decision { verdict, run: fallback, meta: job.meta.clone(), follow_ons: Vec::new() }
+        }
+    }
+}
+
+async fn last_word(
+    definition: &Definition,
+    worker: &dyn LoadedWorker,
+    mut run: Run,
+    cx: &mut Ctx,
+) -> (Verdict, Run) {
+    if run.failure().is_none() {
+        match worker.handle_result(&run, cx).await {
+            Ok(verdict) => return (verdict, run),
+            Err(problem) => {
+                run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidOutput, problem));
+            }
+        }
+    }
+    let verdict = (definition.classifier)(&run);
+    let verdict = match run.failure() {
+        Some(failure) => worker.handle_error(verdict, failure, cx).await,
+        None => verdict,
+    };
+    (verdict, run)
+}
+
+fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
+    let panic = AssertUnwindSafe(panic);
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+}
+
+fn ledger_row(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> RunRow {
+    RunRow {
+        attempt: job.attempt,
+        node: job.node.clone(),
+        started_at: job.attempted_at.unwrap_or(now),
+        finished_at: now,
+        session_id: run.session_id.clone(),
+        outcome: run.outcome_name().to_owned(),
+        verdict: verdict.name().to_owned(),
+        ending: run.ending.to_string(),
+        cost_usd: run.cost_usd,
+        turns: run.turns,
+        tokens: run.tokens,
+        model: run.model.clone(),
+        cli_version: run.cli_version.clone(),
+        result: run.text.clone(),
+        structured: run.structured.clone(),
+    }
+}
+
+/// What goes into the job's errors: the failure; or what the handler found wrong with a success.
+fn attempt_error(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<AttemptError> {
+    let (kind, message) = match (run.failure(), verdict) {
+        (Some(failure), _) => (failure.kind.name(), failure.message.clone()),
+        (None, Verdict::Retry { reason, .. } | Verdict::Cancel { reason }) => ("handler", reason.clone()),
+        (None, _) => return None,
+    };
+    Some(AttemptError { attempt: job.attempt, at: now, kind: kind.to_owned(), message })
+}
+
+/// The settlement of a job whose node died: claimable at once, the attempt counts.
+pub(crate) fn rescued(queue: &Queue, job: &Job) -> Settlement {
+    let now = queue.now();
+    let mut report = Report::new(Some(queue.session_id(job)));
+    report.ending = Ending::Lost;
+    let run = judge(report, &Options::default());
+    let verdict = Verdict::retry("lost: the node that ran it died");
+    let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
+    remains.error = attempt_error(job, &run, &verdict, now);
+    Settlement::of(&verdict, job, |_| Duration::ZERO, remains, now)
+}

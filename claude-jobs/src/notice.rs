@@ -1,0 +1,58 @@
+//! What a runtime tells about its jobs while it works.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::job::Job;
+use crate::settlement::Settlement;
+
+/// Something happened to a job of this runtime.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice<'a> {
+    /// It was claimed; its run starts.
+    Started {
+        /// The job.
+        job: &'a Job,
+    },
+    /// Its claude printed an event.
+    Progress {
+        /// The job.
+        job: &'a Job,
+        /// The event, as the CLI printed it.
+        event: &'a Value,
+    },
+    /// Its run is over.
+    Settled {
+        /// The job, as it was claimed.
+        job: &'a Job,
+        /// What became of it.
+        settlement: &'a Settlement,
+        /// Whether it was written: not, when another node had taken the job over.
+        is_ours: bool,
+    },
+}
+
+/// Passes notices on, if anybody listens.
+#[derive(Clone, Default)]
+pub(crate) struct Notify(Option<Arc<dyn Fn(&Notice<'_>) + Send + Sync>>);
+
+impl Notify {
+    pub(crate) fn new(listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listener)))
+    }
+
+    pub(crate) fn send(&self, notice: &Notice<'_>) {
+        if let Some(listener) = &self.0 {
+            listener(notice);
+        }
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Notify").field(&self.0.is_some()).finish()
+    }
+}

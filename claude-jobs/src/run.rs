@@ -1,0 +1,124 @@
+//! The queueless engine: the same merge, run and classification as a job gets, without a database.
+//!
+//! [`run`] is the whole of it; the executor uses its middle part, [`perform`], for jobs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::classify::{self, Classifier};
+use crate::claude::{Claude, ClaudeCli, Observer, Request, Stop};
+use crate::error::Result;
+use crate::options::{ArgMap, Options};
+use crate::outcome::{Ending, Report, Run, StopReason, judge};
+use crate::verdict::Verdict;
+
+/// How [`run`] runs.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// What runs claude. Default: the real command.
+    pub claude: Arc<dyn Claude>,
+    /// What proposes the verdict. Default: [`classify::default`].
+    pub classifier: Classifier,
+    /// Stops the run.
+    pub stop: Stop,
+    /// Is shown each event as it comes.
+    pub observer: Option<Observer>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            claude: Arc::new(ClaudeCli::default()),
+            classifier: classify::default,
+            stop: Stop::default(),
+            observer: None,
+        }
+    }
+}
+
+impl RunOptions {
+    /// Run with this runner: a [`Claude`], or a closure.
+    #[must_use]
+    pub fn claude(mut self, claude: impl Claude + 'static) -> Self {
+        self.claude = Arc::new(claude);
+        self
+    }
+
+    /// Show each event to this observer.
+    #[must_use]
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+}
+
+impl fmt::Debug for RunOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RunOptions").finish_non_exhaustive()
+    }
+}
+
+/// Runs claude once with these args, and says what it came to and what a queue would do.
+///
+/// ```
+/// use claude_jobs::options::ArgMap;
+/// use claude_jobs::outcome::Report;
+/// use claude_jobs::{RunOptions, Verdict};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let scripted = |request: claude_jobs::claude::Request| async move {
+///     let event = serde_json::json!({
+///         "type": "result", "subtype": "success", "num_turns": 1,
+///         "result": format!("you said: {}", request.prompt()),
+///     });
+///     Ok(Report::from_events([&event], 0))
+/// };
+/// let args = ArgMap::new().prompt("hello").model("sonnet");
+/// let (run, verdict) = claude_jobs::run(args, RunOptions::default().claude(scripted)).await?;
+/// assert_eq!(run.text(), "you said: hello");
+/// assert_eq!(verdict, Verdict::Complete);
+/// # Ok::<_, claude_jobs::Error>(()) }).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// [`Error::InvalidArgs`](crate::Error::InvalidArgs). A claude that fails is no error.
+pub async fn run(args: ArgMap, options: RunOptions) -> Result<(Run, Verdict)> {
+    let mut request = Request::new(Options::merge([&args])?);
+    request.session_id = Some(uuid::Uuid::now_v7().to_string());
+    request.stop = options.stop;
+    request.observer = options.observer;
+    let run = perform(&*options.claude, request).await;
+    let verdict = (options.classifier)(&run);
+    Ok((run, verdict))
+}
+
+/// Runs claude to its end, with the wall-clock limit, and judges what was seen.
+pub(crate) async fn perform(claude: &dyn Claude, request: Request) -> Run {
+    let (options, stop) = (request.options.clone(), request.stop.clone());
+    let session = request.pinned_session().map(str::to_owned);
+    let running = claude.run(request);
+    tokio::pin!(running);
+    let report = tokio::select! {
+        report = &mut running => report,
+        () = sleep_or_never(options.timeout) => {
+            stop.fire(StopReason::Timeout);
+            running.await
+        }
+    };
+    let report = report.unwrap_or_else(|error| {
+        let mut report = Report::new(session);
+        report.ending = Ending::Custom(error.to_string());
+        report
+    });
+    judge(report, &options)
+}
+
+async fn sleep_or_never(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

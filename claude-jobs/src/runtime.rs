@@ -1,0 +1,336 @@
+//! [`Runtime`]: starts one producer per queue and the services beside them, and takes them down in
+//! order.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::claude::{Claude, ClaudeCli, Stop};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+use crate::job::JobId;
+use crate::node;
+use crate::notice::{Notice, Notify};
+use crate::options::{ArgMap, Options};
+use crate::outcome::StopReason;
+use crate::producer::Producer;
+use crate::queue::Queue;
+use crate::service;
+use crate::worker::Worker;
+
+/// Runs jobs. [`Runtime::builder`] is the way in.
+#[derive(Debug)]
+pub enum Runtime {}
+
+impl Runtime {
+    /// Configures a runtime over a queue.
+    pub fn builder(queue: Queue) -> RuntimeBuilder {
+        RuntimeBuilder {
+            queue: Ok(queue),
+            queues: Vec::new(),
+            args: ArgMap::new(),
+            claude: None,
+            grace: Duration::from_secs(30),
+            ends_when_idle: false,
+            stop_runs: Box::pin(std::future::pending()),
+            notify: Notify::default(),
+        }
+    }
+}
+
+/// Configures and runs a runtime.
+#[must_use = "a runtime does nothing until it is run"]
+pub struct RuntimeBuilder {
+    queue: Result<Queue>,
+    queues: Vec<(String, u32)>,
+    args: ArgMap,
+    claude: Option<Arc<dyn Claude>>,
+    grace: Duration,
+    ends_when_idle: bool,
+    stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
+    notify: Notify,
+}
+
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RuntimeBuilder").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
+impl RuntimeBuilder {
+    /// Serves a queue with at most `concurrency` jobs at once in this process (at least 1).
+    pub fn queue(mut self, name: impl Into<String>, concurrency: u32) -> Self {
+        self.queues.push((name.into(), concurrency));
+        self
+    }
+
+    /// Options beneath those of every worker and job.
+    pub fn args(mut self, args: impl Into<ArgMap>) -> Self {
+        self.args = args.into();
+        self
+    }
+
+    /// What runs claude. Default: [`ClaudeCli`] with its defaults.
+    pub fn claude(mut self, claude: impl Claude + 'static) -> Self {
+        self.claude = Some(Arc::new(claude));
+        self
+    }
+
+    /// Also runs this worker, which need not be linked through the attribute's own registration.
+    pub fn register<W: Worker>(mut self) -> Self {
+        self.queue = self.queue.and_then(Queue::register::<W>);
+        self
+    }
+
+    /// How long running jobs may finish after the signal before they are stopped and given back.
+    /// Default: 30 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Ends the grace when this resolves: runs are stopped at once (a second Ctrl-C).
+    pub fn stop_runs_when(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop_runs = Box::pin(signal);
+        self
+    }
+
+    /// Tells what happens to each job. The listener must not block.
+    pub fn on_notice(mut self, listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
+        self.notify = Notify::new(listener);
+        self
+    }
+
+    /// Runs until `signal` resolves; then claims no more, lets running jobs finish within the grace,
+    /// stops the rest in an orderly way and gives those jobs back with their attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`], [`Error::InvalidArgs`] for the runtime's own args,
+    /// [`Error::DuplicateWorker`], [`Error::Database`] when the node cannot be registered.
+    pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<()> {
+        self.run(signal).await
+    }
+
+    /// Runs until nothing is due in its queues and nothing runs, on any node. Jobs that wait for
+    /// their time (scheduled, snoozed, retries) stay where they are, as do those of a paused queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`run_until`](Self::run_until).
+    pub async fn drain(mut self) -> Result<()> {
+        self.ends_when_idle = true;
+        self.run(std::future::pending()).await
+    }
+
+    /// As [`drain`](Self::drain), but ends early when `signal` resolves.
+    ///
+    /// # Errors
+    ///
+    /// As [`run_until`](Self::run_until).
+    pub async fn drain_until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
+        self.ends_when_idle = true;
+        self.run(signal).await
+    }
+
+    async fn run(mut self, signal: impl Future<Output = ()>) -> Result<()> {
+        let stop_runs = std::mem::replace(&mut self.stop_runs, Box::pin(std::future::pending()));
+        let (grace, ends_when_idle) = (self.grace, self.ends_when_idle);
+        let running = self.start().await?;
+        tokio::select! {
+            () = signal => {}
+            () = running.idle(), if ends_when_idle => {}
+        }
+        running.shut_down(grace, stop_runs).await
+    }
+
+    async fn start(self) -> Result<Running> {
+        let queue = self.queue?;
+        check_queues(&self.queues)?;
+        Options::check_layer(&self.args)?;
+        let node = node::this_node(queue.now());
+        queue.engine().renew(&node, false).await?;
+        let shared = Arc::new(Shared {
+            executor: Executor {
+                queue: queue.clone(),
+                claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
+                defaults: self.args,
+                notify: self.notify,
+            },
+            queue,
+            node: watch::channel(node).0,
+            runs: Mutex::default(),
+        });
+        // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
+        service::rescue::once(&shared).await?;
+
+        let shutdown = CancellationToken::new();
+        let mut services = JoinSet::new();
+        services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn(service::rescue::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
+        let claiming = CancellationToken::new();
+        let mut producers = JoinSet::new();
+        let mut idle = Vec::new();
+        let names = self.queues.iter().map(|(name, _)| name.clone()).collect();
+        for (name, concurrency) in self.queues {
+            let (sender, receiver) = watch::channel(false);
+            idle.push(receiver);
+            let producer = Producer { shared: Arc::clone(&shared), name, concurrency, idle: sender };
+            producers.spawn(producer.serve(claiming.clone()));
+        }
+        Ok(Running { shared, names, claiming, producers, shutdown, services, idle })
+    }
+}
+
+fn check_queues(queues: &[(String, u32)]) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    let problem = |text: String| Err(Error::Configuration(text));
+    if queues.is_empty() {
+        return problem("the runtime serves no queue: add `.queue(\"name\", concurrency)`".into());
+    }
+    for (name, concurrency) in queues {
+        if !crate::job::is_label(name) {
+            return problem(format!("queue name `{}` is not valid", name.escape_default()));
+        }
+        if *concurrency == 0 {
+            return problem(format!("queue `{name}` has concurrency 0: give at least 1, or pause the queue"));
+        }
+        if !seen.insert(name) {
+            return problem(format!("queue `{name}` is configured twice"));
+        }
+    }
+    Ok(())
+}
+
+/// What producers and services of one runtime share.
+pub(crate) struct Shared {
+    pub(crate) executor: Executor,
+    pub(crate) queue: Queue,
+    /// The node we are. Another one after our lease was lost.
+    pub(crate) node: watch::Sender<crate::engine::NodeRow>,
+    /// The stop of every run of this process.
+    pub(crate) runs: Mutex<HashMap<JobId, Stop>>,
+}
+
+impl Shared {
+    pub(crate) fn node_id(&self) -> String {
+        self.node.borrow().id.clone()
+    }
+
+    pub(crate) fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Stop>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops every run.
+    pub(crate) fn stop_runs(&self, reason: StopReason) {
+        self.runs().values().for_each(|stop| stop.fire(reason));
+    }
+}
+
+/// A started runtime.
+struct Running {
+    shared: Arc<Shared>,
+    /// The queues it serves.
+    names: Vec<String>,
+    /// Cancelled: claim no more.
+    claiming: CancellationToken,
+    producers: JoinSet<()>,
+    /// Cancelled: the services end.
+    shutdown: CancellationToken,
+    services: JoinSet<()>,
+    /// One per producer: true while its queue has nothing due and it runs nothing.
+    idle: Vec<watch::Receiver<bool>>,
+}
+
+impl Running {
+    /// Resolves when no producer has anything to do and no other node runs a job of our queues.
+    async fn idle(&self) {
+        loop {
+            for idle in &self.idle {
+                // An error means that the producer has ended, which is idle enough.
+                let _ = idle.clone().wait_for(|idle| *idle).await;
+            }
+            let still_idle = self.idle.iter().all(|idle| *idle.borrow());
+            if still_idle && self.nothing_runs().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn nothing_runs(&self) -> bool {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let workers = self.shared.queue.registry().names();
+        match self.shared.queue.engine().executing(&names, &workers).await {
+            Ok(running) => running == 0,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether jobs are running");
+                false
+            }
+        }
+    }
+
+    /// No more claims; running jobs finish within the grace or are stopped and given back; then the
+    /// services end and the node signs off.
+    async fn shut_down(
+        mut self,
+        grace: Duration,
+        stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Result<()> {
+        self.claiming.cancel();
+        let finished = async { while self.producers.join_next().await.is_some() {} };
+        tokio::pin!(finished);
+        let in_time = tokio::select! {
+            () = &mut finished => true,
+            () = tokio::time::sleep(grace) => false,
+            () = stop_runs => false,
+        };
+        if !in_time {
+            self.shared.stop_runs(StopReason::Shutdown);
+            finished.await;
+        }
+        self.shutdown.cancel();
+        while self.services.join_next().await.is_some() {}
+        self.shared.queue.engine().retire(&self.shared.node_id()).await
+    }
+}
+
+impl Drop for Running {
+    /// A dropped runtime stops its runs too. They end on their own thread; their jobs are rescued once
+    /// the lease has run out, because nobody is left to settle them.
+    fn drop(&mut self) {
+        self.shared.stop_runs(StopReason::Shutdown);
+        self.shutdown.cancel();
+    }
+}
+
+/// Resolves at the first SIGINT (Ctrl-C) or SIGTERM.
+pub async fn shutdown_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::error!("no signal handler can be installed; the runtime will not stop by itself");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,7 @@
+//! The services beside the producers, each a small loop over the engine, each safe to run on every
+//! node at once.
+
+pub(crate) mod cancel;
+pub(crate) mod lease;
+pub(crate) mod rescue;
+pub(crate) mod watch;

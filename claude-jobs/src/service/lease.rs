@@ -1,0 +1,58 @@
+//! Keeps this node's lease; when it cannot, stops the node's runs before the lease ends.
+//!
+//! Elapsed time is measured on the monotonic clock: a jump of the wall clock neither ends nor
+//! stretches a lease.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::later;
+use crate::error::Result;
+use crate::node::{self, LEASE, MARGIN, RENEW_EVERY};
+use crate::outcome::StopReason;
+use crate::runtime::Shared;
+
+pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut renewed = Instant::now();
+    let mut next = renewed + RENEW_EVERY;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep_until(next) => {}
+        }
+        let asked = Instant::now();
+        match renew(&shared).await {
+            Ok(true) => (renewed, next) = (asked, asked + RENEW_EVERY),
+            Ok(false) => {
+                tracing::error!("this node was declared dead: stopping its runs and starting over");
+                shared.stop_runs(StopReason::Shutdown);
+                if register_anew(&shared).await.is_ok() {
+                    renewed = asked;
+                }
+                next = asked + RENEW_EVERY / 5;
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot renew this node's lease, will try again");
+                next = asked + RENEW_EVERY / 15;
+            }
+        }
+        if renewed.elapsed() + MARGIN >= LEASE {
+            shared.stop_runs(StopReason::Shutdown);
+        }
+    }
+}
+
+async fn renew(shared: &Shared) -> Result<bool> {
+    let mut node = shared.node.borrow().clone();
+    node.lease_until = later(shared.queue.now(), LEASE);
+    shared.queue.engine().renew(&node, true).await
+}
+
+async fn register_anew(shared: &Shared) -> Result<()> {
+    let node = node::this_node(shared.queue.now());
+    shared.queue.engine().renew(&node, false).await?;
+    shared.node.send_replace(node);
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Notices what other processes write, so that their inserts start here without waiting for a poll.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::Shared;
+
+/// How often it looks. A look is one read of shared memory.
+const EVERY: Duration = Duration::from_millis(100);
+
+pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        match shared.queue.engine().change_counter().await {
+            Ok(counter) => {
+                if seen.replace(counter).is_some_and(|before| before != counter) {
+                    shared.queue.wake();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for changes, will try again"),
+        }
+    }
+}
