@@ -1,1 +1,24 @@
-//! Harness.
+//! The test harness of claude-jobs: everything a test needs that is not the thing under test.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`fake`] | a real executable that plays a script in place of the `claude` CLI |
+//! | [`script`], [`record`] | what that executable does, and what it saw |
+//! | [`real_claude`], [`invocation`] | where the real CLI is, and one run of it |
+//! | [`transcript`], [`takes`] | what the real CLI printed, recorded, and scripts made from it |
+//! | [`api`] | a loopback stand-in for the Messages API, which the real CLI talks to |
+//! | [`sandbox`] | a private home, a cleared environment, git repositories, waiting and looking |
+//! | [`postgres`] | a throwaway PostgreSQL server |
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod fake;
+pub mod invocation;
+pub mod postgres;
+pub mod real_claude;
+pub mod record;
+pub mod sandbox;
+pub mod script;
+pub mod takes;
+pub mod transcript;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::report::{NotStarted, text};
-use super::stderr::startup_failure;
+use super::stderr::{last_lines, startup_failure};
 use super::{Ending, Failure, FailureKind, Outcome, Report, Run, StopReason};
 use crate::options::Options;
 
@@ -46,15 +46,21 @@ pub fn judge(report: Report, options: &Options) -> Run {
 /// process never started, or failed before its start event.
 fn cost(report: &Report, options: &Options) -> Option<f64> {
     match (&report.result, &report.ending) {
+        (_, Ending::NotStarted(_)) => Some(0.0),
+        (_, Ending::Exited(code)) if *code != 0 && !report.started => Some(0.0),
+        // An interrupted request is billed for what had come by then, and nobody says how much.
+        (Some(result), _) if is_interrupted(result) => report.cost_usd.filter(|cost| *cost > 0.0),
         (Some(result), _) => {
             let continues = options.resume.is_some() || options.from_pr.is_some();
             let is_running_total = result.get("model_usage_since_last_result").is_none();
             report.cost_usd.filter(|_| !(continues && is_running_total))
         }
-        (None, Ending::NotStarted(_)) => Some(0.0),
-        (None, Ending::Exited(code)) if *code != 0 && !report.started => Some(0.0),
-        _ => None,
+        (None, _) => None,
     }
+}
+
+fn is_interrupted(result: &Value) -> bool {
+    text(result, "terminal_reason").is_some_and(|reason| reason.starts_with("aborted"))
 }
 
 fn failure_of(report: &Report, options: &Options) -> Option<Failure> {
@@ -124,7 +130,7 @@ fn result_failure(report: &Report, result: &Value, options: &Options) -> Option<
         }
         _ => {}
     }
-    if terminal.starts_with("aborted") {
+    if is_interrupted(result) {
         return Some(Failure::new(Kind::Interrupted, "the CLI was interrupted"));
     }
     if let Some(reason) = text(result, "startup_failure_reason") {
@@ -259,20 +265,3 @@ fn message_of(result: &Value) -> String {
         _ => joined,
     }
 }
-
-/// The end of a long message: at most 2,000 bytes, from the start of a line where there is one.
-fn last_lines(said: &str) -> String {
-    const MOST: usize = 2_000;
-    if said.len() <= MOST {
-        return said.to_owned();
-    }
-    let mut start = said.len() - MOST;
-    while !said.is_char_boundary(start) {
-        start += 1;
-    }
-    let tail = &said[start..];
-    tail.split_once('\n').map_or(tail, |(_, rest)| rest).to_owned()
-}
-
-#[cfg(test)]
-mod tests;

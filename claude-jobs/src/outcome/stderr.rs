@@ -3,7 +3,7 @@
 
 use super::{Failure, FailureKind};
 
-/// Text that a line starts with or contains, and what it means. The first match counts.
+/// A text that it contains, and what that means. The first match counts.
 const TEXTS: &[(&str, FailureKind)] = &[
     ("cannot be used with root/sudo privileges", FailureKind::DangerousModeRefused),
     ("Can only use --worktree in a git repository", FailureKind::NotAGitRepository),
@@ -29,14 +29,26 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("Claude configuration file at", FailureKind::ConfigCorrupted),
     ("onfiguration Error", FailureKind::ConfigCorrupted),
     ("CLAUDE_CODE_TMPDIR", FailureKind::Environment),
-    ("proxy", FailureKind::Environment),
+    ("Invalid proxy URL", FailureKind::Environment),
     ("Bun v", FailureKind::Crashed),
 ];
 
 /// The failure that a refusal at the start stands for, if the text is a known one.
 pub(super) fn startup_failure(said: &str) -> Option<Failure> {
-    TEXTS.iter().find(|(text, _)| said.contains(text)).map(|(text, kind)| {
-        let line = said.lines().find(|line| line.contains(text)).unwrap_or(said);
-        Failure::new(*kind, line.trim())
-    })
+    let (_, kind) = TEXTS.iter().find(|(text, _)| said.contains(text))?;
+    Some(Failure::new(*kind, last_lines(said)))
+}
+
+/// The end of a long message: at most 2,000 bytes, from the start of a line where there is one.
+pub(super) fn last_lines(said: &str) -> String {
+    const MOST: usize = 2_000;
+    if said.len() <= MOST {
+        return said.to_owned();
+    }
+    let mut start = said.len() - MOST;
+    while !said.is_char_boundary(start) {
+        start += 1;
+    }
+    let tail = &said[start..];
+    tail.split_once('\n').map_or(tail, |(_, rest)| rest).to_owned()
 }

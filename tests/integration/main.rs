@@ -1,0 +1,11 @@
+//! The integration tests, in one binary so that they link once.
+//!
+//! They run in parallel: each has its own ports and folders, ends only what it started, and talks to
+//! 127.0.0.1 only.
+
+mod classifier;
+mod fake_claude;
+mod loopback;
+mod postgres;
+mod takes;
+mod transcripts;

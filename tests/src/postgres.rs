@@ -1,0 +1,200 @@
+//! A throwaway PostgreSQL server for the tests of one process: in a temporary folder, on a Unix
+//! socket that only this machine can reach, gone when the last database handle is dropped.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A fresh, empty database; its server lives as long as any database does.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    server: Arc<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    programs: PathBuf,
+    folder: TempDir,
+    process: Child,
+    databases: AtomicUsize,
+}
+
+/// All tests of a process share one server: starting one takes a second.
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+/// Who may run a server: PostgreSQL refuses root, so root becomes `postgres`.
+const UNPRIVILEGED: &str = "postgres";
+
+/// Runs the server until standard input ends, which it does when the test process is gone, however it
+/// went. SIGQUIT is PostgreSQL's immediate stop.
+const GUARD: &str = r#""$@" & server=$!; read -r _; kill -QUIT $server; wait $server"#;
+
+/// Makes a fresh database, starting the server if need be.
+///
+/// # Panics
+/// When PostgreSQL is not installed or does not start.
+pub fn database() -> Database {
+    let server = shared_server();
+    let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
+    let created = server.psql("postgres", &format!("create database {name}"));
+    assert!(created.status.success(), "create database: {created:?}");
+    Database { name, server }
+}
+
+impl Database {
+    /// The connection URL.
+    pub fn url(&self) -> String {
+        let socket = self.server.folder.path().display();
+        format!("postgres://{UNPRIVILEGED}@localhost/{}?host={socket}", self.name)
+    }
+
+    /// Runs SQL with `psql` and returns the bare rows.
+    ///
+    /// # Panics
+    /// When the SQL fails.
+    pub fn psql(&self, sql: &str) -> String {
+        let output = self.server.psql(&self.name, sql);
+        assert!(output.status.success(), "{sql}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+}
+
+fn shared_server() -> Arc<Server> {
+    let mut shared = SHARED.lock().expect("no holder panics while the server is half made");
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start());
+        *shared = Arc::downgrade(&server);
+        server
+    })
+}
+
+impl Server {
+    fn start() -> Server {
+        let programs = programs();
+        let folder =
+            tempfile::Builder::new().prefix("pg-").tempdir().expect("the temporary folder can be written");
+        give_away(folder.path());
+        let data = folder.path().join("data");
+
+        let initialised = unprivileged(&programs.join("initdb"))
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username"])
+            .args([UNPRIVILEGED, "--pgdata"])
+            .arg(&data)
+            .current_dir(folder.path())
+            .output()
+            .expect("initdb can be started");
+        assert!(initialised.status.success(), "initdb: {initialised:?}");
+
+        let process = unprivileged(Path::new("/bin/sh"))
+            .args(["-c", GUARD, "guard"])
+            .arg(programs.join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .arg("-k")
+            .arg(folder.path())
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "synchronous_commit=off"])
+            .args(["-c", "full_page_writes=off", "-c", "max_connections=200"])
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log(folder.path()))
+            .spawn()
+            .expect("postgres can be started");
+        let server = Server { programs, folder, process, databases: AtomicUsize::new(0) };
+        server.await_ready();
+        server
+    }
+
+    fn await_ready(&self) {
+        let start = Instant::now();
+        while !self.psql("postgres", "select 1").status.success() {
+            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(start.elapsed() < Duration::from_secs(60), "postgres does not start: {log}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Output {
+        Command::new(self.programs.join("psql"))
+            .args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "-h"])
+            .arg(self.folder.path())
+            .args(["-U", UNPRIVILEGED, "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .output()
+            .expect("psql can be started")
+    }
+}
+
+impl Drop for Server {
+    /// Ends the server and waits, so that its folder is quiet when it is removed.
+    fn drop(&mut self) {
+        if let Some(mut stdin) = self.process.stdin.take() {
+            // The end of its input would do; the line makes it certain even if a fork holds a copy.
+            let _ = stdin.write_all(b"stop\n");
+        }
+        let _ = self.process.wait();
+    }
+}
+
+fn log(folder: &Path) -> Stdio {
+    fs::File::create(folder.join("log")).expect("the temporary folder can be written").into()
+}
+
+/// The folder of the server programs: the newest that Debian installed, else the one on `PATH`.
+fn programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    folders.sort();
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates =
+        folders.into_iter().rev().map(|(_, folder)| folder).chain(std::env::split_paths(&on_path));
+    candidates
+        .into_iter()
+        .find(|folder| folder.join("initdb").is_file())
+        .expect("PostgreSQL is installed: run `tests/run`, which installs it")
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A command that runs as somebody whom PostgreSQL accepts.
+fn unprivileged(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .arg(format!("--reuid={UNPRIVILEGED}"))
+        .arg(format!("--regid={UNPRIVILEGED}"))
+        .arg("--clear-groups")
+        .arg("--")
+        .arg(program);
+    command
+}
+
+/// Makes a folder belong to whoever [`unprivileged`] commands run as.
+fn give_away(folder: &Path) {
+    if is_root() {
+        chown(folder, Some(user_id()), None).expect("root can give a folder away");
+    }
+}
+
+fn user_id() -> u32 {
+    let users = fs::read_to_string("/etc/passwd").expect("every machine lists its users");
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields
+        .filter(|fields| fields.first() == Some(&UNPRIVILEGED))
+        .find_map(|fields| fields.get(2)?.parse().ok())
+        .expect("PostgreSQL's package makes the user `postgres`: run `tests/run`")
+}
