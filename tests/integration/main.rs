@@ -6,6 +6,11 @@
 mod classifier;
 mod fake_claude;
 mod loopback;
+mod options;
 mod postgres;
+mod queue;
+mod runtime;
 mod takes;
+mod tidy;
 mod transcripts;
+mod workers;

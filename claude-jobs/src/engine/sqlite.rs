@@ -209,3 +209,26 @@ impl Engine for SqliteEngine {
         Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.watcher).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commits_are_synced_to_disk() {
+        let folder = std::env::temp_dir().join(format!("claude-jobs-{}", Uuid::now_v7()));
+        std::fs::create_dir(&folder).expect("a temporary folder");
+        let url = format!("sqlite://{}/jobs.db", folder.display());
+        let engine = SqliteEngine::connect(&url).await.expect("a new database");
+        let ask = async |sql: &'static str| -> String {
+            let row = sqlx::query(sql).fetch_one(&engine.writer).await.expect("a pragma");
+            sqlx::Row::try_get::<String, _>(&row, 0)
+                .or_else(|_| sqlx::Row::try_get::<i64, _>(&row, 0).map(|number| number.to_string()))
+                .expect("text or a number")
+        };
+        assert_eq!(ask("PRAGMA journal_mode").await, "wal");
+        assert_eq!(ask("PRAGMA synchronous").await, "2", "FULL");
+        drop(engine);
+        std::fs::remove_dir_all(folder).expect("it is ours");
+    }
+}

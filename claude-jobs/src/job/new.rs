@@ -81,6 +81,9 @@ impl NewJob {
         self.check_settings()?;
 
         let unique = self.unique.clone().or_else(|| definition.unique.map(Unique::from));
+        if let Some(unique) = &unique {
+            unique.check().map_err(Error::InvalidJob)?;
+        }
         let unique = unique.map(|unique| UniqueRow::new(&unique, &self, now));
         let scheduled_at = match self.schedule {
             Schedule::Now => now,
