@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, Request, Stop};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::node::LEASE;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
@@ -32,6 +34,8 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
+    /// Cancelled when the runtime is to end.
+    pub(crate) closing: CancellationToken,
 }
 
 /// A job whose worker is found, whose fields are read and whose options are merged.
@@ -129,9 +133,11 @@ impl Executor {
     }
 
     /// Writes the settlement. A database that is away for a while must not lose a paid result: it is
-    /// tried again until it is written or the row belongs to another run.
+    /// tried again until it is written or the row belongs to another run. Only a runtime that is to
+    /// end gives up, once its lease has run out: then the job is another node's to rescue.
     async fn settle(&self, job: &Job, settlement: Settlement) {
         let mut wait = Duration::from_millis(100);
+        let started = tokio::time::Instant::now();
         loop {
             match self.queue.engine().settle(std::slice::from_ref(&settlement), self.queue.now()).await {
                 Ok(settled) => {
@@ -141,6 +147,10 @@ impl Executor {
                     }
                     self.notify.send(&Notice::Settled { job, settlement: &settlement, is_ours });
                     self.queue.wake();
+                    return;
+                }
+                Err(error) if self.closing.is_cancelled() && started.elapsed() > LEASE => {
+                    tracing::error!(job = %job.id, %error, "cannot settle: left to be rescued");
                     return;
                 }
                 Err(error) => {

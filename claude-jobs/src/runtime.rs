@@ -157,12 +157,14 @@ impl RuntimeBuilder {
         Options::check_layer(&self.args)?;
         let node = node::this_node(queue.now());
         queue.engine().renew(&node, false).await?;
+        let claiming = CancellationToken::new();
         let shared = Arc::new(Shared {
             executor: Executor {
                 queue: queue.clone(),
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,
+                closing: claiming.clone(),
             },
             queue,
             node: watch::channel(node).0,
@@ -177,7 +179,6 @@ impl RuntimeBuilder {
         services.spawn(service::rescue::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
-        let claiming = CancellationToken::new();
         let mut producers = JoinSet::new();
         let mut idle = Vec::new();
         let names = self.queues.iter().map(|(name, _)| name.clone()).collect();

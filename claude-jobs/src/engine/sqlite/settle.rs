@@ -64,12 +64,14 @@ async fn update_row(connection: &mut SqliteConnection, new: &Settlement, now: Ti
     Ok(result.rows_affected() == 1)
 }
 
+/// `OR REPLACE`, here and below: past the fence there can be no such row, unless somebody turned the
+/// attempt back by hand; that must not keep the job from ever being settled.
 async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
     let run = &settlement.run;
     let tokens = run.tokens;
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     sqlx::query(
-        "INSERT INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, outcome, \
+        "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, outcome, \
          verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
          cache_creation_tokens, model, cli_version, result, structured) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -100,7 +102,7 @@ async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) 
 
 async fn insert_error(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
     let Some(error) = &settlement.error else { return Ok(()) };
-    sqlx::query("INSERT INTO claude_jobs_errors (job_id, attempt, at, kind, message) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT OR REPLACE INTO claude_jobs_errors (job_id, attempt, at, kind, message) VALUES (?, ?, ?, ?, ?)")
         .bind(settlement.id.0)
         .bind(error.attempt)
         .bind(error.at.as_microsecond())
