@@ -94,10 +94,22 @@ pub struct ClaimRequest<'a> {
     pub node: &'a str,
     /// The workers the node knows; rows of others stay where they are, for a newer node.
     pub workers: &'a [&'a str],
-    /// The most jobs; 0 only reads the queue's settings.
-    pub limit: u32,
+    /// How many of its jobs the node may run at once, unless the queue's settings say otherwise.
+    pub concurrency: u32,
+    /// How many it runs already.
+    pub running: u32,
     /// The present moment.
     pub now: Timestamp,
+}
+
+impl ClaimRequest<'_> {
+    /// The most jobs that may be claimed under these settings.
+    pub(crate) fn limit(&self, settings: &QueueSettings) -> u32 {
+        if !settings.is_open(self.now) {
+            return 0;
+        }
+        settings.concurrency.unwrap_or(self.concurrency).saturating_sub(self.running)
+    }
 }
 
 /// What a claim came to.

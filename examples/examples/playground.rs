@@ -96,7 +96,8 @@ fn result(changes: Value) -> Report {
     if let (Some(event), Some(changes)) = (event.as_object_mut(), changes.as_object()) {
         event.extend(changes.clone());
     }
-    Report::from_events([&event], i32::from(event["is_error"] == true))
+    let start = json!({"type": "system", "subtype": "init", "model": "sonnet"});
+    Report::from_events([&start, &event], i32::from(event["is_error"] == true))
 }
 
 fn failed(status: Option<u16>, error: &str, text: &str) -> Report {

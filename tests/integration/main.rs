@@ -10,6 +10,7 @@ mod loopback;
 mod options;
 mod postgres;
 mod queue;
+mod rows;
 mod runtime;
 mod takes;
 mod tidy;

@@ -15,6 +15,7 @@ fn wrapper_source() -> String {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     let wrapper = packages.iter().find(|package| package["name"] == "claude-wrapper").expect("a dependency");

@@ -13,22 +13,23 @@ use tempfile::TempDir;
 
 /// The job carries everything.
 #[claude_worker(queue = "tests", max_attempts = 3)]
-pub struct Plain;
+pub(crate) struct Plain;
 
 /// Unique for a minute.
 #[claude_worker(queue = "tests", unique_period = 60)]
-pub struct Once;
+pub(crate) struct Once;
 
 /// Its handler does what its field says.
 #[claude_worker(queue = "tests", prompt = "do it")]
-pub struct Obedient {
-    pub order: String,
+pub(crate) struct Obedient {
+    pub(crate) order: String,
 }
 
 impl Handler for Obedient {
     async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Verdict {
         assert_eq!(text, run.text());
-        cx.meta().insert("seen".into(), json!(cx.attempt()));
+        let attempt = cx.attempt();
+        cx.meta().insert("seen".into(), json!(attempt));
         match self.order.as_str() {
             "follow" => cx.enqueue(Plain::new("the follow-on").priority(2)),
             "follow badly" => cx.enqueue(Plain::new("the follow-on").max_turns(0)),
@@ -50,30 +51,30 @@ impl Handler for Obedient {
 }
 
 /// A queue in a file of its own.
-pub struct Place {
-    pub folder: TempDir,
-    pub queue: Queue,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) queue: Queue,
 }
 
 impl Place {
-    pub async fn new() -> Place {
+    pub(crate) async fn new() -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let queue = Queue::connect(&url(&folder)).await.expect("a new database");
         Place { folder, queue }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url(&self.folder)
     }
 
     /// A connection of the user's own to the same file.
-    pub async fn connection(&self) -> sqlx::SqliteConnection {
+    pub(crate) async fn connection(&self) -> sqlx::SqliteConnection {
         use sqlx::Connection;
         sqlx::SqliteConnection::connect(&self.url()).await.expect("the database is there")
     }
 
     /// Runs what is due with this runner.
-    pub async fn drain(&self, claude: impl Claude + 'static) {
+    pub(crate) async fn drain(&self, claude: impl Claude + 'static) {
         Runtime::builder(self.queue.clone())
             .queue("tests", 4)
             .claude(claude)
@@ -83,7 +84,7 @@ impl Place {
     }
 
     /// The job as it is now.
-    pub async fn job(&self, inserted: &Inserted) -> Job {
+    pub(crate) async fn job(&self, inserted: &Inserted) -> Job {
         self.queue.get(inserted.id()).await.expect("a read").expect("the job is there")
     }
 }
@@ -93,7 +94,7 @@ fn url(folder: &TempDir) -> String {
 }
 
 /// What the real CLI printed in a recorded scenario.
-pub fn recorded(name: &str) -> Report {
+pub(crate) fn recorded(name: &str) -> Report {
     let transcript = Transcript::load(name);
     let mut report = Report::from_events(&transcript.events(), transcript.entry.exit.unwrap_or(0));
     report.stderr = transcript.stderr;
@@ -104,7 +105,7 @@ pub fn recorded(name: &str) -> Report {
 }
 
 /// A runner that answers every run with the recorded scenario, and counts.
-pub fn answering(name: &'static str) -> (impl Claude + 'static, Arc<AtomicUsize>) {
+pub(crate) fn answering(name: &'static str) -> (impl Claude + 'static, Arc<AtomicUsize>) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&runs);
     let claude = move |_: Request| {
@@ -116,14 +117,14 @@ pub fn answering(name: &'static str) -> (impl Claude + 'static, Arc<AtomicUsize>
 }
 
 /// A runner that runs until it is stopped.
-pub async fn until_stopped(request: Request) -> Result<Report, RunnerError> {
+pub(crate) async fn until_stopped(request: Request) -> Result<Report, RunnerError> {
     let mut report = Report::new(request.pinned_session().map(str::to_owned));
     report.ending = Ending::Stopped(request.stop.fired().await);
     Ok(report)
 }
 
 /// A success with this text.
-pub fn success(text: &str) -> Report {
+pub(crate) fn success(text: &str) -> Report {
     let event: Value = json!({
         "type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": text,
         "session_id": "0199f1de-0000-7000-8000-0123456789ab",

@@ -14,7 +14,7 @@ use crate::job::{Job, State};
 pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
     let settings = query::queue(&engine.readers, request.queue).await?;
     let nothing = Claimed { settings, ..Claimed::default() };
-    if request.limit == 0 || !nothing.settings.is_open(request.now) {
+    if request.limit(&nothing.settings) == 0 {
         return Ok(nothing);
     }
     // Most polls find nothing: look before taking the write lock.
@@ -27,13 +27,14 @@ pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> 
     drop(reader);
 
     let mut transaction = engine.begin().await?;
-    // A pause that was committed before the lock was ours holds.
+    // Settings that were committed before the lock was ours hold.
     let settings = query::queue(&mut *transaction, request.queue).await?;
-    if !settings.is_open(request.now) {
+    let limit = request.limit(&settings);
+    if limit == 0 {
         return Ok(Claimed { settings, ..Claimed::default() });
     }
     stage(&mut transaction, request).await?;
-    let jobs = take(&mut transaction, request).await?;
+    let jobs = take(&mut transaction, request, limit).await?;
     let next_due = self::next_due(&mut transaction, request.queue).await?;
     transaction.commit().await?;
     Ok(Claimed { jobs, next_due, settings })
@@ -55,7 +56,11 @@ async fn stage(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) ->
     Ok(())
 }
 
-async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Vec<Job>> {
+async fn take(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest<'_>,
+    limit: u32,
+) -> Result<Vec<Job>> {
     // claude_jobs_claim, in its own order
     let rows = sqlx::query(concat!(
         "UPDATE claude_jobs SET state = 'executing', attempt = attempt + 1, attempted_at = ?, node = ?, \
@@ -70,7 +75,7 @@ async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> 
     .bind(state_bit(State::Executing))
     .bind(request.queue)
     .bind(json(&request.workers)?)
-    .bind(request.limit)
+    .bind(limit)
     .fetch_all(connection)
     .await?;
     let mut jobs = rows.iter().map(row::job).collect::<sqlx::Result<Vec<_>>>()?;
