@@ -222,7 +222,8 @@ impl Queue {
 
     async fn change(&self, queue: &str, change: QueueChange) -> Result<QueueSettings> {
         if !crate::job::is_label(queue) {
-            return Err(Error::InvalidJob(format!("queue name `{}`", queue.escape_default())));
+            let rule = crate::job::LABEL_RULE;
+            return Err(Error::InvalidJob(format!("queue name `{}`: {rule}", queue.escape_default())));
         }
         let settings = self.engine.change_queue(queue, change).await?;
         self.wake();
