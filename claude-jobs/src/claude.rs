@@ -107,6 +107,8 @@ impl fmt::Debug for Request {
 pub struct Stop {
     token: CancellationToken,
     reason: Arc<OnceLock<StopReason>>,
+    /// Cancelled: the stopped run gets no more grace.
+    impatience: CancellationToken,
 }
 
 impl Stop {
@@ -114,6 +116,17 @@ impl Stop {
     pub fn fire(&self, reason: StopReason) {
         let _ = self.reason.set(reason);
         self.token.cancel();
+    }
+
+    /// Ends the grace of a run that was asked to stop: it is killed now. What it had spent since its
+    /// last result stays unknown.
+    pub fn hurry(&self) {
+        self.impatience.cancel();
+    }
+
+    /// Resolves when the grace is ended.
+    pub async fn hurried(&self) {
+        self.impatience.cancelled().await;
     }
 
     /// Why it was asked to stop, if it was.

@@ -200,6 +200,18 @@ pub enum Cancelled {
     Requested,
 }
 
+/// What a look at a database that changes nothing has found.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inspection {
+    /// No database yet: the first connection makes it.
+    Missing,
+    /// A database whose tables are missing or old: the next connection brings them up to date.
+    NotMigrated,
+    /// Our tables, up to date.
+    Ready,
+}
+
 /// A running runtime, as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeRow {

@@ -14,7 +14,7 @@ use crate::unique::Unique;
 
 mod new;
 
-pub(crate) use new::is_label;
+pub(crate) use new::{LABEL_RULE, is_label};
 pub use new::{MAX_ATTEMPTS, NewJob, Schedule};
 
 /// A job's number in its database. Never used twice.

@@ -222,7 +222,8 @@ impl Queue {
 
     async fn change(&self, queue: &str, change: QueueChange) -> Result<QueueSettings> {
         if !crate::job::is_label(queue) {
-            return Err(Error::InvalidJob(format!("queue name `{}`", queue.escape_default())));
+            let rule = crate::job::LABEL_RULE;
+            return Err(Error::InvalidJob(format!("queue name `{}`: {rule}", queue.escape_default())));
         }
         let settings = self.engine.change_queue(queue, change).await?;
         self.wake();
@@ -280,9 +281,27 @@ async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));
     }
+    Err(unsupported(url))
+}
+
+/// Looks at a database without changing it.
+///
+/// # Errors
+///
+/// As [`Queue::connect`].
+#[cfg(feature = "cli")]
+pub(crate) async fn inspect(url: &str) -> Result<crate::engine::Inspection> {
+    #[cfg(feature = "sqlite")]
+    if url.starts_with("sqlite:") {
+        return crate::engine::sqlite::inspect(url).await;
+    }
+    Err(unsupported(url))
+}
+
+fn unsupported(url: &str) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    Err(Error::Connect {
+    Error::Connect {
         url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
         reason: "this build opens SQLite databases; write `sqlite://path/to/jobs.db`".to_owned(),
-    })
+    }
 }

@@ -200,7 +200,8 @@ fn check_queues(queues: &[(String, u32)]) -> Result<()> {
     }
     for (name, concurrency) in queues {
         if !crate::job::is_label(name) {
-            return problem(format!("queue name `{}` is not valid", name.escape_default()));
+            let rule = crate::job::LABEL_RULE;
+            return problem(format!("queue name `{}`: {rule}", name.escape_default()));
         }
         if *concurrency == 0 {
             return problem(format!("queue `{name}` has concurrency 0: give at least 1, or pause the queue"));

@@ -99,9 +99,13 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, re
             reason = stop_reason(request, &last_event) => {
                 // The stream has not ended, so the child is not reaped and its group id is its own.
                 terminate(pid.load(Ordering::SeqCst));
-                let result = match timeout(setup.grace, &mut stream).await {
-                    Ok(result) => result,
-                    Err(_) => { kill.cancel(); stream.await }
+                let in_time = tokio::select! {
+                    result = timeout(setup.grace, &mut stream) => result.ok(),
+                    () = request.stop.hurried() => None,
+                };
+                let result = match in_time {
+                    Some(result) => result,
+                    None => { kill.cancel(); stream.await }
                 };
                 (result, Some(reason))
             }

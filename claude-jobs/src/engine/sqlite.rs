@@ -22,6 +22,8 @@ use crate::settlement::Settlement;
 mod admin;
 mod claim;
 mod insert;
+#[cfg(feature = "cli")]
+mod inspect;
 mod nodes;
 mod query;
 mod row;
@@ -29,6 +31,8 @@ mod schema;
 mod settle;
 
 pub(crate) use insert::insert_in;
+#[cfg(feature = "cli")]
+pub(crate) use inspect::inspect;
 
 /// How long a write waits for another process's write before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -154,7 +154,9 @@ impl NewJob {
 pub const MAX_ATTEMPTS: u32 = 1_000;
 
 const MAX_DELAY: Duration = Duration::from_secs(10 * 366 * 86_400);
-const LABEL_RULE: &str = "give 1 to 128 characters, none of them white space or control characters";
+/// What [`is_label`] asks for.
+pub(crate) const LABEL_RULE: &str =
+    "give 1 to 128 characters, none of them white space or control characters";
 
 /// Whether `text` may name a queue or a tag.
 pub(crate) fn is_label(text: &str) -> bool {
