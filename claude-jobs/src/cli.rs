@@ -27,6 +27,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod args;
+mod database;
+mod doctor;
 mod exit;
 mod flags;
 mod live;
@@ -36,12 +38,15 @@ mod signals;
 
 pub use exit::Exit;
 
+use database::Database;
 use exit::Problem;
 
 /// Claude Code jobs on a durable queue
 #[derive(Debug, Parser)]
 #[command(name = "claude-jobs", version, after_help = exit::help())]
 struct Cli {
+    #[command(flatten)]
+    database: Database,
     #[command(subcommand)]
     command: Command,
 }
@@ -50,6 +55,7 @@ struct Cli {
 enum Command {
     Run(run::RunCommand),
     Args(args::ArgsCommand),
+    Doctor(doctor::DoctorCommand),
 }
 
 /// Runs the command that this process was started as, to its exit code.
@@ -79,9 +85,11 @@ fn report(problem: &Problem) -> ExitCode {
 
 impl Cli {
     async fn execute(self) -> Result<Exit, Problem> {
+        let database = self.database;
         match self.command {
             Command::Run(command) => command.execute().await,
             Command::Args(command) => command.execute(),
+            Command::Doctor(command) => command.execute(&database).await,
         }
     }
 }
