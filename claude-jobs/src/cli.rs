@@ -29,6 +29,7 @@ use clap::{Parser, Subcommand};
 mod args;
 mod database;
 mod doctor;
+mod enqueue;
 mod exit;
 mod flags;
 mod live;
@@ -56,6 +57,7 @@ enum Command {
     Run(run::RunCommand),
     Args(args::ArgsCommand),
     Doctor(doctor::DoctorCommand),
+    Enqueue(enqueue::EnqueueCommand),
 }
 
 /// Runs the command that this process was started as, to its exit code.
@@ -90,6 +92,7 @@ impl Cli {
             Command::Run(command) => command.execute().await,
             Command::Args(command) => command.execute(),
             Command::Doctor(command) => command.execute(&database).await,
+            Command::Enqueue(command) => command.execute(&database).await,
         }
     }
 }
