@@ -32,8 +32,10 @@ mod doctor;
 mod enqueue;
 mod exit;
 mod flags;
+mod jobs;
 mod live;
 mod output;
+mod queues;
 mod run;
 mod signals;
 
@@ -58,6 +60,8 @@ enum Command {
     Args(args::ArgsCommand),
     Doctor(doctor::DoctorCommand),
     Enqueue(enqueue::EnqueueCommand),
+    Jobs(jobs::JobsCommand),
+    Queues(queues::QueuesCommand),
 }
 
 /// Runs the command that this process was started as, to its exit code.
@@ -93,6 +97,8 @@ impl Cli {
             Command::Args(command) => command.execute(),
             Command::Doctor(command) => command.execute(&database).await,
             Command::Enqueue(command) => command.execute(&database).await,
+            Command::Jobs(command) => command.execute(&database).await,
+            Command::Queues(command) => command.execute(&database).await,
         }
     }
 }
