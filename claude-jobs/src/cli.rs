@@ -38,6 +38,7 @@ mod output;
 mod queues;
 mod run;
 mod signals;
+mod work;
 
 pub use exit::Exit;
 
@@ -60,6 +61,7 @@ enum Command {
     Args(args::ArgsCommand),
     Doctor(doctor::DoctorCommand),
     Enqueue(enqueue::EnqueueCommand),
+    Work(work::WorkCommand),
     Jobs(jobs::JobsCommand),
     Queues(queues::QueuesCommand),
 }
@@ -97,6 +99,7 @@ impl Cli {
             Command::Args(command) => command.execute(),
             Command::Doctor(command) => command.execute(&database).await,
             Command::Enqueue(command) => command.execute(&database).await,
+            Command::Work(command) => command.execute(&database).await,
             Command::Jobs(command) => command.execute(&database).await,
             Command::Queues(command) => command.execute(&database).await,
         }
