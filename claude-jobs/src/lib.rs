@@ -35,8 +35,8 @@
 //! | `cli` | yes | the `claude-jobs` command and [`cli::main`] |
 
 mod builder;
-pub mod claude;
 pub mod classify;
+pub mod claude;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
