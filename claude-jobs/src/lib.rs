@@ -29,6 +29,7 @@ pub mod worker;
 pub mod __private;
 
 pub use builder::JobBuilder;
+pub use claude_jobs_macros::claude_worker;
 pub use error::{Error, Result};
 pub use job::{Inserted, Job, JobId, NewJob, State};
 pub use options::Args;
@@ -43,11 +44,8 @@ pub use worker::{Ctx, Handler, Worker};
 pub mod prelude {
     pub use crate::options::{ArgMap, Args};
     pub use crate::outcome::{Failure, Run};
-    pub use crate::{Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, shutdown_signal};
-}
-
-/// Stands in until the macro crate brings it.
-#[macro_export]
-macro_rules! args {
-    () => {};
+    pub use crate::{
+        Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
+        shutdown_signal,
+    };
 }
