@@ -4,6 +4,7 @@
 //! 127.0.0.1 only.
 
 mod classifier;
+mod definitions;
 mod fake_claude;
 mod loopback;
 mod postgres;
