@@ -1,5 +1,6 @@
 //! All that generated code may name. Not part of the public interface: it changes without notice.
 
+pub use ::claude_jobs_macros::{args, unknown_option};
 pub use ::inventory;
 pub use ::serde;
 pub use ::serde_json::Value;
@@ -14,6 +15,11 @@ pub use crate::settlement::Backoff;
 pub use crate::unique::{UniqueDefault, UniqueField};
 pub use crate::worker::{Definition, Worker};
 
+mod args;
+mod option;
+mod period;
 mod probe;
 
+pub use option::option;
+pub use period::UniquePeriod;
 pub use probe::{Probe, WithHandler, WithoutHandler, load};

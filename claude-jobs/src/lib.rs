@@ -65,7 +65,7 @@ pub mod worker;
 pub mod __private;
 
 pub use builder::JobBuilder;
-pub use claude_jobs_macros::{args, claude_worker};
+pub use claude_jobs_macros::claude_worker;
 pub use error::{Error, Result};
 pub use job::{Inserted, Job, JobId, NewJob, State};
 pub use options::Args;
@@ -81,7 +81,8 @@ pub mod prelude {
     pub use crate::options::{ArgMap, Args};
     pub use crate::outcome::{Failure, Run};
     pub use crate::{
-        Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, args, claude_worker, shutdown_signal,
+        Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
+        shutdown_signal,
     };
 }
 

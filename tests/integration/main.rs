@@ -5,6 +5,7 @@
 
 mod classifier;
 mod command;
+mod definitions;
 mod fake_claude;
 mod loopback;
 mod options;

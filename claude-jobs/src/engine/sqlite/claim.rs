@@ -56,11 +56,7 @@ async fn stage(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) ->
     Ok(())
 }
 
-async fn take(
-    connection: &mut SqliteConnection,
-    request: &ClaimRequest<'_>,
-    limit: u32,
-) -> Result<Vec<Job>> {
+async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>, limit: u32) -> Result<Vec<Job>> {
     // claude_jobs_claim, in its own order
     let rows = sqlx::query(concat!(
         "UPDATE claude_jobs SET state = 'executing', attempt = attempt + 1, attempted_at = ?, node = ?, \
