@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use super::output;
 use activity::Activity;
 
 mod activity;
@@ -90,7 +91,7 @@ pub(super) fn end(id: i64) {
 /// Writes a line to standard error, above the live lines.
 pub(super) fn say(line: &str) {
     let mut board = board();
-    let text = format!("{}{line}\n{}", board.erased(), board.drawn_anew());
+    let text = format!("{}{}\n{}", board.erased(), output::harmless(line), board.drawn_anew());
     write(&text);
 }
 

@@ -23,12 +23,14 @@ pub(super) fn print(text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Prints text that an agent wrote. On a terminal it must not move the cursor or change settings.
+/// Prints text that an agent wrote: as it is for a program, made [`harmless`] for a terminal.
 pub(super) fn print_answer(text: &str) -> Result<(), Problem> {
-    if !io::stdout().is_terminal() {
-        return print(text);
-    }
-    print(&text.replace(|character: char| character.is_control() && !"\n\t".contains(character), "\u{fffd}"))
+    if io::stdout().is_terminal() { print(&harmless(text)) } else { print(text) }
+}
+
+/// Text that cannot move a terminal's cursor or change its settings.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace(|character: char| character.is_control() && !"\n\t".contains(character), "\u{fffd}")
 }
 
 /// Prints a value as JSON: on one line, or laid out where a person reads it.
@@ -123,6 +125,11 @@ mod tests {
         let text = table(&["ID", "WHY"], rows);
         let long = format!("10  {}…\n", "x".repeat(59));
         assert_eq!(text, format!("ID  WHY\n1   a [31mb\n{long}"));
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_sequences() {
+        assert_eq!(harmless("a\tb\n\x1b[2Jc\r\u{9b}"), "a\tb\n\u{fffd}[2Jc\u{fffd}\u{fffd}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn facts(job: &Job, spent: &Spent) -> String {
         unknown => format!(" and {} of unknown cost", output::counted(unknown as u64, "run")),
     };
     let optional = |moment: Option<jiff::Timestamp>| moment.map(output::time);
-    let facts: [(&str, Option<String>); 18] = [
+    let facts = [
         ("job", Some(job.id.to_string())),
         ("state", Some(job.state.to_string())),
         ("reason", job.reason.clone()),
