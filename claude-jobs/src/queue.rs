@@ -235,8 +235,11 @@ impl Queue {
         let now = self.now();
         jobs.into_iter()
             .map(|job| {
-                let definition = self.registry.get(&job.worker)?.definition;
-                job.into_row(definition, now)
+                let registration = self.registry.get(&job.worker)?;
+                let input =
+                    |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
+                (registration.load)(&job.input).map_err(input)?;
+                job.into_row(registration.definition, now)
             })
             .collect()
     }

@@ -42,7 +42,10 @@ async fn a_job_that_cannot_run_is_refused_and_nothing_is_written() {
     let queue = &place.queue;
     let cases = [
         (Plain::new(" ").insert(queue).await, "`prompt` takes text"),
-        (Plain::new("x".repeat(20 << 20)).insert(queue).await, "`prompt` takes text of 1 to 10485759 bytes"),
+        (
+            Plain::new("x".repeat(20 << 20)).insert(queue).await,
+            "`prompt` takes text that is not blank, of at most 10485759 bytes",
+        ),
         (Plain::new("x").max_turns(0).insert(queue).await, "`max_turns` takes a whole number from 1"),
         (Plain::new("x").timeout("soon").insert(queue).await, "`timeout` takes a duration"),
         (Plain::new("x").model("a\0b").insert(queue).await, "`model` takes text"),
@@ -51,6 +54,10 @@ async fn a_job_that_cannot_run_is_refused_and_nothing_is_written() {
         (Plain::new("x").queue("a b").insert(queue).await, "queue name `a b`"),
         (Plain::new("x").tags(["\n"]).insert(queue).await, "tag `\\n`"),
         (queue.insert(NewJob::new("Plian", json!({}))).await, "unknown worker `Plian`"),
+        (
+            queue.insert(NewJob::new("Obedient", json!({}))).await,
+            "input of worker `Obedient`: missing field `order`",
+        ),
     ];
     for (result, expected) in cases {
         let error = result.expect_err(expected).to_string();
