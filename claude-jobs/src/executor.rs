@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, Request, Stop};
+use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
 use crate::node::LEASE;
@@ -24,7 +25,7 @@ use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::settlement::{Remains, Settlement};
 use crate::verdict::Verdict;
-use crate::worker::{Ctx, Definition};
+use crate::worker::Ctx;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]

@@ -40,6 +40,7 @@ pub mod claude;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+pub mod definition;
 pub mod engine;
 pub mod error;
 mod executor;

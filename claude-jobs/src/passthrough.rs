@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::__private::{Probe, WithoutHandler, load};
+use crate::definition::Definition;
 use crate::outcome::Run;
 use crate::registry::Registration;
-use crate::worker::{Definition, Worker};
+use crate::worker::Worker;
 
 /// Runs the job's own prompt with the job's own options.
 #[derive(Debug, Serialize, Deserialize)]

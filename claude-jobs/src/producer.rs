@@ -12,7 +12,7 @@ use crate::claude::Stop;
 use crate::clock::between;
 use crate::engine::{ClaimRequest, Claimed};
 use crate::job::Job;
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 /// The longest a producer waits before it looks again, should every wake-up have been missed.
 const POLL: Duration = Duration::from_secs(5);

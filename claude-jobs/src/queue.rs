@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::builder::JobBuilder;
 use crate::clock::Clock;
 use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
 use crate::error::{Error, Result};
@@ -270,6 +271,27 @@ impl Queue {
     pub(crate) fn session_id(&self, job: &Job) -> String {
         let name = format!("{}.{}", job.id, job.attempt);
         Uuid::new_v5(&self.engine.database_id(), name.as_bytes()).to_string()
+    }
+}
+
+impl<W: Worker> JobBuilder<W> {
+    /// Writes the job. When it returns, the job is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::Database`].
+    pub async fn insert(self, queue: &Queue) -> Result<Inserted> {
+        queue.insert(self.into_new_job()?).await
+    }
+
+    /// Writes the job inside the caller's own transaction; it exists when that commits.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    #[cfg(feature = "sqlite")]
+    pub async fn insert_in(self, queue: &Queue, connection: &mut sqlx::SqliteConnection) -> Result<Inserted> {
+        queue.insert_in(connection, self.into_new_job()?).await
     }
 }
 

@@ -1,21 +1,19 @@
 //! [`Runtime`]: starts one producer per queue and the services beside them, and takes them down in
 //! order.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::claude::{Claude, ClaudeCli, Stop};
+use crate::claude::{Claude, ClaudeCli};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::job::JobId;
 use crate::node;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
@@ -24,6 +22,10 @@ use crate::producer::Producer;
 use crate::queue::Queue;
 use crate::service;
 use crate::worker::Worker;
+
+pub(crate) mod shared;
+
+use shared::Shared;
 
 /// Runs jobs. [`Runtime::builder`] is the way in.
 #[derive(Debug)]
@@ -211,31 +213,6 @@ fn check_queues(queues: &[(String, u32)]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What producers and services of one runtime share.
-pub(crate) struct Shared {
-    pub(crate) executor: Executor,
-    pub(crate) queue: Queue,
-    /// The node we are. Another one after our lease was lost.
-    pub(crate) node: watch::Sender<crate::engine::NodeRow>,
-    /// The stop of every run of this process.
-    pub(crate) runs: Mutex<HashMap<JobId, Stop>>,
-}
-
-impl Shared {
-    pub(crate) fn node_id(&self) -> String {
-        self.node.borrow().id.clone()
-    }
-
-    pub(crate) fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Stop>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops every run.
-    pub(crate) fn stop_runs(&self, reason: StopReason) {
-        self.runs().values().for_each(|stop| stop.fire(reason));
-    }
 }
 
 /// A started runtime.

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{JobRow, State, UniqueRow};
 use crate::clock::later;
+use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::options::{ArgMap, InvalidArgs, Options};
 use crate::unique::Unique;
-use crate::worker::Definition;
 
 /// A job to insert. Fields left `None` take the worker's defaults.
 #[derive(Clone, Debug)]

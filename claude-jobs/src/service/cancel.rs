@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::outcome::StopReason;
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 /// How often it looks while jobs run, should a wake-up have been missed.
 const EVERY: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use crate::clock::later;
 use crate::error::Result;
 use crate::node::{self, LEASE, MARGIN, RENEW_EVERY};
 use crate::outcome::StopReason;
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut renewed = Instant::now();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Result;
 use crate::executor::rescued;
 use crate::node;
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 const EVERY: Duration = Duration::from_secs(10);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 /// How often it looks. A look is one read of shared memory.
 const EVERY: Duration = Duration::from_millis(100);
