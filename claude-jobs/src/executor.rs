@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::claude::{Claude, Request, Stop};
+use crate::claude::{Claude, Lease, Request, Stop};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
 use crate::notice::{Notice, Notify};
@@ -32,6 +32,8 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
+    /// How long the runs may live: as long as the node's lease.
+    pub(crate) lease: Lease,
 }
 
 /// A job whose worker is found, whose fields are read and whose options are merged.
@@ -85,6 +87,7 @@ impl Executor {
         request.session_id = Some(self.queue.session_id(job));
         request.marker = Some(format!("{}.{}", job.id, job.attempt));
         request.stop = stop.clone();
+        request.lease = self.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
         request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
         perform(&*self.claude, request).await

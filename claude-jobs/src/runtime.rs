@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::claude::{Claude, ClaudeCli, Stop};
+use crate::claude::{Claude, ClaudeCli, Lease, Stop};
+use crate::clock::Uptime;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::job::JobId;
@@ -155,6 +156,7 @@ impl RuntimeBuilder {
         let queue = self.queue?;
         check_queues(&self.queues)?;
         Options::check_layer(&self.args)?;
+        let asked = Uptime::now();
         let node = node::this_node(queue.now());
         queue.engine().renew(&node, false).await?;
         let shared = Arc::new(Shared {
@@ -163,11 +165,13 @@ impl RuntimeBuilder {
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,
+                lease: Lease::default(),
             },
             queue,
             node: watch::channel(node).0,
             runs: Mutex::default(),
         });
+        service::lease::extend_runs(&shared, asked);
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
         service::rescue::once(&shared).await?;
 
