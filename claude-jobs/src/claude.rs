@@ -1,4 +1,4 @@
-//! Running claude: the [`Claude`] trait, what it is asked ([`Request`]) and told ([`Stop`]), and
+//! Running claude: the [`Claude`] trait, what it is asked ([`Request`]) and told ([`Stop`], [`Lease`]), and
 //! [`ClaudeCli`], which drives the real command.
 //!
 //! A runner answers with a [`Report`]: what it saw, without judging it. A claude that fails is a
@@ -10,17 +10,24 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Uptime;
 use crate::options::Options;
 use crate::outcome::{Report, StopReason};
 
 mod cli;
+mod ending;
 pub mod environment;
+mod hold;
 mod preflight;
 mod run;
+#[cfg(target_os = "linux")]
+mod supervisor;
 
 pub use cli::{ClaudeCli, ClaudeCliBuilder};
+pub use hold::Supervision;
 pub use preflight::find_binary;
 
 /// An error of a custom runner that it could not express as a report.
@@ -63,6 +70,8 @@ pub struct Request {
     pub marker: Option<String>,
     /// Tells when to stop.
     pub stop: Stop,
+    /// How long the run may live unless that is extended.
+    pub lease: Lease,
     /// Is shown each event as it comes.
     pub observer: Option<Observer>,
 }
@@ -73,7 +82,14 @@ pub type Observer = Arc<dyn Fn(&Value) + Send + Sync>;
 impl Request {
     /// A run of these options, outside a queue.
     pub fn new(options: Options) -> Self {
-        Self { options, session_id: None, marker: None, stop: Stop::default(), observer: None }
+        Self {
+            options,
+            session_id: None,
+            marker: None,
+            stop: Stop::default(),
+            lease: Lease::default(),
+            observer: None,
+        }
     }
 
     /// The prompt.
@@ -143,5 +159,38 @@ impl Stop {
     /// A token that is cancelled when the run is asked to stop.
     pub fn token(&self) -> &CancellationToken {
         &self.token
+    }
+}
+
+/// How long runs may live, extended again and again by whoever answers for them: a dead man's handle.
+/// Clones are the same lease.
+///
+/// It travels with the [`Request`], so it holds through whatever wraps a runner. [`ClaudeCli`] hands
+/// every extension to the run's supervisor, a process of its own: if this process is paused, hung or
+/// dead, no extension comes, and the supervisor ends the run so that all its processes are gone by the
+/// moment last given. A lease that was never extended has no end.
+#[derive(Clone, Debug)]
+pub struct Lease(watch::Sender<Option<Uptime>>);
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Lease {
+    /// Lets runs live until then. They are asked to end the runner's grace and 2 s before.
+    pub fn extend(&self, until: Uptime) {
+        self.0.send_replace(Some(until));
+    }
+
+    /// Lets runs live for ever.
+    pub fn lift(&self) {
+        self.0.send_replace(None);
+    }
+
+    /// The moment last given, and its changes.
+    pub fn watch(&self) -> watch::Receiver<Option<Uptime>> {
+        self.0.subscribe()
     }
 }

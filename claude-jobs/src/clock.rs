@@ -49,6 +49,47 @@ impl Clock {
     }
 }
 
+/// A moment since this machine was started, on a clock that no one sets.
+///
+/// On Linux it goes on while the machine is suspended (`CLOCK_BOOTTIME`): a lease that others time by
+/// the wall runs out during a suspend too. All processes of a machine read the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uptime(Duration);
+
+impl Uptime {
+    /// The present moment.
+    pub fn now() -> Self {
+        #[cfg(target_os = "linux")]
+        let clock = rustix::time::ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = rustix::time::ClockId::Monotonic;
+        let now = rustix::time::clock_gettime(clock);
+        Self(Duration::try_from(now).unwrap_or_default())
+    }
+
+    /// The moment this long after the start of the machine.
+    pub const fn since_boot(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// How long after the start of the machine it is.
+    pub const fn elapsed_since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// The moment this much later.
+    #[must_use]
+    pub const fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
+    /// The moment this much earlier; the start of the machine when that is later still.
+    #[must_use]
+    pub const fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+}
+
 /// The moment that is so many microseconds after the Unix epoch; the nearest one that exists.
 pub(crate) fn timestamp(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).unwrap_or(if microseconds < 0 {

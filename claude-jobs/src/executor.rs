@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::claude::{Claude, Request, Stop};
+use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
@@ -37,6 +37,8 @@ pub(crate) struct Executor {
     pub(crate) notify: Notify,
     /// Cancelled when the runtime is to end.
     pub(crate) closing: CancellationToken,
+    /// How long the runs may live: as long as the node's lease.
+    pub(crate) lease: Lease,
 }
 
 /// A job whose worker is found, whose fields are read and whose options are merged.
@@ -90,6 +92,7 @@ impl Executor {
         request.session_id = Some(self.queue.session_id(job));
         request.marker = Some(format!("{}.{}", job.id, job.attempt));
         request.stop = stop.clone();
+        request.lease = self.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
         request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
         perform(&*self.claude, request).await

@@ -23,6 +23,10 @@ pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// a stopped run, and then some.
 pub(crate) const MARGIN: Duration = Duration::from_secs(15);
 
+/// How far the clocks of other nodes may be ahead of ours: so long before the end of its lease a node's
+/// runs are gone, even if the node itself cannot act. See [`Lease`](crate::claude::Lease).
+pub(crate) const SKEW: Duration = Duration::from_secs(5);
+
 /// A new node for this process.
 pub(crate) fn this_node(now: Timestamp) -> NodeRow {
     NodeRow {

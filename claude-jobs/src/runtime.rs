@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::claude::{Claude, ClaudeCli};
+use crate::claude::{Claude, ClaudeCli, Lease};
+use crate::clock::Uptime;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::node;
@@ -157,6 +158,7 @@ impl RuntimeBuilder {
         let queue = self.queue?;
         check_queues(&self.queues)?;
         Options::check_layer(&self.args)?;
+        let asked = Uptime::now();
         let node = node::this_node(queue.now());
         queue.engine().renew(&node, false).await?;
         let claiming = CancellationToken::new();
@@ -167,11 +169,13 @@ impl RuntimeBuilder {
                 defaults: self.args,
                 notify: self.notify,
                 closing: claiming.clone(),
+                lease: Lease::default(),
             },
             queue,
             node: watch::channel(node).0,
             runs: Mutex::default(),
         });
+        service::lease::extend_runs(&shared, asked);
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
         service::rescue::once(&shared).await?;
 

@@ -79,7 +79,7 @@ async fn scripted(request: Request) -> Result<Report, RunnerError> {
         "not be installed" => {
             ended(Ending::NotStarted(NotStarted::BinaryMissing("`claude` is not on PATH".into())))
         }
-        "be killed" => ended(Ending::Signalled),
+        "be killed" => ended(Ending::Signalled(Some(9))),
         "hang" => ended(Ending::Stopped(request.stop.fired().await)),
         "break in the runner" => return Err("an error that nobody classified".into()),
         prompt => result(json!({"result": format!("I was asked to {prompt}. Done.")})),

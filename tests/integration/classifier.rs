@@ -127,7 +127,7 @@ fn judged(name: &str, entry: &Value) -> Run {
     let code = entry["exit"].as_i64().and_then(|code| i32::try_from(code).ok());
     let mut report = Report::from_events(&events, code.unwrap_or(0));
     if code.is_none() {
-        report.ending = Ending::Signalled;
+        report.ending = Ending::Signalled(None);
     }
     report.stderr = read("stderr");
     let arguments = entry["arguments"].as_array().expect("arguments");

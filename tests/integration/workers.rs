@@ -99,7 +99,7 @@ pub(crate) fn recorded(name: &str) -> Report {
     let mut report = Report::from_events(&transcript.events(), transcript.entry.exit.unwrap_or(0));
     report.stderr = transcript.stderr;
     if transcript.entry.exit.is_none() {
-        report.ending = Ending::Signalled;
+        report.ending = Ending::Signalled(None);
     }
     report
 }

@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 
 use super::run::{Setup, run};
-use super::{Claude, Request, RunnerError, Stop, environment};
+use super::{Claude, Request, RunnerError, Stop, Supervision, environment};
 use crate::outcome::{Report, StopReason};
 
 /// Runs the `claude` command. Cheap to clone; clones share one thread.
@@ -69,6 +69,12 @@ impl ClaudeCli {
     /// The environment that a run gets.
     pub fn environment(&self) -> &BTreeMap<String, String> {
         &self.setup.environment
+    }
+
+    /// How this program keeps hold of its runs. Everything but [`Supervision::Supervisor`] weakens what
+    /// the queue promises about processes that outlive their run.
+    pub fn supervision(&self) -> Supervision {
+        Supervision::available()
     }
 
     fn starts(&self) -> &mpsc::UnboundedSender<Start> {

@@ -27,6 +27,7 @@ const FOREIGN: &[&str] = &[
     "CLAUDE_CODE_SSE_PORT",
     "CLAUDE_PID",
     "CLAUDE_JOBS_RUN",
+    "CLAUDE_JOBS_SUPERVISE",
 ];
 
 /// The environment of a run: inherited < defaults where unset < `overrides`.

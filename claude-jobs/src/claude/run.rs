@@ -1,25 +1,34 @@
 //! One run of the CLI, from start to report, on the thread of the runs.
 //!
 //! The stream is the truth: events are folded into the report as they come, so that a stop loses
-//! nothing that was seen. The wrapper's own classes of errors are not used (they go by substrings);
-//! only the exit code and standard error are taken from them.
+//! nothing that was seen.
+//!
+//! # Memory
+//!
+//! Standard output is read line by line and not kept: a run costs about three times its longest line
+//! (the line, its text, its JSON tree), besides the few events that the report keeps. The wrapper has
+//! one limit for both the whole output and, because a line is a part of it, a line that never ends:
+//! [`OUTPUT_LIMIT`]. It must let an eight-hour session with partial messages through, so it is generous;
+//! it is also the cap on what a run that prints one endless line can take.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use claude_wrapper::streaming::{StreamEvent, stream_query_cancellable};
-use claude_wrapper::{Error, OutputFormat, QueryCommand};
-use rustix::process::{Pid, Signal, kill_process_group};
+use claude_wrapper::{CommandOutput, OutputFormat, QueryCommand};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::ending::{self, BROKEN_PIPE};
+use super::hold::Hold;
 use super::{Request, preflight};
-use crate::outcome::{Ending, NotStarted, Report, StopReason};
+use crate::clock::Uptime;
+use crate::outcome::{Ending, Report, StopReason};
 
 /// What all runs of a runner share.
 #[derive(Debug)]
@@ -31,9 +40,6 @@ pub(super) struct Setup {
 
 /// The most that a run may print, on standard output and on standard error each.
 pub(super) const OUTPUT_LIMIT: usize = 256 * 1024 * 1024;
-
-/// The most of standard error that a report keeps.
-const STDERR_KEPT: usize = 16 * 1024;
 
 /// Prompts above the pipe's capacity can break the pipe when the CLI refuses to start, and then its
 /// reason is lost.
@@ -71,21 +77,30 @@ async fn ask_for_the_reason(setup: &Setup, request: &Request, binary: &Path, fir
     if second.stderr.contains("only whitespace") { first } else { second }
 }
 
-async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, report: Report) -> Report {
-    let report = RefCell::new(report);
-    let last_event = Cell::new(Instant::now());
-    let kill = CancellationToken::new();
-    let pid = Arc::new(AtomicU32::new(0));
-    let claude = match client(setup, request, binary, Arc::clone(&pid)) {
-        Ok(claude) => claude,
-        Err(error) => {
-            let mut report = report.into_inner();
-            report.ending = Ending::Failed(error.to_string());
+async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mut report: Report) -> Report {
+    let mut lease = request.lease.watch();
+    let until = *lease.borrow_and_update();
+    let started = Hold::new(setup.grace)
+        .map_err(|error| format!("the run's pipes: {error}"))
+        .and_then(|hold| Ok((client(setup, request, binary, until, &hold)?, hold)));
+    let (claude, hold) = match started {
+        Ok(started) => started,
+        Err(problem) => {
+            report.ending = Ending::Failed(problem);
             return report;
         }
     };
     let query = query(request, prompt);
-    let (result, stopped) = {
+    let report = RefCell::new(report);
+    let last_event = Cell::new(Instant::now());
+    let kill = CancellationToken::new();
+    let follow_lease = async {
+        while lease.changed().await.is_ok() {
+            hold.extend(*lease.borrow_and_update());
+        }
+        std::future::pending::<StopReason>().await
+    };
+    let (result, asked) = {
         let stream = stream_query_cancellable(&claude, &query, kill.cancelled(), |event: StreamEvent| {
             last_event.set(Instant::now());
             report.borrow_mut().observe(&event.data);
@@ -97,25 +112,56 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, re
         tokio::select! {
             result = &mut stream => (result, None),
             reason = stop_reason(request, &last_event) => {
-                // The stream has not ended, so the child is not reaped and its group id is its own.
-                terminate(pid.load(Ordering::SeqCst));
-                let in_time = tokio::select! {
-                    result = timeout(setup.grace, &mut stream) => result.ok(),
-                    () = request.stop.hurried() => None,
-                };
-                let result = match in_time {
-                    Some(result) => result,
-                    None => { kill.cancel(); stream.await }
-                };
-                (result, Some(reason))
+                (end(request, &hold, stream, &kill).await, Some(reason))
             }
+            // Never resolves.
+            reason = follow_lease => (end(request, &hold, stream, &kill).await, Some(reason)),
         }
     };
     let mut report = report.into_inner();
-    let (ending, stderr) = ending(result);
-    report.ending = stopped.map_or(ending, Ending::Stopped);
-    report.stderr = kept(stderr);
+    let (ending, stderr) = ending::of_wrapper(result);
+    report.stderr = stderr;
+    report.ending = settle(&hold, ending, asked);
     report
+}
+
+/// Ends the run in an orderly way, and if that does not help, otherwise. The stream has not ended, so the
+/// wrapper's child is not reaped.
+async fn end(
+    request: &Request,
+    hold: &Hold,
+    mut stream: Pin<&mut impl Future<Output = claude_wrapper::Result<CommandOutput>>>,
+    kill: &CancellationToken,
+) -> claude_wrapper::Result<CommandOutput> {
+    hold.stop();
+    let orderly = async {
+        if let Ok(result) = timeout(hold.patience(), &mut stream).await {
+            return Some(result);
+        }
+        timeout(hold.force()?, &mut stream).await.ok()
+    };
+    let ended = tokio::select! {
+        ended = orderly => ended,
+        // Nobody wants to wait: the front is killed, and the supervisor ends the run without us.
+        () = request.stop.hurried() => None,
+    };
+    match ended {
+        Some(result) => result,
+        None => {
+            kill.cancel();
+            stream.await
+        }
+    }
+}
+
+/// The supervisor knows best how the run ended, where there is one.
+fn settle(hold: &Hold, ending: Ending, asked: Option<StopReason>) -> Ending {
+    #[cfg(target_os = "linux")]
+    if let Some(verdict) = hold.verdict() {
+        return ending::of_supervisor(verdict, ending, asked);
+    }
+    let _ = hold;
+    asked.map_or(ending, Ending::Stopped)
 }
 
 /// Resolves with the reason when the run is to be stopped: asked from outside, or silent too long.
@@ -136,33 +182,31 @@ async fn stop_reason(request: &Request, last_event: &Cell<Instant>) -> StopReaso
     }
 }
 
-fn terminate(pid: u32) {
-    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may have just ended; then there is nothing to stop.
-        let _ = kill_process_group(group, Signal::TERM);
-    }
-}
-
 fn client(
     setup: &Setup,
     request: &Request,
     binary: &Path,
-    pid: Arc<AtomicU32>,
-) -> claude_wrapper::Result<claude_wrapper::Claude> {
+    until: Option<Uptime>,
+    hold: &Hold,
+) -> Result<claude_wrapper::Claude, String> {
+    let (program, variable) = hold.program(binary, until).map_err(|error| error.to_string())?;
     let marker = request.marker.iter().map(|marker| ("CLAUDE_JOBS_RUN".to_owned(), marker.clone()));
-    let environment = setup.environment.clone().into_iter().chain(marker);
+    let environment = setup.environment.clone().into_iter().chain(marker).chain(variable);
+    let child = hold.child();
     let mut builder = claude_wrapper::Claude::builder()
-        .binary(binary)
+        .binary(program)
         .clear_env()
         .envs(environment)
         .output_limit(OUTPUT_LIMIT)
-        .on_spawn(Arc::new(move |info| {
-            pid.store(info.pid, Ordering::SeqCst);
-        }));
+        // A group of its own: the terminal's Ctrl-C is for the runtime, which stops runs in order.
+        .process_group(true)
+        // It follows the thread, and the supervisor sees our death.
+        .die_with_parent(false)
+        .on_spawn(Arc::new(move |info| child.store(info.pid, Ordering::SeqCst)));
     if let Some(folder) = &request.options.working_dir {
         builder = builder.working_dir(PathBuf::from(folder));
     }
-    builder.build()
+    builder.build().map_err(|error| error.to_string())
 }
 
 fn query(request: &Request, prompt: &str) -> QueryCommand {
@@ -173,63 +217,4 @@ fn query(request: &Request, prompt: &str) -> QueryCommand {
         options.session_id = options.session_id.or_else(|| request.session_id.clone());
     }
     options.apply(query)
-}
-
-const BROKEN_PIPE: &str = "the CLI closed its standard input before it had read the prompt";
-
-/// How the process ended and what it wrote to standard error, whatever class of error the wrapper
-/// made of it.
-fn ending(result: claude_wrapper::Result<claude_wrapper::CommandOutput>) -> (Ending, String) {
-    let exited = |code: i32| if code < 0 { Ending::Signalled } else { Ending::Exited(code) };
-    match result {
-        Ok(output) => (exited(output.exit_code), output.stderr),
-        Err(Error::CommandFailed { exit_code, stdout, stderr, .. }) => {
-            // Lines that were no events may hold the reason.
-            let said = if stderr.trim().is_empty() { stdout } else { stderr };
-            (exited(exit_code), said)
-        }
-        Err(Error::Auth { exit_code, message, .. }) => (exited(exit_code), message),
-        Err(Error::Io { message, source, .. }) if message.starts_with("failed to spawn") => {
-            (Ending::NotStarted(spawn_failure(&source)), String::new())
-        }
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
-            (Ending::Failed(BROKEN_PIPE.to_owned()), String::new())
-        }
-        Err(Error::Io { message, source, .. }) => {
-            (Ending::Failed(format!("{message}: {source}")), String::new())
-        }
-        Err(Error::OutputLimitExceeded { stream, limit_bytes }) => {
-            (Ending::OutputLimit(format!("more than {limit_bytes} bytes on {stream}")), String::new())
-        }
-        Err(other) => (Ending::Failed(other.to_string()), String::new()),
-    }
-}
-
-fn spawn_failure(error: &std::io::Error) -> NotStarted {
-    use std::io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::NotFound => {
-            NotStarted::BinaryMissing(format!("the CLI or its interpreter is missing: {error}"))
-        }
-        Kind::PermissionDenied => NotStarted::BinaryNotRunnable(format!("the CLI cannot be run: {error}")),
-        Kind::ArgumentListTooLong => NotStarted::TooLong(format!(
-            "the options are too long for a command line; use the `_file` options: {error}"
-        )),
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
-            NotStarted::BinaryNotRunnable(format!("the CLI is not a program: {error}"))
-        }
-        _ => NotStarted::Refused(format!("the CLI could not be started: {error}")),
-    }
-}
-
-/// The end of standard error.
-fn kept(mut stderr: String) -> String {
-    if stderr.len() > STDERR_KEPT {
-        let mut start = stderr.len() - STDERR_KEPT;
-        while !stderr.is_char_boundary(start) {
-            start += 1;
-        }
-        stderr.drain(..start);
-    }
-    stderr
 }

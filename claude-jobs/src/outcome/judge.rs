@@ -88,7 +88,7 @@ fn failure_of(report: &Report, options: &Options) -> Option<Failure> {
         Ending::OutputLimit(message) => return Some(Failure::new(Kind::OutputLimit, message)),
         Ending::Lost => return Some(Failure::new(Kind::Lost, "the node that ran it died")),
         Ending::Custom(message) => return Some(Failure::new(Kind::Runner, message)),
-        Ending::Exited(_) | Ending::Signalled | Ending::Failed(_) => {}
+        Ending::Exited(_) | Ending::Signalled(_) | Ending::Failed(_) => {}
     }
     match &report.result {
         Some(result) => result_failure(report, result, options),
@@ -105,7 +105,10 @@ fn missing_result(report: &Report) -> Failure {
     }
     match &report.ending {
         Ending::Failed(why) => Failure::new(Kind::Io, why.clone()),
-        Ending::Signalled => Failure::new(Kind::Killed, "the CLI was killed by a signal"),
+        Ending::Signalled(Some(signal)) => {
+            Failure::new(Kind::Killed, format!("the CLI was ended by signal {signal}"))
+        }
+        Ending::Signalled(None) => Failure::new(Kind::Killed, "the CLI was ended by a signal"),
         Ending::Exited(code @ 129..=165) => {
             Failure::new(Kind::Killed, format!("the CLI was ended by signal {}", code - 128))
         }

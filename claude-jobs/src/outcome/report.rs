@@ -49,8 +49,8 @@ pub struct Report {
 pub enum Ending {
     /// By itself, with this code.
     Exited(i32),
-    /// By a signal that we did not send.
-    Signalled,
+    /// By a signal that we did not send; which one, where it is known.
+    Signalled(Option<i32>),
     /// By us.
     Stopped(StopReason),
     /// It never started.
@@ -101,7 +101,8 @@ impl fmt::Display for Ending {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(formatter, "exit {code}"),
-            Self::Signalled => formatter.write_str("signal"),
+            Self::Signalled(Some(signal)) => write!(formatter, "signal {signal}"),
+            Self::Signalled(None) => formatter.write_str("signal"),
             Self::Stopped(StopReason::Timeout) => formatter.write_str("stopped: timeout"),
             Self::Stopped(StopReason::IdleTimeout) => formatter.write_str("stopped: idle timeout"),
             Self::Stopped(StopReason::Cancel) => formatter.write_str("stopped: cancel"),

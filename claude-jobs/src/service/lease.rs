@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::later;
+use crate::clock::{Uptime, later};
 use crate::error::Result;
-use crate::node::{self, LEASE, MARGIN, RENEW_EVERY};
+use crate::node::{self, LEASE, MARGIN, RENEW_EVERY, SKEW};
 use crate::outcome::StopReason;
 use crate::runtime::shared::Shared;
 
@@ -22,13 +22,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = sleep_until(next) => {}
         }
-        let asked = Instant::now();
+        let (asked, asked_uptime) = (Instant::now(), Uptime::now());
         match renew(&shared).await {
-            Ok(true) => (renewed, next) = (asked, asked + RENEW_EVERY),
+            Ok(true) => {
+                extend_runs(&shared, asked_uptime);
+                (renewed, next) = (asked, asked + RENEW_EVERY);
+            }
             Ok(false) => {
                 tracing::error!("this node was declared dead: stopping its runs and starting over");
                 shared.stop_runs(StopReason::Shutdown);
                 if register_anew(&shared).await.is_ok() {
+                    extend_runs(&shared, asked_uptime);
                     renewed = asked;
                 }
                 next = asked + RENEW_EVERY / 5;
@@ -42,6 +46,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             shared.stop_runs(StopReason::Shutdown);
         }
     }
+}
+
+/// Lets the runs live while the lease does that was asked for at this moment. Their supervisors hold us
+/// to it when we cannot.
+pub(crate) fn extend_runs(shared: &Shared, asked: Uptime) {
+    shared.executor.lease.extend(asked.plus(LEASE).minus(SKEW));
 }
 
 async fn renew(shared: &Shared) -> Result<bool> {

@@ -1,0 +1,155 @@
+//! [`Hold`]: how we keep hold of one run, so that it can be ended.
+//!
+//! On Linux by its [supervisor](super::supervisor). Elsewhere, and where this program cannot be its own
+//! supervisor, by the CLI's process group: a stop reaches the CLI and its MCP servers, the CLI ends its
+//! tools on SIGTERM; what a tool has detached, and a sudden death of this process, are beyond reach.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+#[cfg(target_os = "linux")]
+use super::supervisor::{self, Tether};
+use crate::clock::Uptime;
+
+/// How long a supervisor may take beyond the grace before it is given up.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// How runs are kept hold of. See [`ClaudeCli::supervision`](super::ClaudeCli::supervision).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Supervision {
+    /// By a supervisor process each: no end of a run leaves a process behind.
+    Supervisor,
+    /// By the CLI's process group only, for this reason: detached processes of tools outlive the run,
+    /// and the CLI outlives a sudden death of this process.
+    ProcessGroup(String),
+}
+
+impl Supervision {
+    /// What this program can have.
+    pub(super) fn available() -> Self {
+        #[cfg(target_os = "linux")]
+        return match supervisor::check() {
+            Ok(()) => Self::Supervisor,
+            Err(why) => Self::ProcessGroup(why.to_owned()),
+        };
+        #[cfg(not(target_os = "linux"))]
+        Self::ProcessGroup("supervisor processes need Linux".to_owned())
+    }
+}
+
+/// What keeps hold of one run.
+#[derive(Debug)]
+pub(super) struct Hold {
+    /// The wrapper's child, once it is there.
+    child: Arc<AtomicU32>,
+    grace: Duration,
+    #[cfg(target_os = "linux")]
+    tether: Option<Tether>,
+}
+
+impl Hold {
+    /// For a run that is about to start.
+    pub(super) fn new(grace: Duration) -> std::io::Result<Self> {
+        warn_once(&Supervision::available());
+        Ok(Self {
+            child: Arc::default(),
+            grace,
+            #[cfg(target_os = "linux")]
+            tether: supervisor::check().is_ok().then(Tether::new).transpose()?,
+        })
+    }
+
+    /// What to start for this binary, and the variable to start it with.
+    pub(super) fn program<'path>(
+        &self,
+        binary: &'path Path,
+        until: Option<Uptime>,
+    ) -> std::io::Result<(&'path Path, Option<(String, String)>)> {
+        #[cfg(target_os = "linux")]
+        if let Some(tether) = &self.tether {
+            let order = tether.order(binary, self.grace, until)?.ok_or_else(|| {
+                std::io::Error::other(format!("the path `{}` is not UTF-8", binary.display()))
+            })?;
+            let variable = (supervisor::VARIABLE.to_owned(), order);
+            return Ok((Path::new(supervisor::PROGRAM), Some(variable)));
+        }
+        let _ = until;
+        Ok((binary, None))
+    }
+
+    /// Where to write the id of the wrapper's child.
+    pub(super) fn child(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.child)
+    }
+
+    /// Asks the run to end. Call it, and [`force`](Self::force), only while the wrapper's child is not
+    /// reaped.
+    pub(super) fn stop(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(tether) = &self.tether {
+            return tether.stop();
+        }
+        if let Some(group) = self.pid() {
+            // It may have just ended; then there is nothing to stop.
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+
+    /// How long a stop may take before [`force`](Self::force) is due.
+    pub(super) fn patience(&self) -> Duration {
+        if self.is_supervised() { self.grace + SLACK } else { self.grace }
+    }
+
+    /// The supervisor does not answer: the front is to end the run. How long that may take; none where
+    /// there is no front.
+    pub(super) fn force(&self) -> Option<Duration> {
+        let front = self.pid().filter(|_| self.is_supervised())?;
+        tracing::error!("the supervisor of a run does not answer: ending it through its front");
+        let _ = kill_process(front, Signal::USR1);
+        Some(self.grace + SLACK)
+    }
+
+    /// Lets the run live until then; for ever without a moment.
+    pub(super) fn extend(&self, until: Option<Uptime>) {
+        #[cfg(target_os = "linux")]
+        if let Some(tether) = &self.tether {
+            tether.extend(until);
+        }
+        let _ = until;
+    }
+
+    /// What the supervisor says of the end, once the wrapper's child has ended.
+    #[cfg(target_os = "linux")]
+    pub(super) fn verdict(&self) -> Option<supervisor::Verdict> {
+        let verdict = self.tether.as_ref()?.verdict();
+        if let Some(verdict) = verdict.filter(|verdict| verdict.left > 0) {
+            tracing::error!(left = verdict.left, "processes of a run could not be ended");
+        }
+        verdict
+    }
+
+    fn is_supervised(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.tether.is_some();
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.load(Ordering::SeqCst)).ok().and_then(Pid::from_raw)
+    }
+}
+
+fn warn_once(supervision: &Supervision) {
+    static WARNED: Once = Once::new();
+    if let Supervision::ProcessGroup(why) = supervision {
+        WARNED.call_once(|| {
+            tracing::warn!(why, "runs go without a supervisor: detached processes of tools can outlive them");
+        });
+    }
+}

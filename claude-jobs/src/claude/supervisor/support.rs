@@ -1,0 +1,67 @@
+//! Whether this program can be its own supervisor: a proof that starts nothing.
+//!
+//! A front is made by executing `/proc/self/exe` again. That is safe only if the hook is in that file
+//! and its loader runs it; otherwise the host program would be started a second time, with the CLI's
+//! arguments. Asking it ("run yourself and give the answer") would risk just that. So two facts are
+//! looked up instead: the loader of *this* process has run the hook, and the hook's code is mapped from
+//! the very file that `/proc/self/exe` is. What was loaded from the file once is loaded from it again.
+//!
+//! It fails, rightly, in a library loaded by another program (Python, Java, Node), in a program
+//! started through an explicit loader or an emulator, and without `/proc`.
+
+use std::sync::OnceLock;
+
+use super::sys;
+
+/// `Err` says why not. Found out once per process.
+pub(in crate::claude) fn check() -> Result<(), &'static str> {
+    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+    ANSWER.get_or_init(find_out).as_ref().copied().map_err(String::as_str)
+}
+
+fn find_out() -> Result<(), String> {
+    let hook = sys::hook_run().ok_or("the loader did not run the hook")?;
+    let program = std::fs::read_link("/proc/self/exe").map_err(|error| format!("/proc/self/exe: {error}"))?;
+    let maps =
+        std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
+    let file = file_at(&maps, hook).ok_or("the hook is in no file")?;
+    // By name, not by device and inode: on overlay file systems the two places disagree about those.
+    // A program that was replaced or removed has the mark ` (deleted)` in both.
+    if program.to_str() == Some(file) {
+        Ok(())
+    } else {
+        Err(format!("this crate is in `{file}`, but the program is `{}`", program.display()))
+    }
+}
+
+/// The file that is mapped at an address.
+fn file_at(maps: &str, address: usize) -> Option<&str> {
+    maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let start = usize::from_str_radix(start, 16).ok()?;
+        let end = usize::from_str_radix(end, 16).ok()?;
+        // Permissions, offset, device and inode come before the name.
+        let name = rest.find('/').map(|place| &rest[place..]);
+        (start..end).contains(&address).then_some(name).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_program_can() {
+        assert_eq!(check(), Ok(()));
+    }
+
+    #[test]
+    fn the_file_at_an_address() {
+        let maps = "00400000-00500000 r-xp 00000000 fe:00 12 /a b/program (deleted)\n\
+                    7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n";
+        assert_eq!(file_at(maps, 0x0040_0010), Some("/a b/program (deleted)"));
+        assert_eq!(file_at(maps, 0x7f00_0000_0010), None);
+        assert_eq!(file_at(maps, 0x10), None);
+    }
+}
