@@ -7,5 +7,6 @@ mod classifier;
 mod fake_claude;
 mod loopback;
 mod postgres;
+mod supervision;
 mod takes;
 mod transcripts;
