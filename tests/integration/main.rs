@@ -13,6 +13,7 @@ mod postgres;
 mod queue;
 mod rows;
 mod runtime;
+mod supervision;
 mod takes;
 mod tidy;
 mod transcripts;

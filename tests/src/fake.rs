@@ -33,7 +33,7 @@ impl FakeClaude {
             .tempdir()
             .expect("the temporary folder can be written");
         let fake = FakeClaude { folder };
-        link(&program(), &fake.path());
+        link(&program("fake_claude"), &fake.path());
         fake.rewrite(&script);
         fake
     }
@@ -119,17 +119,10 @@ fn link(program: &Path, link: &Path) {
         .expect("the temporary folder can be written");
 }
 
-/// The `fake_claude` binary, which cargo builds beside the test binaries of this package.
-fn program() -> PathBuf {
+/// A binary of this package, which cargo builds beside its test binaries.
+pub(crate) fn program(name: &str) -> PathBuf {
     let this = env::current_exe().expect("a running program has a path");
-    this.ancestors()
-        .skip(1)
-        .map(|folder| folder.join("fake_claude"))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| {
-            panic!(
-                "no `fake_claude` beside `{}`: run `cargo build -p claude-jobs-tests --bins`",
-                this.display()
-            )
-        })
+    this.ancestors().skip(1).map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(
+        || panic!("no `{name}` beside `{}`: run `cargo build -p claude-jobs-tests --bins`", this.display()),
+    )
 }

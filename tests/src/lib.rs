@@ -6,6 +6,7 @@
 //! | [`script`], [`record`] | what that executable does, and what it saw |
 //! | [`real_claude`], [`invocation`] | where the real CLI is, and one run of it |
 //! | [`transcript`], [`takes`] | what the real CLI printed, recorded, and scripts made from it |
+//! | [`host`] | a program that runs one request, to be killed and stopped |
 //! | [`api`] | a loopback stand-in for the Messages API, which the real CLI talks to |
 //! | [`sandbox`] | a private home, a cleared environment, git repositories, waiting and looking |
 //! | [`postgres`] | a throwaway PostgreSQL server |
@@ -14,6 +15,7 @@
 
 pub mod api;
 pub mod fake;
+pub mod host;
 pub mod invocation;
 pub mod postgres;
 pub mod real_claude;

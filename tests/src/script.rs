@@ -81,6 +81,9 @@ pub enum Step {
     ReadStdin,
     /// Starts a process that outlives this one unless somebody ends it.
     ForkChild(Child),
+    /// Starts this command as a tool: a program and its arguments, with no streams. It goes on
+    /// unattended.
+    Tool(Vec<String>),
     /// From here on SIGTERM does nothing.
     IgnoreSigterm,
     /// Prints this many bytes that are neither UTF-8 nor JSON.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
 use super::sys::Signals;
 
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// Reaps the children that have ended, and hands each to `seen`. False when there is no child left.
 pub(super) fn reap(mut seen: impl FnMut(Pid, WaitStatus)) -> bool {
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => seen(pid, status),
             Ok(None) => return true,
             Err(Errno::INTR) => {}
@@ -49,13 +49,13 @@ pub(super) fn end_all(signals: &Signals, patience: Duration) -> u32 {
                 let _ = kill_process(child, Signal::CONT);
             }
         }
-        wait(signals, TICK);
+        pause(signals, TICK);
     }
     0
 }
 
 /// Waits until a child has ended, for `most` at the longest.
-fn wait(signals: &Signals, most: Duration) {
+fn pause(signals: &Signals, most: Duration) {
     let most = Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() };
     let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&most));
     while signals.next().is_some() {}

@@ -7,6 +7,7 @@ use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio, exit};
 use std::thread;
 use std::time::Duration;
@@ -33,6 +34,17 @@ pub(crate) fn start(child: &Child) -> io::Result<u32> {
         process.wait()?;
     }
     line.trim().parse().map_err(|_| io::Error::other("the child ended before it was ready"))
+}
+
+/// Starts a command in a process group of its own and lets it go.
+///
+/// # Errors
+/// When the process cannot be started.
+pub(crate) fn start_tool(words: &[String]) -> io::Result<()> {
+    let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.process_group(0).spawn().map(drop)
 }
 
 fn command(child: &Child) -> io::Result<Command> {

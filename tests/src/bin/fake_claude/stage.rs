@@ -71,6 +71,7 @@ impl Stage {
                 let pid = child::start(child).expect("a child can be started");
                 self.update(|record| record.children.push(pid));
             }
+            Step::Tool(words) => child::start_tool(words).expect("a tool can be started"),
             Step::IgnoreSigterm => self.ignore_sigterm.store(true, Ordering::SeqCst),
             Step::Garbage(bytes) => print_garbage(*bytes),
             Step::FloodMib(mebibytes) => print_flood(*mebibytes),
