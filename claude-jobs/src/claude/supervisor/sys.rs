@@ -5,11 +5,13 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,10 +106,25 @@ impl Signals {
         (read == info.len()).then_some(number as i32)
     }
 
-    /// Makes a command's process start with the signal mask from before, and get SIGTERM when we die.
-    pub(super) fn release_in(&self, command: &mut Command) {
+    /// Starts a program in a process group of its own, with the signal mask from before, without one of
+    /// our variables. It gets SIGTERM when we die.
+    pub(super) fn spawn(&self, program: &Path, arguments: &[OsString], without: &str) -> io::Result<Pid> {
+        let words = std::iter::once(program.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
+        let words = strings(words.map(OsStr::to_owned))?;
+        let variables = std::env::vars_os().filter(|(name, _)| name != without);
+        let variables = strings(variables.map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        }))?;
+        let program = words.first().cloned().unwrap_or_default();
         let (before, parent) = (self.before, getpid());
-        // SAFETY: after fork in a process with one thread; besides, all these are plain system calls.
+        // The command gives us fork, the group, SIGPIPE's default and the way back for errors. Its own
+        // execution would take a file that is no program for a shell script.
+        let mut command = Command::new(OsStr::from_bytes(program.to_bytes()));
+        command.process_group(0);
+        // SAFETY: after fork in a process with one thread; besides, all these are plain system calls. The
+        // lists end with NULL, and the strings that they point to live until the exec.
         unsafe {
             command.pre_exec(move || {
                 set_parent_process_death_signal(Some(Signal::TERM))?;
@@ -116,10 +133,23 @@ impl Signals {
                     return Err(io::Error::from_raw_os_error(libc::ESRCH));
                 }
                 libc::sigprocmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
-                Ok(())
+                let (words, variables) = (pointers(&words), pointers(&variables));
+                libc::execve(program.as_ptr(), words.as_ptr(), variables.as_ptr());
+                Err(io::Error::last_os_error())
             });
         }
+        let id = command.spawn()?.id();
+        i32::try_from(id).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::Other.into())
     }
+}
+
+fn strings(texts: impl Iterator<Item = OsString>) -> io::Result<Vec<CString>> {
+    texts.map(|text| CString::new(text.into_vec()).map_err(io::Error::from)).collect()
+}
+
+/// A list as C has it.
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
 impl AsFd for Signals {

@@ -8,8 +8,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -90,11 +88,7 @@ impl Watch {
         set_child_subreaper(Some(rustix::process::getpid()))?;
         let signals = Signals::hold(&[Signal::CHILD, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT])?;
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
-        let mut command = Command::new(&order.binary);
-        command.args(arguments).env_remove(VARIABLE).process_group(0);
-        signals.release_in(&mut command);
-        let cli = command.spawn()?.id();
-        let cli = i32::try_from(cli).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::Other)?;
+        let cli = signals.spawn(&order.binary, arguments, VARIABLE)?;
         let (grace, until) = (order.grace, order.until);
         Ok(Self { cli, lines, signals, timer, grace, until, phase: Phase::Running, end: None })
     }

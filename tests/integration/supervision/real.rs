@@ -1,0 +1,1 @@
+//! The kill matrix with the real CLI.

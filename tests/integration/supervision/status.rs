@@ -1,0 +1,104 @@
+//! The exit status that a report gives is the CLI's own, and the CLI is started as it would be without a
+//! supervisor.
+
+use std::os::unix::fs::PermissionsExt;
+
+use claude_jobs::outcome::{Ending, NotStarted, StopReason};
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::sandbox::{Sandbox, wait_until};
+use claude_jobs_tests::script::{Step, Take};
+
+use super::{FRONT, SOON, SUPERVISOR, Start, name_and_parent};
+
+#[tokio::test]
+async fn codes() {
+    for code in [0, 1, 2, 3, 42, 125, 127, 129, 143, 255] {
+        let fake = FakeClaude::new([Take::of([Step::Exit(code)])]);
+        let (report, _) = Start::of(fake.path()).run().await;
+        assert_eq!(report.ending, Ending::Exited(code));
+    }
+}
+
+#[tokio::test]
+async fn signals() {
+    for signal in [6, 9, 11, 15] {
+        let fake = FakeClaude::new([Take::of([Step::KillSelf(signal)])]);
+        let (report, _) = Start::of(fake.path()).run().await;
+        assert_eq!(report.ending, Ending::Signalled(Some(signal)));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_program() {
+    let sandbox = Sandbox::new();
+    let cases = [("garbage", &b"\x01\x02\x03 echo hello\n"[..]), ("orphan", b"#!/nowhere/interpreter\n")];
+    for (name, content) in cases {
+        let path = sandbox.path().join(name);
+        std::fs::write(&path, content).expect("the sandbox can be written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+        let (report, _) = Start::of(&path).run().await;
+        match (name, &report.ending) {
+            ("garbage", Ending::NotStarted(NotStarted::BinaryNotRunnable(_))) => {}
+            ("orphan", Ending::NotStarted(NotStarted::BinaryMissing(_))) => {}
+            (_, ending) => panic!("{name}: {ending:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_cli_sees_nothing_of_it() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("work");
+    let fake = FakeClaude::new([Take::hang()]);
+    let mut start = Start::of(fake.path());
+    start.prompt = "What do you see?".to_owned();
+    start.args = claude_jobs::options::ArgMap::new().working_dir(folder.to_str().expect("UTF-8"));
+    let running = start.go();
+    running.started().await;
+
+    let record = fake.records().remove(0);
+    assert_eq!(record.argv[0], fake.path().to_str().expect("UTF-8"));
+    assert_eq!(record.argv[1..4], ["--print", "--output-format", "stream-json"]);
+    assert_eq!(record.cwd, folder);
+    assert_eq!(record.stdin.as_deref(), Some("What do you see?"));
+    assert_eq!(record.env.get("CLAUDE_JOBS_RUN"), Some(&running.marker));
+    assert!(!record.env.contains_key("CLAUDE_JOBS_SUPERVISE"));
+
+    let (_, parent) = name_and_parent(record.pid).expect("it is alive");
+    assert_eq!(running.wait_for(SUPERVISOR).await, parent);
+    let (_, grandparent) = name_and_parent(parent).expect("it is alive");
+    assert_eq!(running.wait_for(FRONT).await, grandparent);
+
+    let status = std::fs::read_to_string(format!("/proc/{}/status", record.pid)).expect("it is alive");
+    for line in ["SigBlk:\t0000000000000000", "SigPnd:\t0000000000000000"] {
+        assert!(status.contains(line), "{status}");
+    }
+    // The fake's own runtime ignores SIGPIPE, so that is seen in a program without one.
+    running.stop.fire(StopReason::Cancel);
+    running.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_starts_with_the_usual_signals_and_descriptors() {
+    let sandbox = Sandbox::new();
+    let seen = sandbox.path().join("seen");
+    let script = sandbox.path().join("claude");
+    let text = format!(
+        "#!/bin/sh\ncat >/dev/null\ngrep ^Sig /proc/self/status >'{0}.draft'\n\
+         ls -l /proc/self/fd >>'{0}.draft'\nmv '{0}.draft' '{0}'\n",
+        seen.display()
+    );
+    std::fs::write(&script, text).expect("the sandbox can be written");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let (report, _) = Start::of(&script).run().await;
+    assert_eq!(report.ending, Ending::Exited(0));
+    wait_until(SOON, "the script's findings", || seen.exists()).await;
+    let found = std::fs::read_to_string(&seen).expect("it exists");
+    for line in ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"] {
+        assert!(found.contains(line), "{found}");
+    }
+    assert!(
+        !found.contains("signalfd") && !found.contains("timerfd") && !found.contains("socket"),
+        "{found}"
+    );
+}
