@@ -1,13 +1,18 @@
 //! A node: one running runtime, and how others can tell that it is dead.
 //!
-//! A node's lease is the general proof: once it has run out, the node has stopped its runs. On the
-//! same machine there is a quicker one: the process is gone. A process is told from every other by
-//! boot, process-id namespace, process id and start time, so that neither a reused id nor a container
+//! The general proof is silence: a node that has not renewed its lease for as long as a lease lasts has
+//! stopped its runs before. Both sides measure that as a duration on their own monotonic clock, because
+//! wall clocks disagree and jump, and a laptop that wakes up would take every node for dead.
+//!
+//! On the same machine there is a quicker proof: the process is gone. A process is told from every other
+//! by boot, process-id namespace, process id and start time, so that neither a reused id nor a container
 //! with the same host name is taken for it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::later;
@@ -31,6 +36,25 @@ pub(crate) fn this_node(now: Timestamp) -> NodeRow {
         process: process_name(std::process::id()).unwrap_or_default(),
         started_at: now,
         lease_until: later(now, LEASE),
+    }
+}
+
+/// When other nodes were last seen to renew their leases.
+#[derive(Debug, Default)]
+pub(crate) struct Sightings(HashMap<String, (Timestamp, Instant)>);
+
+impl Sightings {
+    /// Looks at the nodes, and answers with those that have been silent for as long as a lease lasts.
+    pub(crate) fn silent(&mut self, nodes: &[NodeRow], now: Instant) -> Vec<String> {
+        self.0.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        let is_silent = |node: &&NodeRow| {
+            let (lease, since) = self.0.entry(node.id.clone()).or_insert((node.lease_until, now));
+            if *lease != node.lease_until {
+                (*lease, *since) = (node.lease_until, now);
+            }
+            now.duration_since(*since) >= LEASE
+        };
+        nodes.iter().filter(is_silent).map(|node| node.id.clone()).collect()
     }
 }
 
@@ -83,6 +107,24 @@ mod tests {
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
         assert!(is_gone(&other));
+    }
+
+    #[test]
+    fn silence_is_measured_from_the_last_change_that_was_seen() {
+        let mut sightings = Sightings::default();
+        let mut node = this_node(Timestamp::UNIX_EPOCH);
+        let start = Instant::now();
+        let look = |sightings: &mut Sightings, node: &NodeRow, seconds: u64| {
+            !sightings.silent(std::slice::from_ref(node), start + Duration::from_secs(seconds)).is_empty()
+        };
+        assert!(!look(&mut sightings, &node, 0), "its lease ended decades ago by our clock");
+        assert!(!look(&mut sightings, &node, 59));
+        node.lease_until = later(node.lease_until, RENEW_EVERY);
+        assert!(!look(&mut sightings, &node, 61), "it was renewed");
+        assert!(!look(&mut sightings, &node, 120));
+        assert!(look(&mut sightings, &node, 121));
+        sightings.silent(&[], start);
+        assert!(!look(&mut sightings, &node, 200), "another node, as far as we know");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claude::{Claude, ClaudeCli};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::node;
+use crate::node::{self, Sightings};
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::StopReason;
@@ -173,12 +173,13 @@ impl RuntimeBuilder {
             runs: Mutex::default(),
         });
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
-        service::rescue::once(&shared).await?;
+        let mut sightings = Sightings::default();
+        service::rescue::once(&shared, &mut sightings).await?;
 
         let shutdown = CancellationToken::new();
         let mut services = JoinSet::new();
         services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
-        services.spawn(service::rescue::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
         let mut producers = JoinSet::new();
@@ -231,7 +232,8 @@ struct Running {
 }
 
 impl Running {
-    /// Resolves when no producer has anything to do and no other node runs a job of our queues.
+    /// Resolves when no producer has anything to do and no other node runs a job of our queues. The
+    /// producers' word is not enough: one may not have looked yet since another's job has settled.
     async fn idle(&self) {
         loop {
             for idle in &self.idle {
@@ -239,23 +241,21 @@ impl Running {
                 let _ = idle.clone().wait_for(|idle| *idle).await;
             }
             let still_idle = self.idle.iter().all(|idle| *idle.borrow());
-            if still_idle && self.nothing_runs().await {
+            if still_idle && !self.is_busy().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    async fn nothing_runs(&self) -> bool {
+    async fn is_busy(&self) -> bool {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let workers = self.shared.queue.registry().names();
-        match self.shared.queue.engine().executing(&names, &workers).await {
-            Ok(running) => running == 0,
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell whether jobs are running");
-                false
-            }
-        }
+        let queue = &self.shared.queue;
+        let busy = queue.engine().is_busy(&names, &queue.registry().names(), queue.now()).await;
+        busy.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell whether jobs are left");
+            true
+        })
     }
 
     /// No more claims; running jobs finish within the grace or are stopped and given back; then the

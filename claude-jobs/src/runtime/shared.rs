@@ -18,16 +18,32 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     /// The node we are. Another one after our lease was lost.
     pub(crate) node: watch::Sender<NodeRow>,
-    /// The stop of every run of this process.
-    pub(crate) runs: Mutex<HashMap<JobId, Stop>>,
+    /// The stop of every run of this process, by job and attempt: a job that was taken away from us may
+    /// come back to us while its old run still ends.
+    pub(crate) runs: Mutex<HashMap<(JobId, u32), Stop>>,
 }
 
 impl Shared {
+    /// A registered node with nothing to run.
+    #[cfg(test)]
+    pub(crate) async fn of(queue: Queue) -> crate::Result<Self> {
+        let node = crate::node::this_node(queue.now());
+        queue.engine().renew(&node, false).await?;
+        let executor = Executor {
+            queue: queue.clone(),
+            claude: std::sync::Arc::new(crate::claude::ClaudeCli::default()),
+            defaults: crate::options::ArgMap::new(),
+            notify: crate::notice::Notify::default(),
+            closing: tokio_util::sync::CancellationToken::new(),
+        };
+        Ok(Self { executor, queue, node: watch::channel(node).0, runs: Mutex::default() })
+    }
+
     pub(crate) fn node_id(&self) -> String {
         self.node.borrow().id.clone()
     }
 
-    pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<JobId, Stop>> {
+    pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<(JobId, u32), Stop>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

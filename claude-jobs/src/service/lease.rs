@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::later;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::{self, LEASE, MARGIN, RENEW_EVERY};
 use crate::outcome::StopReason;
 use crate::runtime::shared::Shared;
@@ -23,16 +23,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = sleep_until(next) => {}
         }
         let asked = Instant::now();
-        match renew(&shared).await {
-            Ok(true) => (renewed, next) = (asked, asked + RENEW_EVERY),
-            Ok(false) => {
-                tracing::error!("this node was declared dead: stopping its runs and starting over");
-                shared.stop_runs(StopReason::Shutdown);
-                if register_anew(&shared).await.is_ok() {
-                    renewed = asked;
-                }
-                next = asked + RENEW_EVERY / 5;
-            }
+        // A database that does not answer must not keep us from stopping in time.
+        let limit = (renewed + (LEASE - MARGIN)).max(asked + RENEW_EVERY / 3);
+        let kept = timeout_at(limit, keep(&shared)).await;
+        match kept.unwrap_or_else(|_| Err(Error::Database("no answer in time".into()))) {
+            Ok(()) => (renewed, next) = (asked, asked + RENEW_EVERY),
             Err(error) => {
                 tracing::error!(%error, "cannot renew this node's lease, will try again");
                 next = asked + RENEW_EVERY / 15;
@@ -42,6 +37,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             shared.stop_runs(StopReason::Shutdown);
         }
     }
+}
+
+/// Renews the lease. A node that was declared dead stops its runs and becomes another node.
+async fn keep(shared: &Shared) -> Result<()> {
+    if renew(shared).await? {
+        return Ok(());
+    }
+    tracing::error!("this node was declared dead: stopping its runs and starting over");
+    shared.stop_runs(StopReason::Shutdown);
+    register_anew(shared).await
 }
 
 async fn renew(shared: &Shared) -> Result<bool> {
@@ -56,3 +61,6 @@ async fn register_anew(shared: &Shared) -> Result<()> {
     shared.node.send_replace(node);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

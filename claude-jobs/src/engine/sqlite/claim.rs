@@ -5,7 +5,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
-use super::{SqliteEngine, query};
+use super::{SqliteEngine, nodes, query};
 use crate::clock::timestamp;
 use crate::engine::{ClaimRequest, Claimed};
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> 
     // Settings that were committed before the lock was ours hold.
     let settings = query::queue(&mut *transaction, request.queue).await?;
     let limit = request.limit(&settings);
-    if limit == 0 {
+    if limit == 0 || !nodes::is_registered(&mut transaction, request.node).await? {
         return Ok(Claimed { settings, ..Claimed::default() });
     }
     stage(&mut transaction, request).await?;

@@ -1,10 +1,8 @@
 //! Nodes, their leases, and the jobs of dead ones.
 
-use jiff::Timestamp;
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::SqliteEngine;
-use super::insert::json;
 use super::row::{self, job_columns};
 use crate::clock::timestamp;
 use crate::engine::NodeRow;
@@ -34,6 +32,12 @@ pub(super) async fn retire(engine: &SqliteEngine, node: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the node may own runs, inside a transaction that holds the write lock.
+pub(super) async fn is_registered(connection: &mut SqliteConnection, node: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = ?)";
+    Ok(sqlx::query_scalar(sql).bind(node).fetch_one(connection).await?)
+}
+
 pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
     let rows =
         sqlx::query("SELECT id, host, process, started_at, lease_until FROM claude_jobs_nodes ORDER BY id")
@@ -52,15 +56,15 @@ pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
     Ok(nodes)
 }
 
-pub(super) async fn orphans(engine: &SqliteEngine, dead: &[String], now: Timestamp) -> Result<Vec<Job>> {
+pub(super) async fn orphans(engine: &SqliteEngine, dead: &[NodeRow]) -> Result<Vec<Job>> {
     let mut transaction = engine.begin().await?;
-    sqlx::query(
-        "DELETE FROM claude_jobs_nodes WHERE lease_until <= ?1 OR id IN (SELECT value FROM json_each(?2))",
-    )
-    .bind(now.as_microsecond())
-    .bind(json(&dead)?)
-    .execute(&mut *transaction)
-    .await?;
+    for node in dead {
+        sqlx::query("DELETE FROM claude_jobs_nodes WHERE id = ? AND lease_until = ?")
+            .bind(&node.id)
+            .bind(node.lease_until.as_microsecond())
+            .execute(&mut *transaction)
+            .await?;
+    }
     // claude_jobs_executing
     let rows = sqlx::query(concat!(
         "SELECT ",

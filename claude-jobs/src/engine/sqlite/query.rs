@@ -1,5 +1,6 @@
 //! Reads.
 
+use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteExecutor, SqlitePool};
 
@@ -58,17 +59,31 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-pub(super) async fn executing(readers: &SqlitePool, queues: &[&str], workers: &[&str]) -> Result<u64> {
-    // claude_jobs_executing
-    let count: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM claude_jobs WHERE state = 'executing' \
-         AND queue IN (SELECT value FROM json_each(?)) AND worker IN (SELECT value FROM json_each(?))",
+pub(super) async fn is_busy(
+    readers: &SqlitePool,
+    queues: &[&str],
+    workers: &[&str],
+    now: Timestamp,
+) -> Result<bool> {
+    // claude_jobs_executing, claude_jobs_claim, claude_jobs_due
+    Ok(sqlx::query_scalar(
+        "WITH served AS (SELECT value AS name FROM json_each(?1)), \
+         open AS (SELECT name FROM served WHERE name NOT IN (SELECT name FROM claude_jobs_queues \
+             WHERE paused OR paused_until > ?3 OR concurrency <= 0)), \
+         known AS (SELECT value AS name FROM json_each(?2)) \
+         SELECT EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'executing' \
+             AND queue IN (SELECT name FROM served) AND worker IN (SELECT name FROM known)) \
+         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' \
+             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
+         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state IN ('scheduled', 'retryable') \
+             AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \
+             AND worker IN (SELECT name FROM known))",
     )
     .bind(json(&queues)?)
     .bind(json(&workers)?)
+    .bind(now.as_microsecond())
     .fetch_one(readers)
-    .await?;
-    Ok(unsigned(count))
+    .await?)
 }
 
 pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<AttemptError>> {
