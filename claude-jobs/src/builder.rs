@@ -89,7 +89,7 @@ impl<W: Worker> JobBuilder<W> {
         self.with(|job| job.tags = tags.into_iter().map(Into::into).collect())
     }
 
-    /// The job as a value, for [`Queue::insert_many`].
+    /// The job as a value, for [`Queue::insert_many`](crate::Queue::insert_many).
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
-use crate::node::LEASE;
+use crate::node::Terms;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
@@ -153,7 +153,7 @@ impl Executor {
                     self.queue.wake();
                     return;
                 }
-                Err(error) if self.closing.is_cancelled() && started.elapsed() > LEASE => {
+                Err(error) if self.closing.is_cancelled() && started.elapsed() > Terms::DEFAULT.lease() => {
                     tracing::error!(job = %job.id, %error, "cannot settle: left to be rescued");
                     return;
                 }

@@ -93,11 +93,11 @@ impl Producer {
 
     fn start(&self, runs: &mut JoinSet<()>, job: Job) {
         let (shared, stop) = (Arc::clone(&self.shared), Stop::default());
-        shared.runs().insert(job.id, stop.clone());
+        shared.runs().insert((job.id, job.attempt), stop.clone());
         runs.spawn(async move {
-            let id = job.id;
+            let run = (job.id, job.attempt);
             shared.executor.execute(job, stop).await;
-            shared.runs().remove(&id);
+            shared.runs().remove(&run);
         });
     }
 }

@@ -133,3 +133,65 @@ async fn a_missing_binary_or_folder_is_told_apart() {
         assert_eq!((details.job.state, details.runs[0].cost_usd), (State::Cancelled, Some(0.0)));
     }
 }
+
+/// SQLite takes any bytes for text. One such row must neither stop the queue nor hide the others.
+#[tokio::test]
+async fn text_that_is_no_text_stops_neither_claims_nor_lists() {
+    for column in ["queue", "worker", "input", "args", "meta", "tags", "reason", "node"] {
+        let place = Place::new().await;
+        let bad = Plain::new("x").insert(&place.queue).await.expect("valid");
+        let good = Plain::new("y").insert(&place.queue).await.expect("valid");
+        let sql =
+            format!("UPDATE claude_jobs SET {column} = CAST(x'7bff7d' AS TEXT) WHERE id = {}", bad.id());
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut place.connection().await).await.expect("no check");
+        place.drain(answering("success").0).await;
+        assert_eq!(place.job(&good).await.state, State::Completed, "{column}");
+        let jobs = place.queue.list(&Filter::default()).await.expect("a list");
+        assert_eq!(jobs.len(), 2, "{column}");
+        place.queue.details(bad.id()).await.expect("it can be looked at");
+        place.queue.counts().await.expect("they can be counted");
+    }
+}
+
+/// The fencing token cannot be written so that no settlement would ever match it.
+#[tokio::test]
+async fn numbers_that_no_run_could_be_settled_by_cannot_be_written() {
+    let place = Place::new().await;
+    let mut connection = place.connection().await;
+    for column in ["attempt", "uncounted", "snoozes"] {
+        for value in ["-1", "4294967296", "9223372036854775807"] {
+            let sql = format!(
+                "INSERT INTO claude_jobs (queue, worker, {column}) VALUES ('tests', 'Plain', {value})"
+            );
+            let error = connection.execute(sqlx::AssertSqlSafe(sql)).await.expect_err(column).to_string();
+            assert!(error.contains(column), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn numbers_at_their_bounds_are_run_and_settled() {
+    let extremes = [i64::MIN, -1, i64::MAX];
+    for value in extremes {
+        for column in
+            ["priority", "max_attempts", "max_snoozes", "inserted_at", "scheduled_at", "unique_states"]
+        {
+            let place = Place::new().await;
+            let sql = format!(
+                "INSERT INTO claude_jobs (queue, worker, args, {column}) \
+                 VALUES ('tests', 'Plain', '{{\"prompt\": \"x\"}}', {value})"
+            );
+            place.connection().await.execute(sqlx::AssertSqlSafe(sql)).await.expect("a row by hand");
+            place.drain(answering("success").0).await;
+            let jobs = place.queue.list(&Filter::default()).await.expect("a list");
+            assert!(jobs[0].state.is_final(), "{column} = {value}: {:?}", jobs[0]);
+        }
+    }
+    let place = Place::new().await;
+    let sql = "INSERT INTO claude_jobs (queue, worker, args, attempt, uncounted, snoozes) \
+               VALUES ('tests', 'Plain', '{\"prompt\": \"x\"}', 4294967295, 4294967295, 4294967295)";
+    place.connection().await.execute(sql).await.expect("a row by hand");
+    place.drain(answering("overloaded").0).await;
+    let jobs = place.queue.list(&Filter::default()).await.expect("a list");
+    assert_eq!(jobs[0].state, State::Retryable);
+}

@@ -398,6 +398,49 @@ async fn a_runtime_that_cannot_work_says_so() {
     }
 }
 
+/// A job's follow-on goes to another queue of the same runtime, and another program keeps the database
+/// locked, so that the claim of it takes a while: its own follow-on must not be left behind.
+#[tokio::test]
+async fn a_drain_does_not_end_before_follow_ons_in_other_queues() {
+    let place = Place::new().await;
+    Obedient::new("follow elsewhere".into()).insert(&place.queue).await.expect("valid");
+    let url = place.url();
+    let lock_once = std::sync::Once::new();
+    let on_settled = move |notice: &Notice<'_>| {
+        if let Notice::Settled { .. } = notice {
+            lock_once.call_once(|| lock_for(Duration::from_millis(500), url.clone()));
+        }
+    };
+    Runtime::builder(place.queue.clone())
+        .queue("tests", 1)
+        .queue("elsewhere", 1)
+        .claude(answer("done"))
+        .on_notice(on_settled)
+        .drain()
+        .await
+        .expect("it drains");
+    let jobs = place.queue.list(&Filter::default()).await.expect("a read");
+    let states: Vec<_> = jobs.iter().map(|job| job.state).collect();
+    assert_eq!(states, [State::Completed; 3]);
+}
+
+/// Returns when the database is locked, and lets go of it after a while.
+fn lock_for(time: Duration, url: String) {
+    let (locked, is_locked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            use sqlx::Connection;
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the file");
+            connection.execute("BEGIN IMMEDIATE").await.expect("the lock");
+            locked.send(()).expect("somebody waits");
+            tokio::time::sleep(time).await;
+            connection.execute("COMMIT").await.expect("an empty transaction");
+        });
+    });
+    is_locked.recv().expect("it is locked");
+}
+
 async fn wait_for(place: &Place, job: &claude_jobs::Inserted, state: State) {
     let deadline = std::time::Instant::now() + SOON;
     while place.job(job).await.state != state {

@@ -157,8 +157,8 @@ impl Engine for SqliteEngine {
         query::counts(&self.readers).await
     }
 
-    async fn executing(&self, queues: &[&str], workers: &[&str]) -> Result<u64> {
-        query::executing(&self.readers, queues, workers).await
+    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool> {
+        query::is_busy(&self.readers, queues, workers, now).await
     }
 
     async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>> {
@@ -201,8 +201,8 @@ impl Engine for SqliteEngine {
         nodes::nodes(&self.readers).await
     }
 
-    async fn orphans(&self, dead: &[String], now: Timestamp) -> Result<Vec<Job>> {
-        nodes::orphans(self, dead, now).await
+    async fn orphans(&self, dead: &[NodeRow]) -> Result<Vec<Job>> {
+        nodes::orphans(self, dead).await
     }
 
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>> {

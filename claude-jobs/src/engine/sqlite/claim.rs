@@ -5,7 +5,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
-use super::{SqliteEngine, query};
+use super::{SqliteEngine, nodes, query};
 use crate::clock::timestamp;
 use crate::engine::{ClaimRequest, Claimed};
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> 
     // Settings that were committed before the lock was ours hold.
     let settings = query::queue(&mut *transaction, request.queue).await?;
     let limit = request.limit(&settings);
-    if limit == 0 {
+    if limit == 0 || !nodes::is_registered(&mut transaction, request.node).await? {
         return Ok(Claimed { settings, ..Claimed::default() });
     }
     stage(&mut transaction, request).await?;
@@ -59,8 +59,8 @@ async fn stage(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) ->
 async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>, limit: u32) -> Result<Vec<Job>> {
     // claude_jobs_claim, in its own order
     let rows = sqlx::query(concat!(
-        "UPDATE claude_jobs SET state = 'executing', attempt = attempt + 1, attempted_at = ?, node = ?, \
-         reason = NULL, unique_key = CASE WHEN unique_states & ? THEN unique_key END \
+        "UPDATE claude_jobs SET state = 'executing', attempt = min(attempt + 1, 4294967295), attempted_at = ?, \
+         node = ?, reason = NULL, unique_key = CASE WHEN unique_states & ? THEN unique_key END \
          WHERE id IN (SELECT id FROM claude_jobs WHERE state = 'available' AND queue = ? \
          AND worker IN (SELECT value FROM json_each(?)) \
          ORDER BY priority, scheduled_at, id LIMIT ?) RETURNING ",

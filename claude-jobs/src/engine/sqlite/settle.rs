@@ -40,7 +40,8 @@ async fn update_row(connection: &mut SqliteConnection, new: &Settlement, now: Ti
          state = CASE WHEN cancel_requested AND ?1 THEN 'cancelled' ELSE ?2 END, \
          finished_at = CASE WHEN cancel_requested AND ?1 THEN ?3 ELSE ?4 END, \
          reason = CASE WHEN cancel_requested AND ?1 THEN 'cancelled on request' ELSE ?5 END, \
-         scheduled_at = ?6, uncounted = uncounted + ?7, snoozes = snoozes + ?8, \
+         scheduled_at = ?6, uncounted = min(uncounted + ?7, 4294967295), \
+         snoozes = min(snoozes + ?8, 4294967295), \
          meta = coalesce(?9, meta), node = NULL, cancel_requested = 0, \
          unique_key = CASE WHEN unique_states & \
              (CASE WHEN cancel_requested AND ?1 THEN ?10 ELSE ?11 END) THEN unique_key END \
