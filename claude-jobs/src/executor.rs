@@ -90,7 +90,8 @@ impl Executor {
     async fn run(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
         let mut request = Request::new(options);
         request.session_id = Some(self.queue.session_id(job));
-        request.marker = Some(format!("{}.{}", job.id, job.attempt));
+        request.marker = Some(marker(job));
+        request.database_id = Some(self.queue.engine().database_id());
         request.stop = stop.clone();
         request.lease = self.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
@@ -242,6 +243,8 @@ fn ledger_row(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> RunRow
         cli_version: run.cli_version.clone(),
         result: run.text.clone(),
         structured: run.structured.clone(),
+        last_events: run.last_events.clone(),
+        environment: run.environment.clone(),
     }
 }
 
@@ -253,6 +256,11 @@ fn attempt_error(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> Opt
         (None, _) => return None,
     };
     Some(AttemptError { attempt: job.attempt, at: now, kind: kind.to_owned(), message })
+}
+
+/// What the processes of a job's present run carry in their environment.
+pub(crate) fn marker(job: &Job) -> String {
+    format!("{}.{}", job.id, job.attempt)
 }
 
 /// The settlement of a job whose node died: claimable at once, the attempt counts.

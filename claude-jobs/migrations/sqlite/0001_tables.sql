@@ -59,6 +59,8 @@ CREATE TABLE claude_jobs_runs (
     cli_version TEXT,
     result TEXT,
     structured TEXT,
+    last_events TEXT NOT NULL DEFAULT '[]',
+    environment TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (job_id, attempt)
 ) STRICT, WITHOUT ROWID;
 

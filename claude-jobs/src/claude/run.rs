@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ending::{self, BROKEN_PIPE};
 use super::hold::Hold;
-use super::{Request, preflight};
+use super::{Request, environment, preflight};
 use crate::clock::Uptime;
 use crate::outcome::{Ending, Report, StopReason};
 
@@ -47,6 +47,7 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 
 pub(super) async fn run(setup: &Setup, request: Request) -> Report {
     let mut report = Report::new(request.pinned_session().map(str::to_owned));
+    report.environment = environment::in_effect(&setup.environment);
     let binary = request.options.binary.as_deref().unwrap_or(&setup.binary);
     let working_dir = request.options.working_dir.as_deref();
     let binary = match preflight::check(binary, working_dir, &setup.environment) {
@@ -190,8 +191,9 @@ fn client(
     hold: &Hold,
 ) -> Result<claude_wrapper::Claude, String> {
     let (program, variable) = hold.program(binary, until).map_err(|error| error.to_string())?;
-    let marker = request.marker.iter().map(|marker| ("CLAUDE_JOBS_RUN".to_owned(), marker.clone()));
-    let environment = setup.environment.clone().into_iter().chain(marker).chain(variable);
+    let marker = request.marker.iter().map(|marker| (environment::RUN.to_owned(), marker.clone()));
+    let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
+    let environment = setup.environment.clone().into_iter().chain(marker).chain(database).chain(variable);
     let child = hold.child();
     let mut builder = claude_wrapper::Claude::builder()
         .binary(program)

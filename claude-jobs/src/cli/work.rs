@@ -33,6 +33,10 @@ pub(super) struct WorkCommand {
     #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true,
           value_parser = duration)]
     grace: Duration,
+    /// How long this process may give no sign of life before others take its jobs over; at least 12s
+    #[arg(long, value_name = "DURATION", default_value = "60s", allow_hyphen_values = true,
+          value_parser = duration)]
+    lease: Duration,
     /// The `claude` executable for jobs that name none
     #[arg(long, value_name = "PATH", default_value = "claude")]
     binary: String,
@@ -84,7 +88,7 @@ impl WorkCommand {
     }
 
     fn runtime(&self, queue: Queue) -> RuntimeBuilder {
-        let runtime = Runtime::builder(queue).grace(self.grace).on_notice(tell);
+        let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease).on_notice(tell);
         self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
     }
 }

@@ -44,6 +44,8 @@ fn remains(job: &Job) -> Remains {
         cli_version: None,
         result: None,
         structured: None,
+        last_events: Vec::new(),
+        environment: Default::default(),
     })
 }
 

@@ -62,6 +62,8 @@ fn run(text: &str) -> Run {
         cli_version: None,
         text: Some(text.to_owned()),
         structured: None,
+        last_events: Vec::new(),
+        environment: Default::default(),
         cost_usd: None,
         turns: None,
         tokens: None,

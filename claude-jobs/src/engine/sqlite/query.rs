@@ -135,6 +135,8 @@ fn run(row: &SqliteRow) -> sqlx::Result<RunRow> {
         cli_version: optional_text(row, "cli_version")?,
         result: optional_text(row, "result")?,
         structured: optional_text(row, "structured")?.and_then(|text| serde_json::from_str(&text).ok()),
+        last_events: json_or_default(row, "last_events")?,
+        environment: json_or_default(row, "environment")?,
     })
 }
 
@@ -168,4 +170,13 @@ fn unsigned(number: i64) -> u64 {
 /// The nearest number that exists: rows may be written by hand.
 fn small(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// What a column of JSON holds; nothing where it cannot be read.
+fn json_or_default<T: Default + serde::de::DeserializeOwned>(
+    row: &SqliteRow,
+    column: &str,
+) -> sqlx::Result<T> {
+    let text = optional_text(row, column)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

@@ -74,8 +74,9 @@ async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) 
     sqlx::query(
         "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, outcome, \
          verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
-         cache_creation_tokens, model, cli_version, result, structured) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         cache_creation_tokens, model, cli_version, result, structured, \
+         last_events, environment) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(settlement.id.0)
     .bind(settlement.attempt)
@@ -96,6 +97,8 @@ async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) 
     .bind(&run.cli_version)
     .bind(&run.result)
     .bind(run.structured.as_ref().map(ToString::to_string))
+    .bind(json(&run.last_events)?)
+    .bind(json(&run.environment)?)
     .execute(connection)
     .await?;
     Ok(())

@@ -21,6 +21,8 @@ fn run(attempt: u32, cost_usd: Option<f64>) -> RunRow {
         cli_version: None,
         result: None,
         structured: None,
+        last_events: Vec::new(),
+        environment: Default::default(),
     }
 }
 
