@@ -10,7 +10,7 @@ use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::host::{Host, Order};
 use claude_jobs_tests::real_claude::real_claude;
 use claude_jobs_tests::sandbox::{Sandbox, wait_until};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::{LIMIT, SOON, Start, gone, new_marker, processes};
@@ -125,6 +125,24 @@ async fn cell(end: End, left: &str) -> Duration {
     };
     assert_eq!(scene.sockets(), [PathBuf::new(); 0], "{end:?}");
     took
+}
+
+#[tokio::test]
+async fn a_killed_cli_leaves_no_socket() {
+    let scene = Scene::new(LEFT[0].1, End::Cancel);
+    let mut start = Start::of(real_claude());
+    (start.env, start.args) = (scene.env.clone(), scene.args.clone());
+    let running = start.go();
+    Scene::tool_runs(&running.marker).await;
+    let name = real_claude().into_os_string().into_encoded_bytes();
+    let is_cli =
+        |id: &u32| std::fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.starts_with(&name));
+    let cli = processes(&running.marker).into_iter().find(is_cli).expect("it is alive");
+    assert_eq!(scene.sockets().len(), 1);
+    let cli = i32::try_from(cli).ok().and_then(Pid::from_raw).expect("ids are positive");
+    kill_process(cli, Signal::KILL).expect("it is alive");
+    assert_eq!(running.finish().await.ending, Ending::Signalled(Some(9)));
+    assert_eq!(scene.sockets(), [PathBuf::new(); 0]);
 }
 
 async fn in_this_process(end: End, scene: &Scene) -> Duration {
