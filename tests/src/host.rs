@@ -16,6 +16,8 @@ pub struct Order {
     pub env: Vec<(String, String)>,
     /// The value of `CLAUDE_JOBS_RUN`.
     pub marker: String,
+    /// Further args of the run.
+    pub args: serde_json::Map<String, serde_json::Value>,
     /// What the CLI reads.
     pub prompt: String,
     /// The grace of a stopped run.

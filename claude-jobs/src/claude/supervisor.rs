@@ -62,6 +62,7 @@ use protocol::{Door, Order, Word};
 
 mod children;
 mod front;
+mod litter;
 mod protocol;
 mod support;
 mod sys;

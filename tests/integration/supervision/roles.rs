@@ -60,6 +60,20 @@ async fn a_killed_front() {
 }
 
 #[tokio::test]
+async fn front_and_supervisor_killed_at_once() {
+    let (running, fake) = hanging().await;
+    let keepers = [running.wait_for(FRONT).await, running.wait_for(SUPERVISOR).await];
+    // Stopped first, so that neither can act on the other's death.
+    for signal in [Signal::STOP, Signal::KILL] {
+        keepers.iter().for_each(|id| kill(*id, signal));
+    }
+    assert_eq!(running.finish().await.ending, Ending::Signalled(None));
+    // Its tools are out of reach then: the fake clears up what it has started.
+    let ended = || fake.records()[0].exit == Some(143);
+    claude_jobs_tests::sandbox::wait_until(LIMIT, "the CLI to end by the parent-death signal", ended).await;
+}
+
+#[tokio::test]
 async fn a_supervisor_that_does_not_answer() {
     let (running, _fake) = hanging().await;
     let marker = running.marker.clone();

@@ -69,11 +69,19 @@ async fn the_cli_sees_nothing_of_it() {
     let (_, grandparent) = name_and_parent(parent).expect("it is alive");
     assert_eq!(running.wait_for(FRONT).await, grandparent);
 
+    for (keeper, streams) in [(grandparent, 1..3), (parent, 0..3)] {
+        for stream in streams {
+            let held = std::fs::read_link(format!("/proc/{keeper}/fd/{stream}")).expect("it is alive");
+            assert_eq!(held.to_str(), Some("/dev/null"), "the streams are the CLI's alone");
+        }
+        let folder = std::fs::read_link(format!("/proc/{keeper}/cwd")).expect("it is alive");
+        assert_eq!(folder.to_str(), Some("/"), "no folder is kept busy");
+    }
+
     let status = std::fs::read_to_string(format!("/proc/{}/status", record.pid)).expect("it is alive");
     for line in ["SigBlk:\t0000000000000000", "SigPnd:\t0000000000000000"] {
         assert!(status.contains(line), "{status}");
     }
-    // The fake's own runtime ignores SIGPIPE, so that is seen in a program without one.
     running.stop.fire(StopReason::Cancel);
     running.finish().await;
 }

@@ -24,7 +24,8 @@ async fn main() {
         builder = builder.env(name, value);
     }
     let claude = builder.build();
-    let options = Options::merge([&ArgMap::new().prompt(&order.prompt)]).expect("the options are valid");
+    let args: ArgMap = serde_json::from_value(order.args.into()).expect("args are an object");
+    let options = Options::merge([&args.prompt(&order.prompt)]).expect("the options are valid");
     let mut request = Request::new(options);
     request.marker = Some(order.marker);
     if let Some(millis) = order.lease_ms {

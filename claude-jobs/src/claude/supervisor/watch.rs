@@ -16,9 +16,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use super::children;
 use super::protocol::{Cause, End, Order, VARIABLE, Verdict, Word};
 use super::sys::{self, Signals};
+use super::{children, litter};
 use crate::clock::Uptime;
 
 /// How long before the deadline the CLI is asked to end, besides the grace: for killing and reaping.
@@ -107,7 +107,9 @@ impl Watch {
             Phase::Asked { cause, .. } => (cause, PATIENCE),
             Phase::Killed { cause, .. } => (cause, Duration::ZERO),
         };
-        Verdict { end, cause, left: children::end_all(&self.signals, patience) }
+        let left = children::end_all(&self.signals, patience);
+        litter::clear(self.cli);
+        Verdict { end, cause, left }
     }
 
     fn reap(&mut self) {
