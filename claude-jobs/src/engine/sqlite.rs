@@ -222,33 +222,4 @@ impl Engine for SqliteEngine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// When the disk is full SQLite itself rolls back, and sqlx goes on counting the transaction.
-    #[tokio::test]
-    async fn a_transaction_that_sqlite_ended_does_not_stop_all_later_ones() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("sqlite://{}/jobs.db", folder.path().display());
-        let engine = SqliteEngine::connect(&url).await.expect("a new database");
-        let mut transaction = engine.begin().await.expect("the lock");
-        sqlx::query("ROLLBACK").execute(&mut *transaction).await.expect("it is open");
-        transaction.commit().await.expect_err("there is nothing to commit");
-        engine.begin().await.expect("the lock").commit().await.expect("an empty transaction");
-    }
-
-    #[tokio::test]
-    async fn commits_are_synced_to_disk() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("sqlite://{}/jobs.db", folder.path().display());
-        let engine = SqliteEngine::connect(&url).await.expect("a new database");
-        let ask = async |sql: &'static str| -> String {
-            let row = sqlx::query(sql).fetch_one(&engine.writer).await.expect("a pragma");
-            sqlx::Row::try_get::<String, _>(&row, 0)
-                .or_else(|_| sqlx::Row::try_get::<i64, _>(&row, 0).map(|number| number.to_string()))
-                .expect("text or a number")
-        };
-        assert_eq!(ask("PRAGMA journal_mode").await, "wal");
-        assert_eq!(ask("PRAGMA synchronous").await, "2", "FULL");
-    }
-}
+mod tests;
