@@ -7,6 +7,7 @@ mod classifier;
 mod command;
 mod definitions;
 mod fake_claude;
+mod fences;
 mod loopback;
 mod options;
 mod postgres;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings};
@@ -70,6 +70,13 @@ impl SqliteEngine {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .acquire_timeout(BUSY_TIMEOUT)
+                .before_acquire(move |connection, _| {
+                    // SQLite has ended this one's transaction by itself (disk full), which sqlx does
+                    // not notice: no other could ever begin on it. An in-memory database is its one
+                    // connection.
+                    let is_usable = in_memory || !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_usable) })
+                })
                 .connect_with(options.clone())
         };
         let explain = |error: sqlx::Error| refused(connect_problem(&path, &error));
@@ -215,24 +222,4 @@ impl Engine for SqliteEngine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn commits_are_synced_to_disk() {
-        let folder = std::env::temp_dir().join(format!("claude-jobs-{}", Uuid::now_v7()));
-        std::fs::create_dir(&folder).expect("a temporary folder");
-        let url = format!("sqlite://{}/jobs.db", folder.display());
-        let engine = SqliteEngine::connect(&url).await.expect("a new database");
-        let ask = async |sql: &'static str| -> String {
-            let row = sqlx::query(sql).fetch_one(&engine.writer).await.expect("a pragma");
-            sqlx::Row::try_get::<String, _>(&row, 0)
-                .or_else(|_| sqlx::Row::try_get::<i64, _>(&row, 0).map(|number| number.to_string()))
-                .expect("text or a number")
-        };
-        assert_eq!(ask("PRAGMA journal_mode").await, "wal");
-        assert_eq!(ask("PRAGMA synchronous").await, "2", "FULL");
-        drop(engine);
-        std::fs::remove_dir_all(folder).expect("it is ours");
-    }
-}
+mod tests;

@@ -11,6 +11,18 @@ use crate::engine::NodeRow;
 use crate::error::Result;
 use crate::job::{Job, JobId};
 
+/// claude_jobs_executing: an order by id would make SQLite walk the whole table instead.
+pub(super) const ORPHANS: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM claude_jobs WHERE state = 'executing' \
+     AND (node IS NULL OR node NOT IN (SELECT id FROM claude_jobs_nodes))"
+);
+
+/// claude_jobs_executing
+pub(super) const CANCEL_REQUESTS: &str =
+    "SELECT id FROM claude_jobs WHERE state = 'executing' AND node = ? AND cancel_requested";
+
 pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: bool) -> Result<bool> {
     // A node that was declared dead is gone from the table and cannot renew itself back into it.
     let sql = if registered {
@@ -71,22 +83,12 @@ pub(super) async fn orphans(engine: &SqliteEngine, dead: &[NodeRow]) -> Result<V
             .execute(&mut *transaction)
             .await?;
     }
-    // claude_jobs_executing
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        job_columns!(),
-        " FROM claude_jobs WHERE state = 'executing' \
-         AND (node IS NULL OR node NOT IN (SELECT id FROM claude_jobs_nodes)) ORDER BY id"
-    ))
-    .fetch_all(&mut *transaction)
-    .await?;
+    let rows = sqlx::query(ORPHANS).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
 }
 
 pub(super) async fn cancel_requests(readers: &SqlitePool, node: &str) -> Result<Vec<JobId>> {
-    // claude_jobs_executing
-    let sql = "SELECT id FROM claude_jobs WHERE state = 'executing' AND node = ? AND cancel_requested";
-    let ids: Vec<i64> = sqlx::query_scalar(sql).bind(node).fetch_all(readers).await?;
+    let ids: Vec<i64> = sqlx::query_scalar(CANCEL_REQUESTS).bind(node).fetch_all(readers).await?;
     Ok(ids.into_iter().map(JobId).collect())
 }

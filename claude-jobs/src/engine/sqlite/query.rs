@@ -59,15 +59,8 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-pub(super) async fn is_busy(
-    readers: &SqlitePool,
-    queues: &[&str],
-    workers: &[&str],
-    now: Timestamp,
-) -> Result<bool> {
-    // claude_jobs_executing, claude_jobs_claim, claude_jobs_due
-    Ok(sqlx::query_scalar(
-        "WITH served AS (SELECT value AS name FROM json_each(?1)), \
+/// claude_jobs_executing, claude_jobs_claim, claude_jobs_due
+pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json_each(?1)), \
          open AS (SELECT name FROM served WHERE name NOT IN (SELECT name FROM claude_jobs_queues \
              WHERE paused OR paused_until > ?3 OR concurrency <= 0)), \
          known AS (SELECT value AS name FROM json_each(?2)) \
@@ -77,13 +70,21 @@ pub(super) async fn is_busy(
              AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
          OR EXISTS (SELECT 1 FROM claude_jobs WHERE state IN ('scheduled', 'retryable') \
              AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \
-             AND worker IN (SELECT name FROM known))",
-    )
-    .bind(json(&queues)?)
-    .bind(json(&workers)?)
-    .bind(now.as_microsecond())
-    .fetch_one(readers)
-    .await?)
+             AND worker IN (SELECT name FROM known))";
+
+pub(super) async fn is_busy(
+    readers: &SqlitePool,
+    queues: &[&str],
+    workers: &[&str],
+    now: Timestamp,
+) -> Result<bool> {
+    let busy = sqlx::query_scalar(IS_BUSY)
+        .bind(json(&queues)?)
+        .bind(json(&workers)?)
+        .bind(now.as_microsecond())
+        .fetch_one(readers)
+        .await?;
+    Ok(busy)
 }
 
 pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<AttemptError>> {
