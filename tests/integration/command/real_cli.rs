@@ -73,7 +73,7 @@ fn each_failing_scenario_ends_where_the_table_says() {
             "model_not_found: ",
             2,
         ),
-        failing(&["--timeout", "1500ms"], [Reply::hang()], "scheduled", "timeout: ", 1),
+        failing(&["--timeout", "6s"], [Reply::hang()], "scheduled", "timeout: ", 1),
         failing(
             &["--agent", "nobody"],
             [Reply::text("never")],
