@@ -34,4 +34,4 @@ fn main() {
     let _ = (Literal::new(), File::new(), InArgs::new("x".into()), Pinned::new(), Based::new("my own"));
 }
 
-use claude_jobs::worker::Definition;
+use claude_jobs::definition::Definition;
