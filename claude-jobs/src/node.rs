@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -98,8 +100,12 @@ pub(crate) fn is_gone(node: &NodeRow) -> bool {
     if !is_here {
         return false;
     }
-    let Some(pid) = process.split('/').next().and_then(|pid| pid.parse().ok()) else { return false };
-    process_name(pid).as_deref() != Some(node.process.as_str())
+    let Some(pid) = process.split('/').next().and_then(|pid| pid.parse::<i32>().ok()) else { return false };
+    match process_name(pid.unsigned_abs()) {
+        Some(name) => name != node.process,
+        // A zombie, or gone; or another user's that `/proc` hides from us, which proves nothing.
+        None => Pid::from_raw(pid).is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::PERM))),
+    }
 }
 
 /// `boot/namespace` and `pid/start`.
