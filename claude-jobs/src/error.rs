@@ -33,6 +33,12 @@ pub enum Error {
     /// The database failed. The operation may be tried again; a write was not committed.
     #[error("database: {0}")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection for an insert is to another database than the queue's.
+    #[error(
+        "the connection is to another database than the queue's, where no runtime would find the job: open \
+         it with the queue's URL"
+    )]
+    OtherDatabase,
     /// The job's args cannot run.
     #[error("invalid args: {0}")]
     InvalidArgs(#[from] InvalidArgs),

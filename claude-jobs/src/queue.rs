@@ -105,10 +105,11 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert).
+    /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
     #[cfg(feature = "sqlite")]
     pub async fn insert_in(&self, connection: &mut sqlx::SqliteConnection, job: NewJob) -> Result<Inserted> {
         let rows = self.rows([job])?;
+        crate::engine::sqlite::check_database(connection, self.engine.database_id()).await?;
         let mut inserted = crate::engine::sqlite::insert_in(connection, &rows).await?;
         inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
     }

@@ -12,7 +12,7 @@ use claude_jobs::{Error, NewJob};
 use serde_json::json;
 use sqlx::{Connection, Executor, Row};
 
-use crate::workers::{Obedient, Once, Place, Plain, answering};
+use crate::workers::{Obedient, Once, Place, Plain, answering, until_stopped};
 
 #[tokio::test]
 async fn what_is_inserted_is_there_in_full() {
@@ -110,7 +110,9 @@ async fn a_unique_job_is_there_once_until_its_time_is_over() {
     assert!(!Once::new("y").insert(&queue).await.expect("valid").duplicate, "other args");
     assert!(!Once::new("x").queue("other").insert(&queue).await.expect("valid").duplicate, "another queue");
 
-    clock.advance(Duration::from_secs(61));
+    clock.advance(Duration::from_secs(60) - Duration::from_micros(1));
+    assert!(Once::new("x").insert(&queue).await.expect("valid").duplicate, "the minute is not over");
+    clock.advance(Duration::from_micros(1));
     let third = Once::new("x").insert(&queue).await.expect("valid");
     assert!(!third.duplicate, "the minute is over");
 }
@@ -190,6 +192,44 @@ async fn insert_in_lives_and_dies_with_the_users_transaction() {
     assert!(place.queue.get(inserted.id()).await.expect("a read").is_none(), "not before the commit");
     transaction.commit().await.expect("a commit");
     assert!(place.queue.get(inserted.id()).await.expect("a read").is_some());
+}
+
+#[tokio::test]
+async fn insert_in_refuses_another_database() {
+    let (place, other) = (Place::new().await, Place::new().await);
+    let empty = place.folder.path().join("empty.db");
+    std::fs::write(&empty, "").expect("a file");
+    let empty =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", empty.display())).await.expect("a file");
+    for mut connection in [other.connection().await, empty] {
+        let error = Plain::new("x").insert_in(&place.queue, &mut connection).await.expect_err("not ours");
+        assert!(matches!(error, Error::OtherDatabase), "{error}");
+    }
+    assert!(other.queue.list(&Filter::default()).await.expect("a read").is_empty());
+}
+
+/// Nothing but its pinned options has its prompt.
+#[claude_jobs::claude_worker(queue = "tests", pinned_args = { prompt = "always the same" })]
+struct Fixed;
+
+#[tokio::test]
+async fn pinned_options_count_when_a_job_is_checked() {
+    let place = Place::new().await;
+    place.queue.insert(NewJob::new("Fixed", json!({}))).await.expect("its prompt is pinned");
+}
+
+#[tokio::test]
+async fn sessions_of_two_databases_are_never_the_same() {
+    let mut sessions = HashSet::new();
+    for _ in 0..2 {
+        let place = Place::new().await;
+        let job =
+            Plain::new("x").timeout(Duration::from_millis(1)).insert(&place.queue).await.expect("valid");
+        place.drain(until_stopped).await;
+        let runs = place.queue.details(job.id()).await.expect("there").runs;
+        sessions.insert(runs[0].session_id.clone().expect("pinned before the start"));
+    }
+    assert_eq!(sessions.len(), 2, "{sessions:?}");
 }
 
 #[tokio::test]

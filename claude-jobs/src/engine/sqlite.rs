@@ -4,7 +4,7 @@
 //! in SQLite's busy handler is not), a few read, one watches for other processes' commits. Commits
 //! are synced (`synchronous = FULL`): what was inserted survives a power cut.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ mod row;
 mod schema;
 mod settle;
 
-pub(crate) use insert::insert_in;
+pub(crate) use insert::{check_database, insert_in};
 #[cfg(feature = "cli")]
 pub(crate) use inspect::inspect;
 
@@ -45,7 +45,12 @@ pub(crate) struct SqliteEngine {
     /// `data_version` only tells of change when asked on one connection.
     watcher: SqlitePool,
     database_id: Uuid,
+    /// The file and what identified it when it was opened; none in memory.
+    file: Option<(PathBuf, FileId)>,
 }
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 impl SqliteEngine {
     /// Opens the database, makes it if it is not there, and brings its tables up to date.
@@ -91,13 +96,31 @@ impl SqliteEngine {
         } else {
             (pool(4).await.map_err(explain)?, pool(1).await.map_err(explain)?)
         };
-        Ok(Self { writer, readers, watcher, database_id })
+        let file = path.canonicalize().ok().filter(|_| !in_memory);
+        let file = file.and_then(|path| file_id(&path).map(|id| (path, id)));
+        Ok(Self { writer, readers, watcher, database_id, file })
+    }
+
+    /// SQLite goes on with a file that was deleted or replaced: what is written there nobody ever reads.
+    fn check_file(&self) -> Result<()> {
+        match &self.file {
+            Some((path, id)) if file_id(path) != Some(*id) => {
+                let path = path.display();
+                Err(Error::Database(format!("`{path}` was deleted or replaced: restart this program").into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A transaction that holds the write lock from its start, so that what it reads stays true.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn is_in_memory(url: &str) -> bool {
@@ -127,6 +150,15 @@ fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        let is_busy = match &error {
+            sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
+            other => matches!(other, sqlx::Error::PoolTimedOut),
+        };
+        if is_busy {
+            let seconds = BUSY_TIMEOUT.as_secs();
+            let remedy = "end the transaction that locks it, then try again";
+            return Self::Database(format!("locked by another connection for {seconds} s: {remedy}").into());
+        }
         Self::Database(Box::new(error))
     }
 }
@@ -197,6 +229,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn renew(&self, node: &NodeRow, registered: bool) -> Result<bool> {
+        self.check_file()?;
         nodes::renew(self, node, registered).await
     }
 

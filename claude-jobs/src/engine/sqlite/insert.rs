@@ -1,14 +1,28 @@
 //! Inserts, in the engine's own transaction or the user's.
 
 use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
 
 use super::row::{self, job_columns, state_bit};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Inserted, Job, JobRow, UniqueRow};
 
 /// claude_jobs_unique
 pub(super) const RELEASE_EXPIRED: &str =
     "UPDATE claude_jobs SET unique_key = NULL WHERE unique_key = ? AND unique_until <= ?";
+
+/// Whether a connection of the user's is to the database of that id.
+pub(crate) async fn check_database(connection: &mut SqliteConnection, id: Uuid) -> Result<()> {
+    let sql = "SELECT value FROM claude_jobs_meta WHERE key = 'database_id'";
+    match sqlx::query_scalar::<_, String>(sql).fetch_optional(connection).await {
+        Ok(Some(found)) if found == id.to_string() => Ok(()),
+        Err(sqlx::Error::Database(error)) if error.message().starts_with("no such table") => {
+            Err(Error::OtherDatabase)
+        }
+        Ok(_) => Err(Error::OtherDatabase),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// Writes jobs on a connection that is inside a transaction.
 pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Inserted>> {

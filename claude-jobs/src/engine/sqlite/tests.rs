@@ -72,3 +72,20 @@ async fn what_is_asked_often_is_answered_from_indexes() {
         assert_eq!(steps, expected, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn a_database_that_is_deleted_while_it_is_open_is_noticed_with_the_next_renewal() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("jobs.db");
+    let engine =
+        SqliteEngine::connect(&format!("sqlite://{}", file.display())).await.expect("a new database");
+    let node = crate::node::this_node(crate::node::Terms::DEFAULT, Timestamp::UNIX_EPOCH);
+    assert!(engine.renew(&node, false).await.expect("a write"));
+    assert!(engine.renew(&node, true).await.expect("a write"));
+    std::fs::copy(&file, folder.path().join("other.db")).expect("a copy");
+    std::fs::rename(folder.path().join("other.db"), &file).expect("another file in its place");
+    let error = engine.renew(&node, true).await.expect_err("replaced").to_string();
+    assert!(error.contains("was deleted or replaced: restart"), "{error}");
+    std::fs::remove_file(&file).expect("it is there");
+    engine.renew(&node, true).await.expect_err("deleted");
+}
