@@ -123,7 +123,7 @@ async fn cell(end: End, left: &str) -> Duration {
         End::HostKilled | End::HostStopped => with_a_host(end, &scene).await,
         _ => in_this_process(end, &scene).await,
     };
-    assert_eq!(scene.sockets(), [PathBuf::new(); 0], "{end:?}");
+    assert_eq!(scene.sockets(), Vec::<PathBuf>::new(), "{end:?}");
     took
 }
 
@@ -142,7 +142,7 @@ async fn a_killed_cli_leaves_no_socket() {
     let cli = i32::try_from(cli).ok().and_then(Pid::from_raw).expect("ids are positive");
     kill_process(cli, Signal::KILL).expect("it is alive");
     assert_eq!(running.finish().await.ending, Ending::Signalled(Some(9)));
-    assert_eq!(scene.sockets(), [PathBuf::new(); 0]);
+    assert_eq!(scene.sockets(), Vec::<PathBuf>::new());
 }
 
 async fn in_this_process(end: End, scene: &Scene) -> Duration {

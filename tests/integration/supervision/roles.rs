@@ -118,6 +118,25 @@ async fn a_stopped_cli_still_gets_its_grace() {
 }
 
 #[tokio::test]
+async fn what_a_run_leaves_may_save_its_work() {
+    let sandbox = Sandbox::new();
+    let saved = sandbox.path().join("saved");
+    let ready = sandbox.path().join("ready");
+    // Counts the signals: a second one would say that it is in a hurry.
+    let script = format!(
+        "trap 'echo saved >>{}; sleep 0.1; exit' TERM; : >{}; while :; do sleep 0.02; done",
+        saved.display(),
+        ready.display()
+    );
+    let tool = Step::Tool(["setsid", "sh", "-c", &script].map(str::to_owned).into());
+    let fake = FakeClaude::new([Take::success("Done.").then(Step::AwaitFile(ready)).then(tool)]);
+    let (report, marker) = Start::of(fake.path()).run().await;
+    assert_eq!(report.ending, Ending::Exited(0));
+    assert_eq!(std::fs::read_to_string(saved).ok().as_deref(), Some("saved\n"));
+    assert_eq!(processes(&marker), [0; 0]);
+}
+
+#[tokio::test]
 async fn a_cli_that_ignores_sigterm_is_killed_after_the_grace() {
     let take = Take::hang().first(Step::IgnoreSigterm);
     let fake = FakeClaude::new([take]);
