@@ -1,1 +1,116 @@
-//! Attributes.
+//! The macros of `claude-jobs`: `#[claude_worker]`, and the inside of `args!`. Use them through that
+//! crate.
+//!
+//! What happens to an attribute:
+//!
+//! | step | where | what it knows |
+//! |---|---|---|
+//! | read the tokens, past every mistake | `attr`, `layer` | the grammar |
+//! | judge what is written | `check`, `prompt` | the rules between keys |
+//! | write the code | `expand`, `layer` | the names in `claude_jobs::__private` |
+//! | collect the mistakes, name the nearest key | `problems`, `suggest` | nothing of the above |
+//!
+//! Nothing here knows a single claude option: for each `key = value` the generated code calls a
+//! setter of `claude_jobs::options::Args` in a constant of its own, spanned at the user's tokens, and
+//! rustc judges key, type and value. No file is read, no environment, no clock: the same tokens always
+//! expand to the same code.
+
+mod attr;
+mod check;
+mod expand;
+mod layer;
+mod problems;
+mod prompt;
+mod suggest;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct a worker: a type of job that is checked when it compiles.
+///
+/// It goes on a unit struct or a struct with named fields, without generics. The fields are the
+/// job's input: they are stored as JSON, so their types need serde.
+///
+/// ```
+/// use claude_jobs::prelude::*;
+///
+/// /// Reviews one pull request.
+/// #[claude_worker(
+///     queue = "review",
+///     unique_period = "10m",
+///     unique_by = ["worker", "number"],
+///     args = { model = "sonnet", max_turns = 40 },
+///     pinned_args = { permission_mode = "plan", max_budget_usd = 2.0 },
+/// )]
+/// struct PrReview {
+///     number: u64,
+/// }
+///
+/// let job = PrReview::new(87, "Review pull request 87.").priority(1);
+/// ```
+///
+/// # Keys
+///
+/// All take literals, unless it says otherwise.
+///
+/// | key | value | default |
+/// |---|---|---|
+/// | `queue` | where the jobs wait: 1 to 128 characters without white space | required |
+/// | `name` | the stable name in the database; as `queue` | the type's name |
+/// | `max_attempts` | how many counted attempts a job may use: 1 to 1000 | 3 |
+/// | `max_snoozes` | how many snoozes a job may use before a snooze counts as a retry: 0 to 1000 | 3 |
+/// | `priority` | 0 (first) to 9 (last) | 0 |
+/// | `unique_period` | for how long after its insertion a job keeps others like it out: seconds, or text such as `"1h30m"` | not unique |
+/// | `unique_by` | what must be the same: a list of `"worker"`, `"queue"`, `"args"` (all fields and options), and names of fields or options | `["worker", "queue", "args"]` |
+/// | `unique_states` | in which states the first job counts: a list of names such as `"available"` | all but `cancelled` and `discarded` |
+/// | `tags` | labels of its jobs: a list of texts, each as `queue` | none |
+/// | `prompt` | the prompt of all its jobs: text (`{{` and `}}` stand for braces), or a constant expression such as `include_str!("review.md")`, taken as it is | `new` takes the prompt |
+/// | `args` | claude options beneath the job's own: `{ key = value, …, ..BASE }` | none |
+/// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
+/// | `classifier` | the path of a `fn(&Run) -> Verdict` that proposes what becomes of a job | the default classifier |
+/// | `backoff` | the path of a `fn(u32) -> Duration`: the wait before a retry, from the number of counted attempts | 15 s, doubled each time, at most 1 h |
+/// | `crate` | the path of `claude-jobs` where it has another name | `::claude_jobs` |
+///
+/// The options in `args` and `pinned_args` are the rows of the table in `claude_jobs::options`. Each
+/// takes a literal, a list, or a constant expression (of type `&str`, `bool`, a number, `Duration`,
+/// an array or a slice of `&str`). `..BASE` is a constant of type `Args` beneath the keys, made by
+/// `args!`.
+///
+/// # What it generates
+///
+/// * The struct as it is, with serde's `Serialize` and `Deserialize` where it does not derive them.
+///   Derives belong below the attribute: those above it are done before it can see them.
+/// * `new`, with the struct's visibility: it takes the fields in order, and the prompt unless
+///   `prompt` or an option `prompt` in `args` or `pinned_args` gives it, and returns a
+///   `JobBuilder<Self>`. What a base sets cannot be seen: with `..BASE`, `new` takes the prompt even
+///   if the base has one.
+/// * The `Worker` impl, whose `Output` is the answer's text.
+/// * The registration by which a `Runtime` finds the worker, and its `Handler` if it has one.
+///
+/// A definition with mistakes generates the struct and `new` all the same, so that the mistakes are
+/// the only errors: each at its own token, all in one build.
+///
+/// ```compile_fail
+/// use claude_jobs::prelude::*;
+///
+/// #[claude_worker(queue = "review", args = { max_turn = 40 })] // unknown option: did you mean `max_turns`?
+/// struct PrReview;
+/// ```
+#[proc_macro_attribute]
+pub fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::claude_worker(attribute.into(), item.into()).into()
+}
+
+/// The inside of `claude_jobs::args!`, which adds `($crate)` before the user's tokens.
+#[doc(hidden)]
+#[proc_macro]
+pub fn args(input: TokenStream) -> TokenStream {
+    expand::args(input.into()).into()
+}
+
+/// The error about an option that does not exist. `claude_jobs::__private::option!` calls it with
+/// every name there is.
+#[doc(hidden)]
+#[proc_macro]
+pub fn unknown_option(input: TokenStream) -> TokenStream {
+    suggest::unknown_option(input.into()).into()
+}

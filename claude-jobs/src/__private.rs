@@ -1,19 +1,26 @@
 //! All that generated code may name. Not part of the public interface: it changes without notice.
 
+pub use ::claude_jobs_macros::{args, unknown_option};
 pub use ::inventory;
 pub use ::serde;
 pub use ::serde_json::Value;
 
 pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
+pub use crate::definition::Definition;
 pub use crate::job::State;
 pub use crate::options::{Args, Const, Literal};
 pub use crate::outcome::Run;
 pub use crate::registry::{LoadedWorker, Registration};
 pub use crate::settlement::Backoff;
 pub use crate::unique::{UniqueDefault, UniqueField};
-pub use crate::worker::{Definition, Worker};
+pub use crate::worker::Worker;
 
+mod args;
+mod option;
+mod period;
 mod probe;
 
+pub use option::option;
+pub use period::UniquePeriod;
 pub use probe::{Probe, WithHandler, WithoutHandler, load};

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::job::{Inserted, NewJob, Schedule, State};
+use crate::job::{NewJob, Schedule, State};
 use crate::options::{Accept, for_each_option, kind};
-use crate::queue::Queue;
 use crate::unique::{Unique, UniqueField};
 use crate::worker::Worker;
 
@@ -90,32 +89,13 @@ impl<W: Worker> JobBuilder<W> {
         self.with(|job| job.tags = tags.into_iter().map(Into::into).collect())
     }
 
-    /// The job as a value, for [`Queue::insert_many`].
+    /// The job as a value, for [`Queue::insert_many`](crate::Queue::insert_many).
     ///
     /// # Errors
     ///
     /// [`Error::InvalidJob`] when the fields cannot be written as JSON.
     pub fn into_new_job(self) -> Result<NewJob> {
         self.job.map_err(Error::InvalidJob)
-    }
-
-    /// Writes the job. When it returns, the job is durable.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::Database`].
-    pub async fn insert(self, queue: &Queue) -> Result<Inserted> {
-        queue.insert(self.into_new_job()?).await
-    }
-
-    /// Writes the job inside the caller's own transaction; it exists when that commits.
-    ///
-    /// # Errors
-    ///
-    /// As [`insert`](Self::insert).
-    #[cfg(feature = "sqlite")]
-    pub async fn insert_in(self, queue: &Queue, connection: &mut sqlx::SqliteConnection) -> Result<Inserted> {
-        queue.insert_in(connection, self.into_new_job()?).await
     }
 
     fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {

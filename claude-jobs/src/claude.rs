@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::clock::Uptime;
 use crate::options::Options;
@@ -25,10 +26,12 @@ mod preflight;
 mod run;
 #[cfg(target_os = "linux")]
 mod supervisor;
+mod sweep;
 
 pub use cli::{ClaudeCli, ClaudeCliBuilder};
 pub use hold::Supervision;
 pub use preflight::find_binary;
+pub(crate) use sweep::sweep;
 
 /// An error of a custom runner that it could not express as a report.
 pub type RunnerError = Box<dyn std::error::Error + Send + Sync>;
@@ -68,6 +71,8 @@ pub struct Request {
     /// `<job>.<attempt>`, put into the environment as `CLAUDE_JOBS_RUN` so that every process of the
     /// run can be told apart. None outside a queue.
     pub marker: Option<String>,
+    /// The database of that job, put into the environment as `CLAUDE_JOBS_DATABASE_ID`.
+    pub database_id: Option<Uuid>,
     /// Tells when to stop.
     pub stop: Stop,
     /// How long the run may live unless that is extended.
@@ -86,6 +91,7 @@ impl Request {
             options,
             session_id: None,
             marker: None,
+            database_id: None,
             stop: Stop::default(),
             lease: Lease::default(),
             observer: None,
@@ -123,6 +129,8 @@ impl fmt::Debug for Request {
 pub struct Stop {
     token: CancellationToken,
     reason: Arc<OnceLock<StopReason>>,
+    /// Cancelled: the stopped run gets no more grace.
+    impatience: CancellationToken,
 }
 
 impl Stop {
@@ -130,6 +138,17 @@ impl Stop {
     pub fn fire(&self, reason: StopReason) {
         let _ = self.reason.set(reason);
         self.token.cancel();
+    }
+
+    /// Ends the grace of a run that was asked to stop: it is killed now. What it had spent since its
+    /// last result stays unknown.
+    pub fn hurry(&self) {
+        self.impatience.cancel();
+    }
+
+    /// Resolves when the grace is ended.
+    pub async fn hurried(&self) {
+        self.impatience.cancelled().await;
     }
 
     /// Why it was asked to stop, if it was.

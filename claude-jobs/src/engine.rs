@@ -3,6 +3,8 @@
 //! An engine writes values that were worked out before ([`JobRow`], [`Settlement`]); it holds no
 //! policy, hands out no transaction, and is told what time it is.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,7 +26,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Writes jobs, all or none. Durable when it returns.
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>>;
 
-    /// Claims due jobs of one queue for a node: the first by priority, then time, then id.
+    /// Claims due jobs of one queue for a node: the first by priority, then time, then id. Nothing for
+    /// a node that is not registered: its runs would have no lease.
     async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed>;
 
     /// Ends runs, each all or nothing: row, ledger, error, follow-on jobs, queue pause. The answer
@@ -40,8 +43,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// How many jobs there are per queue and state.
     async fn counts(&self) -> Result<Vec<Count>>;
 
-    /// How many jobs of these queues and workers are running, on any node.
-    async fn executing(&self, queues: &[&str], workers: &[&str]) -> Result<u64>;
+    /// Whether jobs of these queues and workers are running, on any node, or could be claimed now: in
+    /// one look, so that a job cannot pass from one to the other unseen.
+    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool>;
 
     /// A job's failed attempts, oldest first.
     async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>>;
@@ -74,9 +78,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Every registered node.
     async fn nodes(&self) -> Result<Vec<NodeRow>>;
 
-    /// Declares nodes dead: those whose lease has run out, and the given ones. Answers with the jobs
-    /// that are executing without a living node.
-    async fn orphans(&self, dead: &[String], now: Timestamp) -> Result<Vec<Job>>;
+    /// Declares these nodes dead, except those that have renewed their lease since. Answers with the
+    /// jobs that are executing without a living node.
+    async fn orphans(&self, dead: &[NodeRow]) -> Result<Vec<Job>>;
 
     /// Jobs that a node is running and somebody wants cancelled.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>>;
@@ -94,10 +98,22 @@ pub struct ClaimRequest<'a> {
     pub node: &'a str,
     /// The workers the node knows; rows of others stay where they are, for a newer node.
     pub workers: &'a [&'a str],
-    /// The most jobs; 0 only reads the queue's settings.
-    pub limit: u32,
+    /// How many of its jobs the node may run at once, unless the queue's settings say otherwise.
+    pub concurrency: u32,
+    /// How many it runs already.
+    pub running: u32,
     /// The present moment.
     pub now: Timestamp,
+}
+
+impl ClaimRequest<'_> {
+    /// The most jobs that may be claimed under these settings.
+    pub(crate) fn limit(&self, settings: &QueueSettings) -> u32 {
+        if !settings.is_open(self.now) {
+            return 0;
+        }
+        settings.concurrency.unwrap_or(self.concurrency).saturating_sub(self.running)
+    }
 }
 
 /// What a claim came to.
@@ -188,6 +204,18 @@ pub enum Cancelled {
     Requested,
 }
 
+/// What a look at a database that changes nothing has found.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inspection {
+    /// No database yet: the first connection makes it.
+    Missing,
+    /// A database whose tables are missing or old: the next connection brings them up to date.
+    NotMigrated,
+    /// Our tables, up to date.
+    Ready,
+}
+
 /// A running runtime, as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeRow {
@@ -199,6 +227,8 @@ pub struct NodeRow {
     pub process: String,
     /// When it started.
     pub started_at: Timestamp,
-    /// Until when its runs are its own.
+    /// Until when its runs are its own, by its own clock. Others only look at whether it changes.
     pub lease_until: Timestamp,
+    /// For how long others have to see no change before it is dead.
+    pub lease: Duration,
 }

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, Lease, Request, Stop};
+use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::node::Terms;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
@@ -22,7 +25,7 @@ use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::settlement::{Remains, Settlement};
 use crate::verdict::Verdict;
-use crate::worker::{Ctx, Definition};
+use crate::worker::Ctx;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
+    /// Cancelled when the runtime is to end.
+    pub(crate) closing: CancellationToken,
     /// How long the runs may live: as long as the node's lease.
     pub(crate) lease: Lease,
 }
@@ -85,7 +90,8 @@ impl Executor {
     async fn run(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
         let mut request = Request::new(options);
         request.session_id = Some(self.queue.session_id(job));
-        request.marker = Some(format!("{}.{}", job.id, job.attempt));
+        request.marker = Some(marker(job));
+        request.database_id = Some(self.queue.engine().database_id());
         request.stop = stop.clone();
         request.lease = self.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
@@ -132,9 +138,11 @@ impl Executor {
     }
 
     /// Writes the settlement. A database that is away for a while must not lose a paid result: it is
-    /// tried again until it is written or the row belongs to another run.
+    /// tried again until it is written or the row belongs to another run. Only a runtime that is to
+    /// end gives up, once its lease has run out: then the job is another node's to rescue.
     async fn settle(&self, job: &Job, settlement: Settlement) {
         let mut wait = Duration::from_millis(100);
+        let started = tokio::time::Instant::now();
         loop {
             match self.queue.engine().settle(std::slice::from_ref(&settlement), self.queue.now()).await {
                 Ok(settled) => {
@@ -144,6 +152,10 @@ impl Executor {
                     }
                     self.notify.send(&Notice::Settled { job, settlement: &settlement, is_ours });
                     self.queue.wake();
+                    return;
+                }
+                Err(error) if self.closing.is_cancelled() && started.elapsed() > Terms::DEFAULT.lease() => {
+                    tracing::error!(job = %job.id, %error, "cannot settle: left to be rescued");
                     return;
                 }
                 Err(error) => {
@@ -231,6 +243,8 @@ fn ledger_row(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> RunRow
         cli_version: run.cli_version.clone(),
         result: run.text.clone(),
         structured: run.structured.clone(),
+        last_events: run.last_events.clone(),
+        environment: run.environment.clone(),
     }
 }
 
@@ -242,6 +256,11 @@ fn attempt_error(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> Opt
         (None, _) => return None,
     };
     Some(AttemptError { attempt: job.attempt, at: now, kind: kind.to_owned(), message })
+}
+
+/// What the processes of a job's present run carry in their environment.
+pub(crate) fn marker(job: &Job) -> String {
+    format!("{}.{}", job.id, job.attempt)
 }
 
 /// The settlement of a job whose node died: claimable at once, the attempt counts.

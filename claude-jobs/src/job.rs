@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a database; the engine reads and writes these.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::unique::Unique;
 
 mod new;
 
-pub(crate) use new::is_label;
+pub(crate) use new::{LABEL_RULE, is_label};
 pub use new::{MAX_ATTEMPTS, NewJob, Schedule};
 
 /// A job's number in its database. Never used twice.
@@ -211,6 +212,10 @@ pub struct RunRow {
     pub result: Option<String>,
     /// The structured answer.
     pub structured: Option<Value>,
+    /// The last events, each in a few words.
+    pub last_events: Vec<String>,
+    /// The variables for unattended runs that were in effect.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl RunRow {

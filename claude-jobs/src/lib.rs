@@ -1,11 +1,46 @@
-//! Claude Code jobs on a durable queue.
+//! Claude Code jobs on a durable queue: annotate a struct, insert a job, let a runtime run it.
 //!
-//! (The tour comes with the README.)
+//! # A job's way
+//!
+//! ```text
+//! #[claude_worker] ─ W::new(…) ─ JobBuilder ─ NewJob ─ merge + check ─ engine.insert ─ row
+//!                                                                                      │
+//!   settlement ─ verdict ─ handler ─ classifier ─ outcome ─ claude ─ merge + check ─ claim
+//!        │
+//!   engine.settle: row, ledger, errors and follow-on jobs in one transaction
+//! ```
+//!
+//! | step | where |
+//! |---|---|
+//! | the attribute and its keys | [`claude_worker`] |
+//! | a job to insert | [`JobBuilder`], [`NewJob`] |
+//! | the options of a run, merged from layers | [`options`] |
+//! | the queue in the database | [`Queue`], [`engine`] |
+//! | claiming, running, draining | [`Runtime`] |
+//! | the `claude` process | [`claude`] |
+//! | what a run came to | [`outcome`] |
+//! | what becomes of the job | [`classify`], [`verdict`], [`settlement`] |
+//! | the worker's last word | [`Handler`], [`Ctx`] |
+//! | the same without a queue | [`run`] |
+//! | the command | [`cli`] |
+//!
+//! A failing claude is an [`Outcome`], never an error; policy is worked out as a value before the
+//! database is touched; time is read in one place ([`clock`]).
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `sqlite` | yes | the embedded queue |
+//! | `cli` | yes | the `claude-jobs` command and [`cli::main`] |
 
 mod builder;
 pub mod classify;
 pub mod claude;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
+pub mod definition;
 pub mod engine;
 pub mod error;
 mod executor;
@@ -14,6 +49,8 @@ mod node;
 pub mod notice;
 pub mod options;
 pub mod outcome;
+#[cfg(feature = "cli")]
+mod passthrough;
 mod producer;
 pub mod queue;
 pub mod registry;
@@ -29,6 +66,7 @@ pub mod worker;
 pub mod __private;
 
 pub use builder::JobBuilder;
+pub use claude_jobs_macros::claude_worker;
 pub use error::{Error, Result};
 pub use job::{Inserted, Job, JobId, NewJob, State};
 pub use options::Args;
@@ -43,11 +81,13 @@ pub use worker::{Ctx, Handler, Worker};
 pub mod prelude {
     pub use crate::options::{ArgMap, Args};
     pub use crate::outcome::{Failure, Run};
-    pub use crate::{Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, shutdown_signal};
+    pub use crate::{
+        Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
+        shutdown_signal,
+    };
 }
 
-/// Stands in until the macro crate brings it.
-#[macro_export]
-macro_rules! args {
-    () => {};
-}
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,40 +1,92 @@
 //! A node: one running runtime, and how others can tell that it is dead.
 //!
-//! A node's lease is the general proof: once it has run out, the node has stopped its runs. On the
-//! same machine there is a quicker one: the process is gone. A process is told from every other by
-//! boot, process-id namespace, process id and start time, so that neither a reused id nor a container
+//! The general proof is silence: a node that has not renewed its lease for as long as a lease lasts has
+//! stopped its runs before. Both sides measure that as a duration on their own monotonic clock, because
+//! wall clocks disagree and jump, and a laptop that wakes up would take every node for dead.
+//!
+//! On the same machine there is a quicker proof: the process is gone. A process is told from every other
+//! by boot, process-id namespace, process id and start time, so that neither a reused id nor a container
 //! with the same host name is taken for it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::later;
 use crate::engine::NodeRow;
 
-/// How long a node's runs are its own after its last sign of life.
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+/// How long a node's runs are its own after its last sign of life, and what follows from that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    lease: Duration,
+}
 
-/// How often a node renews its lease.
-pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(15);
+impl Terms {
+    /// One minute.
+    pub(crate) const DEFAULT: Self = Self { lease: Duration::from_secs(60) };
 
-/// How long before the end of its lease a node that cannot renew it stops its own runs: the grace of
-/// a stopped run, and then some.
-pub(crate) const MARGIN: Duration = Duration::from_secs(15);
+    /// The shortest lease. Ending a run in order takes up to 5 s, and must be possible between a
+    /// renewal that fails and the end of the lease.
+    pub(crate) const SHORTEST: Duration = Duration::from_secs(12);
 
-/// How far the clocks of other nodes may be ahead of ours: so long before the end of its lease a node's
-/// runs are gone, even if the node itself cannot act. See [`Lease`](crate::claude::Lease).
-pub(crate) const SKEW: Duration = Duration::from_secs(5);
+    /// Terms of a lease of this length; `None` when it is too short.
+    pub(crate) fn of(lease: Duration) -> Option<Self> {
+        (lease >= Self::SHORTEST).then_some(Self { lease })
+    }
+
+    /// The lease.
+    pub(crate) fn lease(self) -> Duration {
+        self.lease
+    }
+
+    /// How often a node renews its lease.
+    pub(crate) fn renew_every(self) -> Duration {
+        self.lease / 4
+    }
+
+    /// How long after its last renewal a node that cannot renew stops its own runs.
+    pub(crate) fn patience(self) -> Duration {
+        self.lease / 4 * 3
+    }
+
+    /// How long after its last renewal the last process of a node's runs is gone, even if the node
+    /// itself cannot act: the lease, less what the clocks of other nodes may be ahead of ours.
+    pub(crate) fn life_of_runs(self) -> Duration {
+        self.lease - self.lease / 12
+    }
+}
 
 /// A new node for this process.
-pub(crate) fn this_node(now: Timestamp) -> NodeRow {
+pub(crate) fn this_node(terms: Terms, now: Timestamp) -> NodeRow {
     NodeRow {
         id: Uuid::now_v7().to_string(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         process: process_name(std::process::id()).unwrap_or_default(),
         started_at: now,
-        lease_until: later(now, LEASE),
+        lease_until: later(now, terms.lease()),
+        lease: terms.lease(),
+    }
+}
+
+/// When other nodes were last seen to renew their leases.
+#[derive(Debug, Default)]
+pub(crate) struct Sightings(HashMap<String, (Timestamp, Instant)>);
+
+impl Sightings {
+    /// Looks at the nodes, and answers with those that have been silent for as long as their lease lasts.
+    pub(crate) fn silent(&mut self, nodes: &[NodeRow], now: Instant) -> Vec<String> {
+        self.0.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        let is_silent = |node: &&NodeRow| {
+            let (lease, since) = self.0.entry(node.id.clone()).or_insert((node.lease_until, now));
+            if *lease != node.lease_until {
+                (*lease, *since) = (node.lease_until, now);
+            }
+            now.duration_since(*since) >= node.lease
+        };
+        nodes.iter().filter(is_silent).map(|node| node.id.clone()).collect()
     }
 }
 
@@ -77,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_living_process_is_not_gone_and_a_dead_one_is() {
-        let ours = this_node(Timestamp::UNIX_EPOCH);
+        let ours = this_node(Terms::DEFAULT, Timestamp::UNIX_EPOCH);
         assert!(!ours.process.is_empty() && !is_gone(&ours));
 
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep exists");
@@ -90,8 +142,26 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_measured_from_the_last_change_that_was_seen() {
+        let mut sightings = Sightings::default();
+        let mut node = this_node(Terms::DEFAULT, Timestamp::UNIX_EPOCH);
+        let start = Instant::now();
+        let look = |sightings: &mut Sightings, node: &NodeRow, seconds: u64| {
+            !sightings.silent(std::slice::from_ref(node), start + Duration::from_secs(seconds)).is_empty()
+        };
+        assert!(!look(&mut sightings, &node, 0), "its lease ended decades ago by our clock");
+        assert!(!look(&mut sightings, &node, 59));
+        node.lease_until = later(node.lease_until, Terms::DEFAULT.renew_every());
+        assert!(!look(&mut sightings, &node, 61), "it was renewed");
+        assert!(!look(&mut sightings, &node, 120));
+        assert!(look(&mut sightings, &node, 121));
+        sightings.silent(&[], start);
+        assert!(!look(&mut sightings, &node, 200), "another node, as far as we know");
+    }
+
+    #[test]
     fn another_machine_proves_nothing() {
-        let mut node = this_node(Timestamp::UNIX_EPOCH);
+        let mut node = this_node(Terms::DEFAULT, Timestamp::UNIX_EPOCH);
         node.process = "other-boot/1/999999/1".to_owned();
         assert!(!is_gone(&node));
         node.process = String::new();

@@ -37,7 +37,9 @@ pub enum Notice<'a> {
 
 /// Passes notices on, if anybody listens.
 #[derive(Clone, Default)]
-pub(crate) struct Notify(Option<Arc<dyn Fn(&Notice<'_>) + Send + Sync>>);
+pub(crate) struct Notify(Option<Arc<Listener>>);
+
+type Listener = dyn Fn(&Notice<'_>) + Send + Sync;
 
 impl Notify {
     pub(crate) fn new(listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {

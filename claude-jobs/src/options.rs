@@ -1,7 +1,7 @@
 //! The options of a claude run: THE table, one row each.
 //!
 //! A row gives an option's name, its [kind] (type, check, JSON form, shape on a command line), how it
-//! reaches claude, and its documentation. From the rows come, all in [`for_each_option!`]'s callers:
+//! reaches claude, and its documentation. From the rows come, all in the callers of `for_each_option!`:
 //! the compile-time setters of [`Args`], the run-time setters of [`ArgMap`] and of
 //! [`JobBuilder`](crate::JobBuilder), the fields of [`Options`], the flags of the `claude-jobs`
 //! command, and the attribute's knowledge of what exists (generated code calls the setters).

@@ -3,6 +3,8 @@
 //! The runner makes a [`Report`] (what was seen), [`judge`] turns it into a [`Run`] (what it came
 //! to). Both are values and a pure function: no process, no clock.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +47,10 @@ pub struct Run {
     pub denials: Vec<String>,
     /// How the process ended.
     pub ending: Ending,
+    /// The last events, each in a few words.
+    pub last_events: Vec<String>,
+    /// The variables for unattended runs that were in effect.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Success or failure, as far as claude is concerned.

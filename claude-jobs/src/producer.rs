@@ -12,7 +12,7 @@ use crate::claude::Stop;
 use crate::clock::between;
 use crate::engine::{ClaimRequest, Claimed};
 use crate::job::Job;
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 /// The longest a producer waits before it looks again, should every wake-up have been missed.
 const POLL: Duration = Duration::from_secs(5);
@@ -34,22 +34,19 @@ impl Producer {
     pub(crate) async fn serve(self, claiming: CancellationToken) {
         let mut runs = JoinSet::new();
         let mut wakes = self.shared.queue.wakes();
-        let mut concurrency = self.concurrency;
         while !claiming.is_cancelled() {
             wakes.mark_unchanged();
             let running = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-            let wait = match self.claim(concurrency.saturating_sub(running)).await {
+            let wait = match self.claim(running).await {
                 Ok(claimed) => {
-                    let wanted = claimed.settings.concurrency.unwrap_or(self.concurrency);
                     let wait = self.wait_after(&claimed);
                     let found = claimed.jobs.len();
                     claimed.jobs.into_iter().for_each(|job| self.start(&mut runs, job));
-                    let rescaled = std::mem::replace(&mut concurrency, wanted) != wanted;
                     self.idle.send_if_modified(|idle| {
                         let now_idle = found == 0 && runs.is_empty();
                         std::mem::replace(idle, now_idle) != now_idle
                     });
-                    if rescaled { Duration::ZERO } else { wait }
+                    wait
                 }
                 Err(error) => {
                     tracing::error!(queue = self.name, %error, "cannot claim, will try again");
@@ -66,13 +63,14 @@ impl Producer {
         while runs.join_next().await.is_some() {}
     }
 
-    async fn claim(&self, limit: u32) -> crate::Result<Claimed> {
+    async fn claim(&self, running: u32) -> crate::Result<Claimed> {
         let workers = self.shared.queue.registry().names();
         let request = ClaimRequest {
             queue: &self.name,
             node: &self.shared.node_id(),
             workers: &workers,
-            limit,
+            concurrency: self.concurrency,
+            running,
             now: self.shared.queue.now(),
         };
         self.shared.queue.engine().claim(&request).await
@@ -95,11 +93,11 @@ impl Producer {
 
     fn start(&self, runs: &mut JoinSet<()>, job: Job) {
         let (shared, stop) = (Arc::clone(&self.shared), Stop::default());
-        shared.runs().insert(job.id, stop.clone());
+        shared.runs().insert((job.id, job.attempt), stop.clone());
         runs.spawn(async move {
-            let id = job.id;
+            let run = (job.id, job.attempt);
             shared.executor.execute(job, stop).await;
-            shared.runs().remove(&id);
+            shared.runs().remove(&run);
         });
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::builder::JobBuilder;
 use crate::clock::Clock;
 use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
 use crate::error::{Error, Result};
@@ -222,7 +223,8 @@ impl Queue {
 
     async fn change(&self, queue: &str, change: QueueChange) -> Result<QueueSettings> {
         if !crate::job::is_label(queue) {
-            return Err(Error::InvalidJob(format!("queue name `{}`", queue.escape_default())));
+            let rule = crate::job::LABEL_RULE;
+            return Err(Error::InvalidJob(format!("queue name `{}`: {rule}", queue.escape_default())));
         }
         let settings = self.engine.change_queue(queue, change).await?;
         self.wake();
@@ -234,8 +236,11 @@ impl Queue {
         let now = self.now();
         jobs.into_iter()
             .map(|job| {
-                let definition = self.registry.get(&job.worker)?.definition;
-                job.into_row(definition, now)
+                let registration = self.registry.get(&job.worker)?;
+                let input =
+                    |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
+                (registration.load)(&job.input).map_err(input)?;
+                job.into_row(registration.definition, now)
             })
             .collect()
     }
@@ -269,6 +274,27 @@ impl Queue {
     }
 }
 
+impl<W: Worker> JobBuilder<W> {
+    /// Writes the job. When it returns, the job is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::Database`].
+    pub async fn insert(self, queue: &Queue) -> Result<Inserted> {
+        queue.insert(self.into_new_job()?).await
+    }
+
+    /// Writes the job inside the caller's own transaction; it exists when that commits.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    #[cfg(feature = "sqlite")]
+    pub async fn insert_in(self, queue: &Queue, connection: &mut sqlx::SqliteConnection) -> Result<Inserted> {
+        queue.insert_in(connection, self.into_new_job()?).await
+    }
+}
+
 impl fmt::Debug for Queue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Queue").field("engine", &self.engine).finish_non_exhaustive()
@@ -280,9 +306,27 @@ async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));
     }
+    Err(unsupported(url))
+}
+
+/// Looks at a database without changing it.
+///
+/// # Errors
+///
+/// As [`Queue::connect`].
+#[cfg(feature = "cli")]
+pub(crate) async fn inspect(url: &str) -> Result<crate::engine::Inspection> {
+    #[cfg(feature = "sqlite")]
+    if url.starts_with("sqlite:") {
+        return crate::engine::sqlite::inspect(url).await;
+    }
+    Err(unsupported(url))
+}
+
+fn unsupported(url: &str) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    Err(Error::Connect {
+    Error::Connect {
         url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
         reason: "this build opens SQLite databases; write `sqlite://path/to/jobs.db`".to_owned(),
-    })
+    }
 }

@@ -10,10 +10,11 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
+use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::outcome::{Failure, Run};
 use crate::verdict::Verdict;
-use crate::worker::{Ctx, Definition};
+use crate::worker::Ctx;
 
 /// A future on the heap, for the seams where types are erased.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,23 +1,21 @@
 //! [`Runtime`]: starts one producer per queue and the services beside them, and takes them down in
 //! order.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::claude::{Claude, ClaudeCli, Lease, Stop};
+use crate::claude::{Claude, ClaudeCli, Lease};
 use crate::clock::Uptime;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::job::JobId;
-use crate::node;
+use crate::node::{self, Sightings, Terms};
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::StopReason;
@@ -25,6 +23,10 @@ use crate::producer::Producer;
 use crate::queue::Queue;
 use crate::service;
 use crate::worker::Worker;
+
+pub(crate) mod shared;
+
+use shared::Shared;
 
 /// Runs jobs. [`Runtime::builder`] is the way in.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ impl Runtime {
             args: ArgMap::new(),
             claude: None,
             grace: Duration::from_secs(30),
+            lease: Terms::DEFAULT.lease(),
             ends_when_idle: false,
             stop_runs: Box::pin(std::future::pending()),
             notify: Notify::default(),
@@ -54,6 +57,7 @@ pub struct RuntimeBuilder {
     args: ArgMap,
     claude: Option<Arc<dyn Claude>>,
     grace: Duration,
+    lease: Duration,
     ends_when_idle: bool,
     stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
     notify: Notify,
@@ -94,6 +98,14 @@ impl RuntimeBuilder {
     /// Default: 30 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// How long this node's jobs stay its own when it gives no sign of life: paused, hung, or cut from
+    /// the database. By then its runs are ended, and other nodes take its jobs over. Default: 60 s, at
+    /// least 12 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -156,32 +168,39 @@ impl RuntimeBuilder {
         let queue = self.queue?;
         check_queues(&self.queues)?;
         Options::check_layer(&self.args)?;
+        let terms = Terms::of(self.lease).ok_or_else(|| {
+            let shortest = Terms::SHORTEST.as_secs();
+            Error::Configuration(format!("the lease is too short: give at least {shortest} s"))
+        })?;
         let asked = Uptime::now();
-        let node = node::this_node(queue.now());
+        let node = node::this_node(terms, queue.now());
         queue.engine().renew(&node, false).await?;
+        let claiming = CancellationToken::new();
         let shared = Arc::new(Shared {
             executor: Executor {
                 queue: queue.clone(),
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,
+                closing: claiming.clone(),
                 lease: Lease::default(),
             },
             queue,
+            terms,
             node: watch::channel(node).0,
             runs: Mutex::default(),
         });
         service::lease::extend_runs(&shared, asked);
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
-        service::rescue::once(&shared).await?;
+        let mut sightings = Sightings::default();
+        service::rescue::once(&shared, &mut sightings).await?;
 
         let shutdown = CancellationToken::new();
         let mut services = JoinSet::new();
         services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
-        services.spawn(service::rescue::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
-        let claiming = CancellationToken::new();
         let mut producers = JoinSet::new();
         let mut idle = Vec::new();
         let names = self.queues.iter().map(|(name, _)| name.clone()).collect();
@@ -203,7 +222,8 @@ fn check_queues(queues: &[(String, u32)]) -> Result<()> {
     }
     for (name, concurrency) in queues {
         if !crate::job::is_label(name) {
-            return problem(format!("queue name `{}` is not valid", name.escape_default()));
+            let rule = crate::job::LABEL_RULE;
+            return problem(format!("queue name `{}`: {rule}", name.escape_default()));
         }
         if *concurrency == 0 {
             return problem(format!("queue `{name}` has concurrency 0: give at least 1, or pause the queue"));
@@ -213,31 +233,6 @@ fn check_queues(queues: &[(String, u32)]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What producers and services of one runtime share.
-pub(crate) struct Shared {
-    pub(crate) executor: Executor,
-    pub(crate) queue: Queue,
-    /// The node we are. Another one after our lease was lost.
-    pub(crate) node: watch::Sender<crate::engine::NodeRow>,
-    /// The stop of every run of this process.
-    pub(crate) runs: Mutex<HashMap<JobId, Stop>>,
-}
-
-impl Shared {
-    pub(crate) fn node_id(&self) -> String {
-        self.node.borrow().id.clone()
-    }
-
-    pub(crate) fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Stop>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops every run.
-    pub(crate) fn stop_runs(&self, reason: StopReason) {
-        self.runs().values().for_each(|stop| stop.fire(reason));
-    }
 }
 
 /// A started runtime.
@@ -256,7 +251,8 @@ struct Running {
 }
 
 impl Running {
-    /// Resolves when no producer has anything to do and no other node runs a job of our queues.
+    /// Resolves when no producer has anything to do and no other node runs a job of our queues. The
+    /// producers' word is not enough: one may not have looked yet since another's job has settled.
     async fn idle(&self) {
         loop {
             for idle in &self.idle {
@@ -264,23 +260,21 @@ impl Running {
                 let _ = idle.clone().wait_for(|idle| *idle).await;
             }
             let still_idle = self.idle.iter().all(|idle| *idle.borrow());
-            if still_idle && self.nothing_runs().await {
+            if still_idle && !self.is_busy().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    async fn nothing_runs(&self) -> bool {
+    async fn is_busy(&self) -> bool {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let workers = self.shared.queue.registry().names();
-        match self.shared.queue.engine().executing(&names, &workers).await {
-            Ok(running) => running == 0,
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell whether jobs are running");
-                false
-            }
-        }
+        let queue = &self.shared.queue;
+        let busy = queue.engine().is_busy(&names, &queue.registry().names(), queue.now()).await;
+        busy.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell whether jobs are left");
+            true
+        })
     }
 
     /// No more claims; running jobs finish within the grace or are stopped and given back; then the

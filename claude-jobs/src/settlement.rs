@@ -11,10 +11,12 @@ use serde_json::{Map, Value};
 use crate::clock::later;
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State};
 use crate::verdict::{Verdict, Wake};
-use crate::worker::MAX_BACKOFF;
 
 /// How long to wait before a retry: from the number of counted attempts, at least 1.
 pub type Backoff = fn(attempt: u32) -> Duration;
+
+/// The longest backoff that a worker's own function may ask for: 30 days.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(30 * 86_400);
 
 /// The default backoff: 15 s doubled with each counted attempt, at most 1 h.
 ///

@@ -18,7 +18,8 @@ pub struct Unique {
     pub period: Option<Duration>,
     /// What must be the same.
     pub by: Vec<UniqueField>,
-    /// In which states the first one counts.
+    /// In which states the first one counts; `scheduled` and `available` must be among them. Once it
+    /// has left them it never counts again.
     pub states: Vec<State>,
 }
 
@@ -63,6 +64,17 @@ impl Unique {
     /// Unique for as long as the first one is there in one of the states.
     pub fn forever() -> Self {
         Self { period: None, by: Self::DEFAULT_FIELDS.to_vec(), states: Self::DEFAULT_STATES.to_vec() }
+    }
+
+    /// A job that does not count while it waits for its first run could never be found.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let counts_while_waiting =
+            [State::Scheduled, State::Available].iter().all(|state| self.states.contains(state));
+        match (counts_while_waiting, self.by.is_empty()) {
+            (false, _) => Err("unique_states: `scheduled` and `available` must be among them".to_owned()),
+            (_, true) => Err("unique_by: name at least one part of the job".to_owned()),
+            (true, false) => Ok(()),
+        }
     }
 
     /// The digest of what must not occur twice: SHA-256 over canonical JSON, in hexadecimal.

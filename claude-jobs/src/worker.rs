@@ -1,9 +1,7 @@
-//! What a worker is: its [`Definition`] (from the attribute), the optional [`Handler`], and the
-//! [`Ctx`] a handler works with.
+//! What a worker is, the optional [`Handler`], and the [`Ctx`] a handler works with.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,14 +9,11 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::JobBuilder;
-use crate::classify::{self, Classifier};
+use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{Job, NewJob};
-use crate::options::Args;
 use crate::outcome::{Failure, Run};
 use crate::registry::Registration;
-use crate::settlement::{self, Backoff};
-use crate::unique::UniqueDefault;
 use crate::verdict::Verdict;
 
 /// A job type. `#[claude_worker]` implements it; nobody else needs to.
@@ -39,58 +34,6 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// How a runtime finds and runs this worker.
     fn registration() -> &'static Registration;
-}
-
-/// What the attribute of a worker says.
-#[derive(Clone, Copy, Debug)]
-pub struct Definition {
-    /// The stable name that rows carry.
-    pub name: &'static str,
-    /// The queue of its jobs.
-    pub queue: &'static str,
-    /// How many counted attempts a job may use.
-    pub max_attempts: u32,
-    /// How many snoozes a job may use before a snooze counts as a retry.
-    pub max_snoozes: u32,
-    /// 0 (first) to 9 (last).
-    pub priority: u8,
-    /// What must not occur twice.
-    pub unique: Option<UniqueDefault>,
-    /// Labels of its jobs.
-    pub tags: &'static [&'static str],
-    /// Options under the job's own.
-    pub args: Args,
-    /// Options over the job's own.
-    pub pinned_args: Args,
-    /// Proposes a verdict for each run.
-    pub classifier: Classifier,
-    /// How long to wait before a retry.
-    pub backoff: Backoff,
-    /// Its fields, in order; none for a unit struct.
-    pub fields: &'static [&'static str],
-    /// `file:line` of the struct.
-    pub defined_at: &'static str,
-}
-
-impl Definition {
-    /// The defaults, for a worker of this name and queue.
-    pub const fn new(name: &'static str, queue: &'static str) -> Self {
-        Self {
-            name,
-            queue,
-            max_attempts: 3,
-            max_snoozes: 3,
-            priority: 0,
-            unique: None,
-            tags: &[],
-            args: Args::EMPTY,
-            pinned_args: Args::EMPTY,
-            classifier: classify::default,
-            backoff: settlement::backoff,
-            fields: &[],
-            defined_at: "",
-        }
-    }
 }
 
 /// What a worker does with the outcome of a run. Optional: without an impl, the classifier's verdict
@@ -171,6 +114,3 @@ impl Ctx {
         (self.meta, self.follow_ons)
     }
 }
-
-/// The longest backoff that a worker's own function may ask for: 30 days.
-pub const MAX_BACKOFF: Duration = Duration::from_secs(30 * 86_400);

@@ -4,9 +4,18 @@
 //! 127.0.0.1 only.
 
 mod classifier;
+mod command;
+mod definitions;
 mod fake_claude;
+mod fences;
 mod loopback;
+mod options;
 mod postgres;
+mod queue;
+mod rows;
+mod runtime;
 mod supervision;
 mod takes;
+mod tidy;
 mod transcripts;
+mod workers;

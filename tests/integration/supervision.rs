@@ -4,6 +4,7 @@
 //! run of one test has.
 
 mod bombs;
+mod ledger;
 mod matrix;
 mod real;
 mod roles;

@@ -12,13 +12,14 @@ CREATE TABLE claude_jobs (
     meta TEXT NOT NULL DEFAULT '{}',
     tags TEXT NOT NULL DEFAULT '[]',
     priority INTEGER NOT NULL DEFAULT 0,
-    attempt INTEGER NOT NULL DEFAULT 0,
-    uncounted INTEGER NOT NULL DEFAULT 0,
+    -- The fencing token and its companions: no settlement could match a number that is no u32.
+    attempt INTEGER NOT NULL DEFAULT 0 CHECK (attempt BETWEEN 0 AND 4294967295),
+    uncounted INTEGER NOT NULL DEFAULT 0 CHECK (uncounted BETWEEN 0 AND 4294967295),
     max_attempts INTEGER NOT NULL DEFAULT 3,
-    snoozes INTEGER NOT NULL DEFAULT 0,
+    snoozes INTEGER NOT NULL DEFAULT 0 CHECK (snoozes BETWEEN 0 AND 4294967295),
     max_snoozes INTEGER NOT NULL DEFAULT 3,
-    inserted_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
-    scheduled_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+    inserted_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)),
+    scheduled_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)),
     attempted_at INTEGER,
     finished_at INTEGER,
     node TEXT,
@@ -58,6 +59,8 @@ CREATE TABLE claude_jobs_runs (
     cli_version TEXT,
     result TEXT,
     structured TEXT,
+    last_events TEXT NOT NULL DEFAULT '[]',
+    environment TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (job_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
@@ -82,7 +85,8 @@ CREATE TABLE claude_jobs_nodes (
     host TEXT NOT NULL,
     process TEXT NOT NULL,                -- identifies the process on its host, pid reuse and reboots included
     started_at INTEGER NOT NULL,
-    lease_until INTEGER NOT NULL
+    lease_until INTEGER NOT NULL,
+    lease INTEGER NOT NULL                -- microseconds
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claude_jobs_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

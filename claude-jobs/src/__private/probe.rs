@@ -71,12 +71,17 @@ struct Loaded<W: Worker> {
 ///
 /// Says which field is missing or has the wrong type; values are left out.
 pub fn load<W: Worker>(input: &serde_json::Value, hooks: Hooks<W>) -> Result<Box<dyn LoadedWorker>, String> {
-    let is_unit = W::DEFINITION.fields.is_empty();
-    let input = if is_unit { &serde_json::Value::Null } else { input };
-    match W::deserialize(input) {
+    let fields = W::DEFINITION.fields;
+    let read = if fields.is_empty() { from_nothing() } else { W::deserialize(input) };
+    match read {
         Ok(worker) => Ok(Box::new(Loaded { worker, hooks })),
-        Err(error) => Err(input_problem(W::DEFINITION.fields, input, &error)),
+        Err(error) => Err(input_problem(fields, input, &error)),
     }
+}
+
+/// A worker without fields, whatever the row says: `struct W;` or `struct W {}`.
+fn from_nothing<W: Worker>() -> Result<W, serde_json::Error> {
+    W::deserialize(&serde_json::Value::Null).or_else(|_| W::deserialize(&serde_json::json!({})))
 }
 
 /// serde's message, unless it may quote the input.
@@ -111,3 +116,6 @@ impl<W: Worker> LoadedWorker for Loaded<W> {
         (self.hooks.error)(&self.worker, verdict, failure, cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

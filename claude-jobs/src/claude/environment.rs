@@ -19,6 +19,12 @@ pub const DEFAULTS: &[(&str, &str, &str)] = &[
     ("LANG", "C.UTF-8", "messages are in English"),
 ];
 
+/// Tells which run a process belongs to: `<job>.<attempt>`.
+pub const RUN: &str = "CLAUDE_JOBS_RUN";
+
+/// Tells in which database that job is.
+pub const DATABASE: &str = "CLAUDE_JOBS_DATABASE_ID";
+
 /// Inherited variables that would make the CLI think it runs inside another session.
 const FOREIGN: &[&str] = &[
     "CLAUDECODE",
@@ -26,7 +32,8 @@ const FOREIGN: &[&str] = &[
     "CLAUDE_CODE_SESSION_ID",
     "CLAUDE_CODE_SSE_PORT",
     "CLAUDE_PID",
-    "CLAUDE_JOBS_RUN",
+    RUN,
+    DATABASE,
     "CLAUDE_JOBS_SUPERVISE",
 ];
 
@@ -43,4 +50,11 @@ pub(super) fn build(overrides: &BTreeMap<String, String>) -> BTreeMap<String, St
     }
     environment.extend(overrides.clone());
     environment
+}
+
+/// The variables for unattended runs as they are in an environment. They hold no secrets, so that the
+/// ledger may show them.
+pub(super) fn in_effect(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let value = |name: &str| Some((name.to_owned(), environment.get(name)?.clone()));
+    DEFAULTS.iter().filter_map(|(name, ..)| value(name)).collect()
 }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ending::{self, BROKEN_PIPE};
 use super::hold::Hold;
-use super::{Request, preflight};
+use super::{Request, environment, preflight};
 use crate::clock::Uptime;
 use crate::outcome::{Ending, Report, StopReason};
 
@@ -48,6 +48,7 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 
 pub(super) async fn run(setup: &Setup, request: Request) -> Report {
     let mut report = Report::new(request.pinned_session().map(str::to_owned));
+    report.environment = environment::in_effect(&setup.environment);
     let binary = request.options.binary.as_deref().unwrap_or(&setup.binary);
     let working_dir = request.options.working_dir.as_deref();
     let binary = match preflight::check(binary, working_dir, &setup.environment) {
@@ -113,10 +114,10 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
         tokio::select! {
             result = &mut stream => (result, None),
             reason = stop_reason(request, &last_event) => {
-                (end(&hold, stream, &kill).await, Some(reason))
+                (end(request, &hold, stream, &kill).await, Some(reason))
             }
             // Never resolves.
-            reason = follow_lease => (end(&hold, stream, &kill).await, Some(reason)),
+            reason = follow_lease => (end(request, &hold, stream, &kill).await, Some(reason)),
         }
     };
     let mut report = report.into_inner();
@@ -129,21 +130,30 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
 /// Ends the run in an orderly way, and if that does not help, otherwise. The stream has not ended, so the
 /// wrapper's child is not reaped.
 async fn end(
+    request: &Request,
     hold: &Hold,
     mut stream: Pin<&mut impl Future<Output = claude_wrapper::Result<CommandOutput>>>,
     kill: &CancellationToken,
 ) -> claude_wrapper::Result<CommandOutput> {
     hold.stop();
-    if let Ok(result) = timeout(hold.patience(), &mut stream).await {
-        return result;
+    let orderly = async {
+        if let Ok(result) = timeout(hold.patience(), &mut stream).await {
+            return Some(result);
+        }
+        timeout(hold.force()?, &mut stream).await.ok()
+    };
+    let ended = tokio::select! {
+        ended = orderly => ended,
+        // Nobody wants to wait: the front is killed, and the supervisor ends the run without us.
+        () = request.stop.hurried() => None,
+    };
+    match ended {
+        Some(result) => result,
+        None => {
+            kill.cancel();
+            stream.await
+        }
     }
-    if let Some(patience) = hold.force()
-        && let Ok(result) = timeout(patience, &mut stream).await
-    {
-        return result;
-    }
-    kill.cancel();
-    stream.await
 }
 
 /// The supervisor knows best how the run ended, where there is one.
@@ -182,8 +192,9 @@ fn client(
     hold: &Hold,
 ) -> Result<claude_wrapper::Claude, String> {
     let (program, variable) = hold.program(binary, until).map_err(|error| error.to_string())?;
-    let marker = request.marker.iter().map(|marker| ("CLAUDE_JOBS_RUN".to_owned(), marker.clone()));
-    let environment = setup.environment.clone().into_iter().chain(marker).chain(variable);
+    let marker = request.marker.iter().map(|marker| (environment::RUN.to_owned(), marker.clone()));
+    let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
+    let environment = setup.environment.clone().into_iter().chain(marker).chain(database).chain(variable);
     let child = hold.child();
     let mut builder = claude_wrapper::Claude::builder()
         .binary(program)

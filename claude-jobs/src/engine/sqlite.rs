@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings};
@@ -22,6 +22,8 @@ use crate::settlement::Settlement;
 mod admin;
 mod claim;
 mod insert;
+#[cfg(feature = "cli")]
+mod inspect;
 mod nodes;
 mod query;
 mod row;
@@ -29,6 +31,8 @@ mod schema;
 mod settle;
 
 pub(crate) use insert::insert_in;
+#[cfg(feature = "cli")]
+pub(crate) use inspect::inspect;
 
 /// How long a write waits for another process's write before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +70,13 @@ impl SqliteEngine {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .acquire_timeout(BUSY_TIMEOUT)
+                .before_acquire(move |connection, _| {
+                    // SQLite has ended this one's transaction by itself (disk full), which sqlx does
+                    // not notice: no other could ever begin on it. An in-memory database is its one
+                    // connection.
+                    let is_usable = in_memory || !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_usable) })
+                })
                 .connect_with(options.clone())
         };
         let explain = |error: sqlx::Error| refused(connect_problem(&path, &error));
@@ -153,8 +164,8 @@ impl Engine for SqliteEngine {
         query::counts(&self.readers).await
     }
 
-    async fn executing(&self, queues: &[&str], workers: &[&str]) -> Result<u64> {
-        query::executing(&self.readers, queues, workers).await
+    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool> {
+        query::is_busy(&self.readers, queues, workers, now).await
     }
 
     async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>> {
@@ -197,8 +208,8 @@ impl Engine for SqliteEngine {
         nodes::nodes(&self.readers).await
     }
 
-    async fn orphans(&self, dead: &[String], now: Timestamp) -> Result<Vec<Job>> {
-        nodes::orphans(self, dead, now).await
+    async fn orphans(&self, dead: &[NodeRow]) -> Result<Vec<Job>> {
+        nodes::orphans(self, dead).await
     }
 
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>> {
@@ -209,3 +220,6 @@ impl Engine for SqliteEngine {
         Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.watcher).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

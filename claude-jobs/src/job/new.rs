@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{JobRow, State, UniqueRow};
 use crate::clock::later;
+use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::options::{ArgMap, InvalidArgs, Options};
 use crate::unique::Unique;
-use crate::worker::Definition;
 
 /// A job to insert. Fields left `None` take the worker's defaults.
 #[derive(Clone, Debug)]
@@ -81,6 +81,9 @@ impl NewJob {
         self.check_settings()?;
 
         let unique = self.unique.clone().or_else(|| definition.unique.map(Unique::from));
+        if let Some(unique) = &unique {
+            unique.check().map_err(Error::InvalidJob)?;
+        }
         let unique = unique.map(|unique| UniqueRow::new(&unique, &self, now));
         let scheduled_at = match self.schedule {
             Schedule::Now => now,
@@ -151,7 +154,9 @@ impl NewJob {
 pub const MAX_ATTEMPTS: u32 = 1_000;
 
 const MAX_DELAY: Duration = Duration::from_secs(10 * 366 * 86_400);
-const LABEL_RULE: &str = "give 1 to 128 characters, none of them white space or control characters";
+/// What [`is_label`] asks for.
+pub(crate) const LABEL_RULE: &str =
+    "give 1 to 128 characters, none of them white space or control characters";
 
 /// Whether `text` may name a queue or a tag.
 pub(crate) fn is_label(text: &str) -> bool {

@@ -50,7 +50,7 @@ pub trait Kind {
 
 /// What each kind expects, as a literal so that `concat!` can use it in a compile-time panic.
 macro_rules! expects {
-    (Prompt) => { "text of 1 to 10485759 bytes" };
+    (Prompt) => { "text that is not blank, of at most 10485759 bytes" };
     (Text) => { "text of at most 131071 bytes without NUL bytes (longer text belongs in a file)" };
     (Name) => { "text that is not blank, of at most 131071 bytes without NUL bytes" };
     (Path) => { "a path in UTF-8 that is not blank, of at most 131071 bytes without NUL bytes" };

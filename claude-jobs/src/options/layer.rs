@@ -12,13 +12,29 @@ macro_rules! layers {
     ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, |$query:ident, $value:ident| $apply:expr)?;)*) => {
         /// One layer of options as a constant: what `args = { … }` and [`args!`](crate::args) make.
         ///
-        /// The setters are for generated code; they check while the crate compiles.
+        /// The setters are for generated code, which [checks](Self::check) each value while the
+        /// crate compiles.
         #[derive(Clone, Copy, Debug)]
-        pub struct Args { $($name: Option<Literal>,)* }
+        pub struct Args {
+            /// What is wrong with the value that was set last, if it is wrong.
+            problem: Option<&'static str>,
+            $($name: Option<Literal>,)*
+        }
 
         impl Args {
             /// No option set.
-            pub const EMPTY: Self = Self { $($name: None,)* };
+            pub const EMPTY: Self = Self { problem: None, $($name: None,)* };
+
+            /// Panics with what is wrong with the value that was set last.
+            ///
+            /// A setter does not panic itself, so that a constant with a wrong value can still be
+            /// used in others: the only error is then the one at this call.
+            #[track_caller]
+            pub const fn check(self) {
+                if let Some(problem) = self.problem {
+                    panic!("{}", problem);
+                }
+            }
 
             /// These options, with those of `higher` in place of ours where both are set.
             pub const fn overlaid_with(mut self, higher: Self) -> Self {
@@ -27,10 +43,9 @@ macro_rules! layers {
             }
 
             $($(#[$doc])+
-            #[track_caller]
             pub const fn $name(mut self, value: Literal) -> Self {
                 if !kind::$kind::fits(value) {
-                    panic!(concat!("`", stringify!($name), "` takes ", expects!($kind)));
+                    self.problem = Some(concat!("`", stringify!($name), "` takes ", expects!($kind)));
                 }
                 self.$name = Some(value);
                 self

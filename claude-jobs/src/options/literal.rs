@@ -22,17 +22,17 @@ pub enum Literal {
     List(&'static [&'static str]),
 }
 
-/// Wraps a constant expression whose type the attribute cannot see, so that rustc picks the
-/// [`Literal`] by the expression's own type: `Const(MODEL).literal()`.
+/// Wraps a reference to a constant expression whose type the attribute cannot see, so that rustc
+/// picks the [`Literal`] by the expression's own type: `Const(&MODEL).literal()`.
 #[derive(Clone, Copy, Debug)]
 pub struct Const<T>(pub T);
 
 macro_rules! const_literal {
     ($($type:ty, $value:ident => $literal:expr;)*) => {$(
-        impl Const<$type> {
+        impl Const<&$type> {
             /// The constant as a [`Literal`].
             pub const fn literal(self) -> Literal {
-                let $value = self.0;
+                let $value = *self.0;
                 $literal
             }
         }
@@ -54,11 +54,10 @@ const_literal! {
     Duration, value => Literal::Float(value.as_millis() as f64 / 1000.0);
 }
 
-impl<const N: usize> Const<[&'static str; N]> {
-    /// Never called: an array constant must be written as a slice (`&["a", "b"]`), because a
-    /// `Literal` lives for `'static`.
+impl<const N: usize> Const<&'static [&'static str; N]> {
+    /// The constant as a [`Literal`]. The reference is to a constant, so it lives for `'static`.
     pub const fn literal(self) -> Literal {
-        panic!("write a list constant as a slice: `const TOOLS: &[&str] = &[…]`")
+        Literal::List(self.0)
     }
 }
 

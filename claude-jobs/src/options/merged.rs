@@ -3,6 +3,8 @@
 use std::fmt;
 
 use claude_wrapper::QueryCommand;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::kind::{self, Hermetic, Kind, Worktree};
@@ -72,6 +74,22 @@ macro_rules! options {
     };
 }
 for_each_option!(options);
+
+/// Reads options from JSON by name; unknown names and wrong values are refused. A missing prompt is
+/// not: it may be another layer's.
+impl<'de> Deserialize<'de> for Options {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let layer = ArgMap::deserialize(deserializer)?;
+        let (options, problems) = Self::decode_layers([&layer]);
+        if problems.is_empty() { Ok(options) } else { Err(D::Error::custom(InvalidArgs(problems))) }
+    }
+}
+
+impl Serialize for Options {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
 
 impl Options {
     /// Merges layers, lowest first, and checks the result.

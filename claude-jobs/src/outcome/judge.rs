@@ -39,6 +39,8 @@ pub fn judge(report: Report, options: &Options) -> Run {
         model: report.model,
         cli_version: report.cli_version,
         ending: report.ending,
+        last_events: report.last_events.into(),
+        environment: report.environment,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Bounded: it keeps the few events that decide, not the stream. So a run that is stopped half-way
 //! still leaves what was known by then.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use serde::Serialize;
@@ -36,6 +37,10 @@ pub struct Report {
     pub tokens: Option<Tokens>,
     /// How many events came.
     pub events: u64,
+    /// The last of them, each in a few words.
+    pub last_events: VecDeque<String>,
+    /// The variables for unattended runs that were in effect; empty for other runners than the CLI's.
+    pub environment: BTreeMap<String, String>,
     /// How the process ended.
     pub ending: Ending,
     /// The end of what it wrote to standard error.
@@ -131,6 +136,8 @@ impl Report {
             cost_usd: None,
             tokens: None,
             events: 0,
+            last_events: VecDeque::new(),
+            environment: BTreeMap::new(),
             ending: Ending::Exited(0),
             stderr: String::new(),
         }
@@ -147,6 +154,10 @@ impl Report {
     /// Takes in one event of the stream.
     pub fn observe(&mut self, event: &Value) {
         self.events += 1;
+        if self.last_events.len() == LAST_EVENTS {
+            self.last_events.pop_front();
+        }
+        self.last_events.push_back(brief(event));
         if let Some(id) = text(event, "session_id") {
             self.session_id = Some(id.to_owned());
         }
@@ -209,6 +220,25 @@ impl Report {
         }
         self.result = Some(event.clone());
     }
+}
+
+/// How many events a report remembers in a few words.
+const LAST_EVENTS: usize = 10;
+
+/// An event in a few words: its type, the tools it names, the start of its text.
+fn brief(event: &Value) -> String {
+    const MOST: usize = 120;
+    let kind = [text(event, "type"), text(event, "subtype")];
+    let mut words = kind.into_iter().flatten().collect::<Vec<_>>().join("/");
+    let blocks = event.pointer("/message/content").and_then(Value::as_array);
+    for block in blocks.into_iter().flatten() {
+        let parts = [text(block, "type"), text(block, "name"), text(block, "text")];
+        for part in parts.into_iter().flatten() {
+            words.push(' ');
+            words.extend(part.chars().take(MOST).map(|it| if it.is_control() { ' ' } else { it }));
+        }
+    }
+    words
 }
 
 pub(super) fn text<'event>(event: &'event Value, field: &str) -> Option<&'event str> {

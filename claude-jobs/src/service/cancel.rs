@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::outcome::StopReason;
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 /// How often it looks while jobs run, should a wake-up have been missed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +25,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
         match shared.queue.engine().cancel_requests(&shared.node_id()).await {
             Ok(ids) => {
                 let runs = shared.runs();
-                ids.iter().filter_map(|id| runs.get(id)).for_each(|stop| stop.fire(StopReason::Cancel));
+                let wanted = runs.iter().filter(|((id, _), _)| ids.contains(id));
+                wanted.for_each(|(_, stop)| stop.fire(StopReason::Cancel));
             }
             Err(error) => tracing::warn!(%error, "cannot look for cancellations, will try again"),
         }

@@ -1,38 +1,57 @@
-//! Takes back the jobs of nodes that are dead: their lease has run out, or their process is gone from
-//! this machine.
+//! Takes back the jobs of nodes that are dead: they are silent for longer than a lease, or their
+//! process is gone from this machine.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::claude::sweep;
 use crate::error::Result;
-use crate::executor::rescued;
-use crate::node;
-use crate::runtime::Shared;
+use crate::executor::{marker, rescued};
+use crate::node::{self, Sightings};
+use crate::runtime::shared::Shared;
 
+/// How often it looks, at the longest.
 const EVERY: Duration = Duration::from_secs(10);
 
-pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
+/// How often a dead run is swept at the most.
+const MOST_ROUNDS: u32 = 100;
+
+pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdown: CancellationToken) {
+    let every = EVERY.min(shared.terms.renew_every());
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(every) => {}
         }
-        if let Err(error) = once(&shared).await {
+        if let Err(error) = once(&shared, &mut sightings).await {
             tracing::warn!(%error, "cannot look for jobs of dead nodes, will try again");
         }
     }
 }
 
 /// One round. Two nodes may rescue the same job: the fence lets one of them win.
-pub(crate) async fn once(shared: &Shared) -> Result<()> {
-    let (queue, engine) = (&shared.queue, shared.queue.engine());
-    let gone =
-        engine.nodes().await?.into_iter().filter(node::is_gone).map(|node| node.id).collect::<Vec<_>>();
-    let orphans = engine.orphans(&gone, queue.now()).await?;
+pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<()> {
+    let (queue, engine, own) = (&shared.queue, shared.queue.engine(), shared.node_id());
+    let mut others = engine.nodes().await?;
+    others.retain(|node| node.id != own);
+    let silent = sightings.silent(&others, Instant::now());
+    let dead: Vec<_> =
+        others.into_iter().filter(|node| silent.contains(&node.id) || node::is_gone(node)).collect();
+    let orphans = engine.orphans(&dead).await?;
     if orphans.is_empty() {
         return Ok(());
+    }
+    // Nothing of the old run may live when the job can be claimed again.
+    for job in &orphans {
+        let mut rounds = 0;
+        // One that forks while we look is found in the next round.
+        while sweep(engine.database_id(), &marker(job)) > 0 && rounds < MOST_ROUNDS {
+            rounds += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     let settlements: Vec<_> = orphans.iter().map(|job| rescued(queue, job)).collect();
     engine.settle(&settlements, queue.now()).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::runtime::Shared;
+use crate::runtime::shared::Shared;
 
 /// How often it looks. A look is one read of shared memory.
 const EVERY: Duration = Duration::from_millis(100);
@@ -19,7 +19,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
         }
         match shared.queue.engine().change_counter().await {
             Ok(counter) => {
-                if seen.replace(counter).is_some_and(|before| before != counter) {
+                // The first look wakes too: what was written between the producers' first claims and
+                // now would otherwise go unnoticed.
+                if seen.replace(counter) != Some(counter) {
                     shared.queue.wake();
                 }
             }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::definition::Definition;
 use crate::job::{NewJob, Schedule};
-use crate::worker::Definition;
 
 const NOW: i64 = 1_800_000_000_000_000;
 
@@ -44,6 +44,8 @@ fn remains(job: &Job) -> Remains {
         cli_version: None,
         result: None,
         structured: None,
+        last_events: Vec::new(),
+        environment: Default::default(),
     })
 }
 

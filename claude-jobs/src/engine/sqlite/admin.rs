@@ -54,11 +54,9 @@ pub(super) async fn retry(engine: &SqliteEngine, id: JobId, now: Timestamp) -> R
     }
     sqlx::query(
         "UPDATE claude_jobs SET state = 'available', scheduled_at = ?, finished_at = NULL, reason = NULL, \
-         cancel_requested = 0, max_attempts = max(max_attempts, attempt - uncounted + 1), \
-         unique_key = CASE WHEN unique_states & ? THEN unique_key END WHERE id = ?",
+         cancel_requested = 0, max_attempts = max(max_attempts, attempt - uncounted + 1) WHERE id = ?",
     )
     .bind(now.as_microsecond())
-    .bind(state_bit(State::Available))
     .bind(id.0)
     .execute(&mut *transaction)
     .await?;

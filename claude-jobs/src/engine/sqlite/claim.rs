@@ -5,16 +5,40 @@ use sqlx::{Row, SqliteConnection};
 
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
-use super::{SqliteEngine, query};
+use super::{SqliteEngine, nodes, query};
 use crate::clock::timestamp;
 use crate::engine::{ClaimRequest, Claimed};
 use crate::error::Result;
 use crate::job::{Job, State};
 
+// Each statement names the index it relies on; a test asks SQLite for the plans.
+
+/// claude_jobs_due. A unique job always counts while it is `available`, so that its key stays.
+pub(super) const STAGE: &str = "UPDATE claude_jobs SET state = 'available' \
+    WHERE queue = ? AND state IN ('scheduled', 'retryable') AND scheduled_at <= ?";
+
+/// claude_jobs_claim, in its own order.
+pub(super) const TAKE: &str = concat!(
+    "UPDATE claude_jobs SET state = 'executing', attempt = min(attempt + 1, 4294967295), attempted_at = ?, \
+     node = ?, reason = NULL, unique_key = CASE WHEN unique_states & ? THEN unique_key END \
+     WHERE id IN (SELECT id FROM claude_jobs WHERE state = 'available' AND queue = ? \
+     AND worker IN (SELECT value FROM json_each(?)) \
+     ORDER BY priority, scheduled_at, id LIMIT ?) RETURNING ",
+    job_columns!()
+);
+
+/// claude_jobs_due
+pub(super) const NEXT_DUE: &str = "SELECT min(scheduled_at) AS due FROM claude_jobs \
+    WHERE queue = ? AND state IN ('scheduled', 'retryable')";
+
+/// claude_jobs_claim
+pub(super) const HAS_AVAILABLE: &str =
+    "SELECT EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' AND queue = ?)";
+
 pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
     let settings = query::queue(&engine.readers, request.queue).await?;
     let nothing = Claimed { settings, ..Claimed::default() };
-    if request.limit == 0 || !nothing.settings.is_open(request.now) {
+    if request.limit(&nothing.settings) == 0 {
         return Ok(nothing);
     }
     // Most polls find nothing: look before taking the write lock.
@@ -27,13 +51,14 @@ pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> 
     drop(reader);
 
     let mut transaction = engine.begin().await?;
-    // A pause that was committed before the lock was ours holds.
+    // Settings that were committed before the lock was ours hold.
     let settings = query::queue(&mut *transaction, request.queue).await?;
-    if !settings.is_open(request.now) {
+    let limit = request.limit(&settings);
+    if limit == 0 || !nodes::is_registered(&mut transaction, request.node).await? {
         return Ok(Claimed { settings, ..Claimed::default() });
     }
     stage(&mut transaction, request).await?;
-    let jobs = take(&mut transaction, request).await?;
+    let jobs = take(&mut transaction, request, limit).await?;
     let next_due = self::next_due(&mut transaction, request.queue).await?;
     transaction.commit().await?;
     Ok(Claimed { jobs, next_due, settings })
@@ -41,57 +66,30 @@ pub(super) async fn claim(engine: &SqliteEngine, request: &ClaimRequest<'_>) -> 
 
 /// Waiting jobs whose time has come become `available`.
 async fn stage(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<()> {
-    // claude_jobs_due
-    sqlx::query(
-        "UPDATE claude_jobs SET state = 'available', \
-         unique_key = CASE WHEN unique_states & ? THEN unique_key END \
-         WHERE queue = ? AND state IN ('scheduled', 'retryable') AND scheduled_at <= ?",
-    )
-    .bind(state_bit(State::Available))
-    .bind(request.queue)
-    .bind(request.now.as_microsecond())
-    .execute(connection)
-    .await?;
+    sqlx::query(STAGE).bind(request.queue).bind(request.now.as_microsecond()).execute(connection).await?;
     Ok(())
 }
 
-async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Vec<Job>> {
-    // claude_jobs_claim, in its own order
-    let rows = sqlx::query(concat!(
-        "UPDATE claude_jobs SET state = 'executing', attempt = attempt + 1, attempted_at = ?, node = ?, \
-         reason = NULL, unique_key = CASE WHEN unique_states & ? THEN unique_key END \
-         WHERE id IN (SELECT id FROM claude_jobs WHERE state = 'available' AND queue = ? \
-         AND worker IN (SELECT value FROM json_each(?)) \
-         ORDER BY priority, scheduled_at, id LIMIT ?) RETURNING ",
-        job_columns!()
-    ))
-    .bind(request.now.as_microsecond())
-    .bind(request.node)
-    .bind(state_bit(State::Executing))
-    .bind(request.queue)
-    .bind(json(&request.workers)?)
-    .bind(request.limit)
-    .fetch_all(connection)
-    .await?;
+async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>, limit: u32) -> Result<Vec<Job>> {
+    let rows = sqlx::query(TAKE)
+        .bind(request.now.as_microsecond())
+        .bind(request.node)
+        .bind(state_bit(State::Executing))
+        .bind(request.queue)
+        .bind(json(&request.workers)?)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
     let mut jobs = rows.iter().map(row::job).collect::<sqlx::Result<Vec<_>>>()?;
     jobs.sort_by_key(|job| (job.priority, job.scheduled_at, job.id));
     Ok(jobs)
 }
 
 async fn next_due(connection: &mut SqliteConnection, queue: &str) -> Result<Option<Timestamp>> {
-    // claude_jobs_due
-    let row = sqlx::query(
-        "SELECT min(scheduled_at) AS due FROM claude_jobs \
-         WHERE queue = ? AND state IN ('scheduled', 'retryable')",
-    )
-    .bind(queue)
-    .fetch_one(connection)
-    .await?;
+    let row = sqlx::query(NEXT_DUE).bind(queue).fetch_one(connection).await?;
     Ok(row.try_get::<Option<i64>, _>("due")?.map(timestamp))
 }
 
 async fn has_available(connection: &mut SqliteConnection, queue: &str) -> Result<bool> {
-    // claude_jobs_claim
-    let sql = "SELECT EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' AND queue = ?)";
-    Ok(sqlx::query_scalar(sql).bind(queue).fetch_one(connection).await?)
+    Ok(sqlx::query_scalar(HAS_AVAILABLE).bind(queue).fetch_one(connection).await?)
 }

@@ -6,6 +6,10 @@ use super::row::{self, job_columns, state_bit};
 use crate::error::Result;
 use crate::job::{Inserted, Job, JobRow, UniqueRow};
 
+/// claude_jobs_unique
+pub(super) const RELEASE_EXPIRED: &str =
+    "UPDATE claude_jobs SET unique_key = NULL WHERE unique_key = ? AND unique_until <= ?";
+
 /// Writes jobs on a connection that is inside a transaction.
 pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Inserted>> {
     let mut inserted = Vec::with_capacity(rows.len());
@@ -23,8 +27,7 @@ pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]
 
 /// A key whose time is over no longer stands in the way.
 async fn release_expired(connection: &mut SqliteConnection, unique: &UniqueRow, row: &JobRow) -> Result<()> {
-    // claude_jobs_unique
-    sqlx::query("UPDATE claude_jobs SET unique_key = NULL WHERE unique_key = ? AND unique_until <= ?")
+    sqlx::query(RELEASE_EXPIRED)
         .bind(&unique.key)
         .bind(row.inserted_at.as_microsecond())
         .execute(connection)

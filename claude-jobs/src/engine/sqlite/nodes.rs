@@ -1,22 +1,35 @@
 //! Nodes, their leases, and the jobs of dead ones.
 
-use jiff::Timestamp;
-use sqlx::{Row, SqlitePool};
+use std::time::Duration;
+
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::SqliteEngine;
-use super::insert::json;
 use super::row::{self, job_columns};
 use crate::clock::timestamp;
 use crate::engine::NodeRow;
 use crate::error::Result;
 use crate::job::{Job, JobId};
 
+/// claude_jobs_executing: an order by id would make SQLite walk the whole table instead.
+pub(super) const ORPHANS: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM claude_jobs WHERE state = 'executing' \
+     AND (node IS NULL OR node NOT IN (SELECT id FROM claude_jobs_nodes))"
+);
+
+/// claude_jobs_executing
+pub(super) const CANCEL_REQUESTS: &str =
+    "SELECT id FROM claude_jobs WHERE state = 'executing' AND node = ? AND cancel_requested";
+
 pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: bool) -> Result<bool> {
     // A node that was declared dead is gone from the table and cannot renew itself back into it.
     let sql = if registered {
-        "UPDATE claude_jobs_nodes SET lease_until = ?5 WHERE id = ?1"
+        "UPDATE claude_jobs_nodes SET lease_until = ?5, lease = ?6 WHERE id = ?1"
     } else {
-        "INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)"
+        "INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until, lease) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
     };
     let result = sqlx::query(sql)
         .bind(&node.id)
@@ -24,6 +37,7 @@ pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: boo
         .bind(&node.process)
         .bind(node.started_at.as_microsecond())
         .bind(node.lease_until.as_microsecond())
+        .bind(i64::try_from(node.lease.as_micros()).unwrap_or(i64::MAX))
         .execute(&engine.writer)
         .await?;
     Ok(result.rows_affected() == 1)
@@ -34,11 +48,18 @@ pub(super) async fn retire(engine: &SqliteEngine, node: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the node may own runs, inside a transaction that holds the write lock.
+pub(super) async fn is_registered(connection: &mut SqliteConnection, node: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = ?)";
+    Ok(sqlx::query_scalar(sql).bind(node).fetch_one(connection).await?)
+}
+
 pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
-    let rows =
-        sqlx::query("SELECT id, host, process, started_at, lease_until FROM claude_jobs_nodes ORDER BY id")
-            .fetch_all(readers)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT id, host, process, started_at, lease_until, lease FROM claude_jobs_nodes ORDER BY id",
+    )
+    .fetch_all(readers)
+    .await?;
     let mut nodes = Vec::with_capacity(rows.len());
     for row in rows {
         nodes.push(NodeRow {
@@ -47,36 +68,27 @@ pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
             process: row.try_get("process")?,
             started_at: timestamp(row.try_get("started_at")?),
             lease_until: timestamp(row.try_get("lease_until")?),
+            lease: Duration::from_micros(u64::try_from(row.try_get::<i64, _>("lease")?).unwrap_or(0)),
         });
     }
     Ok(nodes)
 }
 
-pub(super) async fn orphans(engine: &SqliteEngine, dead: &[String], now: Timestamp) -> Result<Vec<Job>> {
+pub(super) async fn orphans(engine: &SqliteEngine, dead: &[NodeRow]) -> Result<Vec<Job>> {
     let mut transaction = engine.begin().await?;
-    sqlx::query(
-        "DELETE FROM claude_jobs_nodes WHERE lease_until <= ?1 OR id IN (SELECT value FROM json_each(?2))",
-    )
-    .bind(now.as_microsecond())
-    .bind(json(&dead)?)
-    .execute(&mut *transaction)
-    .await?;
-    // claude_jobs_executing
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        job_columns!(),
-        " FROM claude_jobs WHERE state = 'executing' \
-         AND (node IS NULL OR node NOT IN (SELECT id FROM claude_jobs_nodes)) ORDER BY id"
-    ))
-    .fetch_all(&mut *transaction)
-    .await?;
+    for node in dead {
+        sqlx::query("DELETE FROM claude_jobs_nodes WHERE id = ? AND lease_until = ?")
+            .bind(&node.id)
+            .bind(node.lease_until.as_microsecond())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let rows = sqlx::query(ORPHANS).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
 }
 
 pub(super) async fn cancel_requests(readers: &SqlitePool, node: &str) -> Result<Vec<JobId>> {
-    // claude_jobs_executing
-    let sql = "SELECT id FROM claude_jobs WHERE state = 'executing' AND node = ? AND cancel_requested";
-    let ids: Vec<i64> = sqlx::query_scalar(sql).bind(node).fetch_all(readers).await?;
+    let ids: Vec<i64> = sqlx::query_scalar(CANCEL_REQUESTS).bind(node).fetch_all(readers).await?;
     Ok(ids.into_iter().map(JobId).collect())
 }

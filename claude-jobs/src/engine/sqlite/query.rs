@@ -1,10 +1,11 @@
 //! Reads.
 
+use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteExecutor, SqlitePool};
 
 use super::insert::json;
-use super::row::{self, job_columns};
+use super::row::{self, job_columns, optional_text, text};
 use crate::clock::timestamp;
 use crate::engine::{Count, Filter, QueueSettings};
 use crate::error::Result;
@@ -51,24 +52,39 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
     let rows = sqlx::query(sql).fetch_all(readers).await?;
     let mut counts = Vec::with_capacity(rows.len());
     for row in rows {
-        let state: String = row.try_get("state")?;
+        let state = text(&row, "state")?;
         let Some(state) = State::from_name(&state) else { continue };
-        counts.push(Count { queue: row.try_get("queue")?, state, jobs: unsigned(row.try_get("jobs")?) });
+        counts.push(Count { queue: text(&row, "queue")?, state, jobs: unsigned(row.try_get("jobs")?) });
     }
     Ok(counts)
 }
 
-pub(super) async fn executing(readers: &SqlitePool, queues: &[&str], workers: &[&str]) -> Result<u64> {
-    // claude_jobs_executing
-    let count: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM claude_jobs WHERE state = 'executing' \
-         AND queue IN (SELECT value FROM json_each(?)) AND worker IN (SELECT value FROM json_each(?))",
-    )
-    .bind(json(&queues)?)
-    .bind(json(&workers)?)
-    .fetch_one(readers)
-    .await?;
-    Ok(unsigned(count))
+/// claude_jobs_executing, claude_jobs_claim, claude_jobs_due
+pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json_each(?1)), \
+         open AS (SELECT name FROM served WHERE name NOT IN (SELECT name FROM claude_jobs_queues \
+             WHERE paused OR paused_until > ?3 OR concurrency <= 0)), \
+         known AS (SELECT value AS name FROM json_each(?2)) \
+         SELECT EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'executing' \
+             AND queue IN (SELECT name FROM served) AND worker IN (SELECT name FROM known)) \
+         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' \
+             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
+         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state IN ('scheduled', 'retryable') \
+             AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \
+             AND worker IN (SELECT name FROM known))";
+
+pub(super) async fn is_busy(
+    readers: &SqlitePool,
+    queues: &[&str],
+    workers: &[&str],
+    now: Timestamp,
+) -> Result<bool> {
+    let busy = sqlx::query_scalar(IS_BUSY)
+        .bind(json(&queues)?)
+        .bind(json(&workers)?)
+        .bind(now.as_microsecond())
+        .fetch_one(readers)
+        .await?;
+    Ok(busy)
 }
 
 pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<AttemptError>> {
@@ -76,10 +92,10 @@ pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<Attemp
     let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
     let read = |row: &SqliteRow| {
         Ok(AttemptError {
-            attempt: row.try_get("attempt")?,
+            attempt: small(row.try_get("attempt")?),
             at: timestamp(row.try_get("at")?),
-            kind: row.try_get("kind")?,
-            message: row.try_get("message")?,
+            kind: text(row, "kind")?,
+            message: text(row, "message")?,
         })
     };
     Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
@@ -105,23 +121,23 @@ fn run(row: &SqliteRow) -> sqlx::Result<RunRow> {
         }),
     };
     Ok(RunRow {
-        attempt: row.try_get("attempt")?,
-        node: row.try_get("node")?,
+        attempt: small(row.try_get("attempt")?),
+        node: optional_text(row, "node")?,
         started_at: timestamp(row.try_get("started_at")?),
         finished_at: timestamp(row.try_get("finished_at")?),
-        session_id: row.try_get("session_id")?,
-        outcome: row.try_get("outcome")?,
-        verdict: row.try_get("verdict")?,
-        ending: row.try_get("ending")?,
+        session_id: optional_text(row, "session_id")?,
+        outcome: text(row, "outcome")?,
+        verdict: text(row, "verdict")?,
+        ending: text(row, "ending")?,
         cost_usd: row.try_get("cost_usd")?,
-        turns: row.try_get("turns")?,
+        turns: row.try_get::<Option<i64>, _>("turns")?.map(small),
         tokens,
-        model: row.try_get("model")?,
-        cli_version: row.try_get("cli_version")?,
-        result: row.try_get("result")?,
-        structured: row
-            .try_get::<Option<String>, _>("structured")?
-            .and_then(|text| serde_json::from_str(&text).ok()),
+        model: optional_text(row, "model")?,
+        cli_version: optional_text(row, "cli_version")?,
+        result: optional_text(row, "result")?,
+        structured: optional_text(row, "structured")?.and_then(|text| serde_json::from_str(&text).ok()),
+        last_events: json_or_default(row, "last_events")?,
+        environment: json_or_default(row, "environment")?,
     })
 }
 
@@ -141,13 +157,27 @@ pub(super) async fn queue(executor: impl SqliteExecutor<'_>, name: &str) -> Resu
 
 fn settings(row: &SqliteRow) -> sqlx::Result<QueueSettings> {
     Ok(QueueSettings {
-        name: row.try_get("name")?,
+        name: text(row, "name")?,
         paused: row.try_get("paused")?,
         paused_until: row.try_get::<Option<i64>, _>("paused_until")?.map(timestamp),
-        concurrency: row.try_get("concurrency")?,
+        concurrency: row.try_get::<Option<i64>, _>("concurrency")?.map(small),
     })
 }
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// The nearest number that exists: rows may be written by hand.
+fn small(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// What a column of JSON holds; nothing where it cannot be read.
+fn json_or_default<T: Default + serde::de::DeserializeOwned>(
+    row: &SqliteRow,
+    column: &str,
+) -> sqlx::Result<T> {
+    let text = optional_text(row, column)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

@@ -22,15 +22,15 @@ pub(super) use job_columns;
 /// The job in a row of [`job_columns!`].
 pub(super) fn job(row: &SqliteRow) -> sqlx::Result<Job> {
     let mut damage = Damage(None);
-    let state: String = row.try_get("state")?;
+    let state = text(row, "state")?;
     let job = Job {
         id: JobId(row.try_get("id")?),
         state: State::from_name(&state).unwrap_or_else(|| {
             damage.note("state", "a known state");
             State::Cancelled
         }),
-        queue: row.try_get("queue")?,
-        worker: row.try_get("worker")?,
+        queue: text(row, "queue")?,
+        worker: text(row, "worker")?,
         input: damage.json(row, "input", "JSON", Some)?,
         args: damage
             .json(row, "args", "a JSON object", |json| serde_json::from_value::<ArgMap>(json).ok())?,
@@ -52,12 +52,24 @@ pub(super) fn job(row: &SqliteRow) -> sqlx::Result<Job> {
         scheduled_at: timestamp(row.try_get("scheduled_at")?),
         attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(timestamp),
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(timestamp),
-        node: row.try_get("node")?,
-        reason: row.try_get("reason")?,
+        node: optional_text(row, "node")?,
+        reason: optional_text(row, "reason")?,
         cancel_requested: row.try_get("cancel_requested")?,
         damage: None,
     };
     Ok(Job { damage: damage.0, ..job })
+}
+
+/// A column's text. SQLite keeps any bytes as text; what is no UTF-8 is replaced, so that the row can
+/// still be looked at.
+pub(super) fn text(row: &SqliteRow, column: &str) -> sqlx::Result<String> {
+    Ok(optional_text(row, column)?.unwrap_or_default())
+}
+
+/// As [`text`], for a column that may be `NULL`.
+pub(super) fn optional_text(row: &SqliteRow, column: &str) -> sqlx::Result<Option<String>> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The first column that cannot be read, and what it should hold.
@@ -75,8 +87,8 @@ impl Damage {
         expected: &str,
         read: impl Fn(Value) -> Option<T>,
     ) -> sqlx::Result<T> {
-        let text: String = row.try_get(column)?;
-        Ok(serde_json::from_str(&text).ok().and_then(read).unwrap_or_else(|| {
+        let text: &[u8] = row.try_get(column)?;
+        Ok(serde_json::from_slice(text).ok().and_then(read).unwrap_or_else(|| {
             self.note(column, expected);
             T::default()
         }))

@@ -41,7 +41,7 @@ pub(super) async fn migrate(writer: &SqlitePool) -> Result<Uuid> {
 
 /// The database's id, if its tables are at our version; a read only, so that a process that merely
 /// looks does not wait for writers.
-async fn up_to_date(writer: &SqlitePool) -> Result<Option<Uuid>> {
+pub(super) async fn up_to_date(writer: &SqlitePool) -> Result<Option<Uuid>> {
     let exists: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'claude_jobs_migrations')",
     )

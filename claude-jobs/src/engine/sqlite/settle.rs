@@ -40,7 +40,8 @@ async fn update_row(connection: &mut SqliteConnection, new: &Settlement, now: Ti
          state = CASE WHEN cancel_requested AND ?1 THEN 'cancelled' ELSE ?2 END, \
          finished_at = CASE WHEN cancel_requested AND ?1 THEN ?3 ELSE ?4 END, \
          reason = CASE WHEN cancel_requested AND ?1 THEN 'cancelled on request' ELSE ?5 END, \
-         scheduled_at = ?6, uncounted = uncounted + ?7, snoozes = snoozes + ?8, \
+         scheduled_at = ?6, uncounted = min(uncounted + ?7, 4294967295), \
+         snoozes = min(snoozes + ?8, 4294967295), \
          meta = coalesce(?9, meta), node = NULL, cancel_requested = 0, \
          unique_key = CASE WHEN unique_states & \
              (CASE WHEN cancel_requested AND ?1 THEN ?10 ELSE ?11 END) THEN unique_key END \
@@ -64,15 +65,18 @@ async fn update_row(connection: &mut SqliteConnection, new: &Settlement, now: Ti
     Ok(result.rows_affected() == 1)
 }
 
+/// `OR REPLACE`, here and below: past the fence there can be no such row, unless somebody turned the
+/// attempt back by hand; that must not keep the job from ever being settled.
 async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
     let run = &settlement.run;
     let tokens = run.tokens;
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     sqlx::query(
-        "INSERT INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, outcome, \
+        "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, outcome, \
          verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
-         cache_creation_tokens, model, cli_version, result, structured) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         cache_creation_tokens, model, cli_version, result, structured, \
+         last_events, environment) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(settlement.id.0)
     .bind(settlement.attempt)
@@ -93,6 +97,8 @@ async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) 
     .bind(&run.cli_version)
     .bind(&run.result)
     .bind(run.structured.as_ref().map(ToString::to_string))
+    .bind(json(&run.last_events)?)
+    .bind(json(&run.environment)?)
     .execute(connection)
     .await?;
     Ok(())
@@ -100,7 +106,7 @@ async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) 
 
 async fn insert_error(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
     let Some(error) = &settlement.error else { return Ok(()) };
-    sqlx::query("INSERT INTO claude_jobs_errors (job_id, attempt, at, kind, message) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT OR REPLACE INTO claude_jobs_errors (job_id, attempt, at, kind, message) VALUES (?, ?, ?, ?, ?)")
         .bind(settlement.id.0)
         .bind(error.attempt)
         .bind(error.at.as_microsecond())

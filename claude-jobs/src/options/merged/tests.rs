@@ -152,3 +152,16 @@ fn every_option_reaches_the_command_line() {
         assert_eq!(again.to_json(), written);
     }
 }
+
+#[test]
+fn typed_options_refuse_unknown_fields() {
+    let options: Options =
+        serde_json::from_value(json!({"model": "sonnet", "timeout": "15m"})).expect("valid");
+    assert_eq!(serde_json::to_value(&options).expect("JSON"), json!({"model": "sonnet", "timeout": 900}));
+    for (wrong, expected) in
+        [(json!({"modle": "x"}), "did you mean `model`?"), (json!({"max_turns": 0}), "`max_turns` takes")]
+    {
+        let error = serde_json::from_value::<Options>(wrong).expect_err("refused").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,263 @@
+//! The grammar of `#[claude_worker(…)]`: one struct, [`Attr`], with a field per key.
+//!
+//! Reading takes every token and records each mistake on the way; what the values may be together,
+//! and in which range, is said in [`check`](crate::check).
+
+use proc_macro2::TokenStream;
+use syn::parse::{ParseStream, Parser};
+use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path};
+
+use crate::layer::{Layer, each_item, given_twice, read_equals, read_key, ungrouped};
+use crate::problems::Problems;
+use crate::suggest::{did_you_mean, nearest};
+
+/// Every key of the attribute.
+pub(crate) const KEYS: &[&str] = &[
+    "queue",
+    "name",
+    "max_attempts",
+    "max_snoozes",
+    "priority",
+    "unique_period",
+    "unique_by",
+    "unique_states",
+    "tags",
+    "prompt",
+    "args",
+    "pinned_args",
+    "classifier",
+    "backoff",
+    "crate",
+];
+
+/// The attribute as the user wrote it. A value of the wrong kind is recorded as a problem and left out.
+#[derive(Default)]
+pub(crate) struct Attr {
+    /// Which keys stand there, in order, whether their values can be used or not.
+    keys: Vec<Ident>,
+    /// `queue = "review"`: where the jobs wait. Required.
+    pub(crate) queue: Option<LitStr>,
+    /// `name = "pr-review"`: the stable name in the rows. Default: the type's name.
+    pub(crate) name: Option<LitStr>,
+    /// `max_attempts = 3`.
+    pub(crate) max_attempts: Option<LitInt>,
+    /// `max_snoozes = 3`.
+    pub(crate) max_snoozes: Option<LitInt>,
+    /// `priority = 0`: 0 (first) to 9 (last).
+    pub(crate) priority: Option<LitInt>,
+    /// `unique_period = 60` or `unique_period = "5m"`.
+    pub(crate) unique_period: Option<Lit>,
+    /// `unique_by = ["worker", "number"]`.
+    pub(crate) unique_by: Option<Vec<LitStr>>,
+    /// `unique_states = ["available", "executing"]`.
+    pub(crate) unique_states: Option<Vec<LitStr>>,
+    /// `tags = ["nightly"]`.
+    pub(crate) tags: Option<Vec<LitStr>>,
+    /// `prompt = "…"`, or a constant expression such as `include_str!("prompt.md")`.
+    pub(crate) prompt: Option<Expr>,
+    /// `args = { key = value, …, ..BASE }`: options beneath the job's own.
+    pub(crate) args: Layer,
+    /// `pinned_args = { … }`: options over the job's own.
+    pub(crate) pinned_args: Layer,
+    /// `classifier = path`: a `fn(&Run) -> Verdict`.
+    pub(crate) classifier: Option<Path>,
+    /// `backoff = path`: a `fn(u32) -> Duration`.
+    pub(crate) backoff: Option<Path>,
+    /// `crate = path`: the runtime crate under another name.
+    pub(crate) krate: Option<Path>,
+}
+
+impl Attr {
+    /// Reads the attribute's tokens.
+    pub(crate) fn read(tokens: TokenStream, problems: &mut Problems) -> Self {
+        let mut attr = Self::default();
+        let read = |input: ParseStream<'_>| {
+            each_item(input, problems, |input, problems| attr.read_item(input, problems));
+            Ok(())
+        };
+        if let Err(error) = read.parse2(tokens) {
+            problems.add(error);
+        }
+        attr
+    }
+
+    /// The key of that name as the user wrote it, if it stands there.
+    pub(crate) fn key(&self, name: &str) -> Option<&Ident> {
+        self.keys.iter().find(|key| *key == name)
+    }
+
+    /// Whether that key stands there, misspelt or not: one slip shall not look like two.
+    pub(crate) fn means(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| nearest(&key.to_string(), KEYS.iter().copied()) == Some(name))
+    }
+
+    fn read_item(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<()> {
+        let key = read_key(input)?;
+        if self.key(&key.to_string()).is_some() {
+            problems.at(&key, given_twice(&key));
+            return Self::default().read_value(&key, input, problems);
+        }
+        self.keys.push(key.clone());
+        self.read_value(&key, input, problems)
+    }
+
+    fn read_value(
+        &mut self,
+        key: &Ident,
+        input: ParseStream<'_>,
+        problems: &mut Problems,
+    ) -> syn::Result<()> {
+        read_equals(key, input)?;
+        match key.to_string().as_str() {
+            "queue" => self.queue = Some(text(key, input)?),
+            "name" => self.name = Some(text(key, input)?),
+            "max_attempts" => self.max_attempts = Some(number(key, input)?),
+            "max_snoozes" => self.max_snoozes = Some(number(key, input)?),
+            "priority" => self.priority = Some(number(key, input)?),
+            "unique_period" => self.unique_period = Some(period(key, input)?),
+            "unique_by" => self.unique_by = Some(texts(key, input, problems)?),
+            "unique_states" => self.unique_states = Some(texts(key, input, problems)?),
+            "tags" => self.tags = Some(texts(key, input, problems)?),
+            "prompt" => self.prompt = Some(value(input)?),
+            "args" => self.args = Layer::braced(key, input, problems)?,
+            "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
+            "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
+            "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
+            "crate" => self.krate = Some(path(key, input, "claude-jobs, such as `jobs`")?),
+            _ => return Err(unknown_key(key)),
+        }
+        Ok(())
+    }
+}
+
+fn unknown_key(key: &Ident) -> syn::Error {
+    let near = did_you_mean(&key.to_string(), KEYS.iter().copied());
+    let message = match near.as_str() {
+        "" => format!("unknown key `{key}`: claude options belong in `args = {{ {key} = … }}`"),
+        near => format!("unknown key `{key}`{near} (claude options belong in `args = {{ … }}`)"),
+    };
+    syn::Error::new(key.span(), message)
+}
+
+fn value(input: ParseStream<'_>) -> syn::Result<Expr> {
+    input.parse().map(ungrouped)
+}
+
+fn text(key: &Ident, input: ParseStream<'_>) -> syn::Result<LitStr> {
+    match value(input)? {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
+        other => Err(wrong(other, format!("`{key}` takes text in quotes: `{key} = \"…\"`"))),
+    }
+}
+
+fn number(key: &Ident, input: ParseStream<'_>) -> syn::Result<LitInt> {
+    match value(input)? {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Ok(number),
+        other => Err(wrong(other, format!("`{key}` takes a whole number, such as `{key} = 3`"))),
+    }
+}
+
+fn period(key: &Ident, input: ParseStream<'_>) -> syn::Result<Lit> {
+    match value(input)? {
+        Expr::Lit(ExprLit { lit: lit @ (Lit::Int(_) | Lit::Str(_)), .. }) => Ok(lit),
+        other => Err(wrong(other, format!("`{key}` takes seconds, such as `60`, or text such as `\"5m\"`"))),
+    }
+}
+
+fn texts(key: &Ident, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<Vec<LitStr>> {
+    let list = match value(input)? {
+        Expr::Array(list) => list,
+        other => {
+            let message = format!("`{key}` takes a list of texts, such as `{key} = [\"one\", \"two\"]`");
+            return Err(wrong(other, message));
+        }
+    };
+    let mut texts = Vec::new();
+    for item in list.elems.into_iter().map(ungrouped) {
+        match item {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => texts.push(text),
+            other => problems.at(other, format!("`{key}` is a list of texts in quotes, such as `\"one\"`")),
+        }
+    }
+    Ok(texts)
+}
+
+fn path(key: &Ident, input: ParseStream<'_>, what: &str) -> syn::Result<Path> {
+    match value(input)? {
+        Expr::Path(path) if path.qself.is_none() => Ok(path.path),
+        other => Err(wrong(other, format!("`{key}` takes the path of {what}"))),
+    }
+}
+
+fn wrong(value: Expr, message: String) -> syn::Error {
+    syn::Error::new_spanned(value, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Attr, Vec<String>) {
+        let mut problems = Problems::default();
+        let attr = Attr::read(text.parse().expect("tokens"), &mut problems);
+        (attr, problems.messages())
+    }
+
+    #[test]
+    fn a_full_attribute() {
+        let (attr, problems) = read(
+            r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
+               unique_period = "5m", unique_by = ["args"], unique_states = ["available"], tags = [],
+               prompt = include_str!("p.md"), args = { model = "opus", ..BASE }, pinned_args = {},
+               classifier = my::classifier, backoff = slow, crate = jobs,"#,
+        );
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(attr.keys.len(), KEYS.len());
+        assert!(attr.args.has("model"));
+        assert_eq!(attr.unique_by.map(|by| by.len()), Some(1));
+    }
+
+    #[test]
+    fn each_key_is_known() {
+        for key in KEYS {
+            let (_, problems) = read(&format!("{key} = -0.5"));
+            assert!(!problems.iter().any(|problem| problem.contains("unknown key")), "{key}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_fix() {
+        let cases = [
+            ("queue = 3", "`queue` takes text in quotes: `queue = \"…\"`"),
+            ("queue", "`queue` has no value: write `queue = …`"),
+            ("queue =", "`queue` has no value: write `queue = …`"),
+            ("queue(\"review\")", "`queue` has no value: write `queue = …`"),
+            ("\"review\"", "expected a key: write `key = value`"),
+            ("max_attempts = -1", "`max_attempts` takes a whole number, such as `max_attempts = 3`"),
+            ("unique_period = 1.5", "`unique_period` takes seconds, such as `60`, or text such as `\"5m\"`"),
+            ("tags = \"a\"", "`tags` takes a list of texts, such as `tags = [\"one\", \"two\"]`"),
+            ("tags = [a]", "`tags` is a list of texts in quotes, such as `\"one\"`"),
+            ("args = 3", "`args` takes options in braces, such as `args = { model = \"sonnet\" }`"),
+            ("classifier = \"x\"", "`classifier` takes the path of a function, such as `my_classifier`"),
+            (
+                "quue = 1",
+                "unknown key `quue`: did you mean `queue`? (claude options belong in `args = { … }`)",
+            ),
+            ("model = 1", "unknown key `model`: claude options belong in `args = { model = … }`"),
+            ("priority = 1, priority = 2", "`priority` is given twice: keep one"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(read(text).1, [message], "{text}");
+        }
+    }
+
+    #[test]
+    fn reading_goes_on_after_a_mistake() {
+        let (attr, problems) =
+            read("queue 3, name = \"n\" tags = [1, \"t\", 2], model = { a, b }, priority = 4");
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert!(attr.queue.is_none() && attr.key("queue").is_some());
+        assert_eq!(attr.tags.map(|tags| tags.len()), Some(1));
+        assert!(attr.priority.is_some());
+    }
+}

@@ -1,0 +1,315 @@
+//! The generated code: the struct with its serde derives, `new`, the `Worker` impl, the registration.
+//!
+//! It names items only through `#krate::__private`, `::core` and `::std`, so that nothing in the
+//! user's scope can come between. Where the definition is wrong the same code is generated around a
+//! default definition, so that the mistakes are all that the compiler has to say.
+
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Data, DeriveInput, Expr, ExprLit, Field, Ident, Lit, LitInt, LitStr, Path, parse_quote,
+};
+
+use crate::attr::Attr;
+use crate::check;
+use crate::layer::Layer;
+use crate::problems::Problems;
+use crate::prompt;
+
+/// Expands `#[claude_worker(…)]`.
+pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let mut problems = Problems::default();
+    let attr = Attr::read(attribute, &mut problems);
+    let krate = attr.krate.clone().unwrap_or_else(|| parse_quote!(::claude_jobs));
+
+    let Ok(mut parsed) = syn::parse2::<DeriveInput>(item.clone()) else {
+        let message = "`#[claude_worker]` goes on a struct";
+        problems.add(syn::Error::new(Span::call_site(), message));
+        return quote!(#problems #item);
+    };
+    let worker = check::fields(&parsed, &mut problems).map(|fields| {
+        check::attribute(&attr, &fields, &mut problems);
+        Worker { krate: &krate, attr: &attr, item: &parsed, fields, is_sound: problems.is_empty() }.expand()
+    });
+    derive_serde(&krate, &mut parsed);
+    quote!(#problems #parsed #worker)
+}
+
+/// Expands `args!(($crate) key = value, …, ..BASE)`.
+pub(crate) fn args(input: TokenStream) -> TokenStream {
+    let mut problems = Problems::default();
+    let read = |input: ParseStream<'_>| {
+        let content;
+        syn::parenthesized!(content in input);
+        Ok((content.call(Path::parse_mod_style)?, Layer::read(input, &mut problems)))
+    };
+    match read.parse2(input) {
+        Ok((krate, layer)) => {
+            let layer = layer.expand(&krate, "__CLAUDE_ARG");
+            let (checks, value) = (layer.checks, layer.value);
+            quote!({ #problems #checks #value })
+        }
+        Err(error) => error.to_compile_error(),
+    }
+}
+
+/// Adds the serde derives that the user has not written.
+fn derive_serde(krate: &Path, item: &mut DeriveInput) {
+    if matches!(item.data, Data::Union(_)) {
+        return;
+    }
+    let missing: Vec<Ident> = ["Serialize", "Deserialize"]
+        .into_iter()
+        .filter(|name| !item.attrs.iter().any(|attr| derives(attr, name)))
+        .map(|name| Ident::new(name, Span::call_site()))
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let serde = quote!(#krate::__private::serde).to_string();
+    let ours: [Attribute; 2] = [
+        parse_quote!(#[derive(#(#krate::__private::serde::#missing),*)]),
+        parse_quote!(#[serde(crate = #serde)]),
+    ];
+    item.attrs.splice(0..0, ours);
+}
+
+/// Whether the attribute is a `#[derive(…)]` of a trait of that name.
+fn derives(attr: &Attribute, name: &str) -> bool {
+    let mut found = false;
+    if attr.path().is_ident("derive") {
+        // Whatever is wrong in there is rustc's to report.
+        let _ = attr.parse_nested_meta(|meta| {
+            found |= meta.path.segments.last().is_some_and(|last| last.ident == name);
+            Ok(())
+        });
+    }
+    found
+}
+
+/// What the code of one worker is made from.
+struct Worker<'a> {
+    krate: &'a Path,
+    attr: &'a Attr,
+    item: &'a DeriveInput,
+    fields: Vec<&'a Field>,
+    /// Whether no mistake was found, so that the definition can be written in full.
+    is_sound: bool,
+}
+
+impl Worker<'_> {
+    fn expand(&self) -> TokenStream {
+        let (constants, definition) = self.definition();
+        let new = self.new_function();
+        let implementation = self.implementation(&definition);
+        quote! {
+            const _: () = {
+                #constants
+                #new
+                #implementation
+            };
+        }
+    }
+
+    /// `W::new(field, …, prompt)`.
+    fn new_function(&self) -> TokenStream {
+        let (krate, name, vis) = (self.krate, &self.item.ident, &self.item.vis);
+        let parameters = self.fields.iter().map(|field| {
+            let (cfgs, field, ty) = (cfgs(field), &field.ident, &field.ty);
+            quote!(#(#cfgs)* #field: #ty)
+        });
+        let fields = self.fields.iter().map(|field| {
+            let (cfgs, field) = (cfgs(field), &field.ident);
+            quote!(#(#cfgs)* #field)
+        });
+        let takes_prompt = check::takes_prompt(self.attr);
+        let prompt = Ident::new("prompt", Span::mixed_site());
+        let with_prompt = takes_prompt.then(|| quote!(.prompt(#prompt)));
+        let prompt = takes_prompt.then(|| quote!(#prompt: impl ::core::convert::Into<::std::string::String>));
+        let parameters = parameters.chain(prompt);
+        let new = Ident::new("new", name.span());
+        let doc = format!("A job for [`{name}`], to be configured further and then inserted.");
+        quote! {
+            impl #name {
+                #[doc = #doc]
+                #[allow(dead_code, clippy::too_many_arguments)]
+                #vis fn #new(#(#parameters),*) -> #krate::__private::JobBuilder<Self> {
+                    #krate::__private::JobBuilder::<Self>::new(&Self { #(#fields),* }) #with_prompt
+                }
+            }
+        }
+    }
+
+    fn implementation(&self, definition: &TokenStream) -> TokenStream {
+        let (krate, name) = (self.krate, &self.item.ident);
+        let registration = quote!(#krate::__private::Registration);
+        let submission =
+            self.is_sound.then(|| quote!(#krate::__private::inventory::submit! { __CLAUDE_REGISTRATION }));
+        quote! {
+            #[automatically_derived]
+            impl #krate::__private::Worker for #name {
+                type Output = ::std::string::String;
+
+                const DEFINITION: #krate::__private::Definition = #definition;
+
+                fn output(
+                    run: &#krate::__private::Run,
+                ) -> ::core::result::Result<Self::Output, ::std::string::String> {
+                    ::core::result::Result::Ok(::core::convert::Into::into(run.text()))
+                }
+
+                fn registration() -> &'static #registration {
+                    &__CLAUDE_REGISTRATION
+                }
+            }
+
+            const __CLAUDE_REGISTRATION: #registration = #registration {
+                definition: &<#name as #krate::__private::Worker>::DEFINITION,
+                load: |input| {
+                    #[allow(unused_imports)]
+                    use #krate::__private::{WithHandler as _, WithoutHandler as _};
+                    #krate::__private::load::<#name>(input, (&#krate::__private::Probe::<#name>::NEW).hooks())
+                },
+            };
+            #submission
+        }
+    }
+
+    /// The constants that are checked one by one, and the `Definition` made from them. Of an unsound
+    /// definition only name and queue are left; its options are checked all the same.
+    fn definition(&self) -> (TokenStream, TokenStream) {
+        let (krate, attr) = (self.krate, self.attr);
+        let args = attr.args.expand(krate, "__CLAUDE_ARG");
+        let pinned_args = attr.pinned_args.expand(krate, "__CLAUDE_PINNED");
+        let prompt = self.prompt_layer().expand(krate, "__CLAUDE_PROMPT");
+        let (unique_checks, unique) = self.unique();
+        let checks = [&args.checks, &prompt.checks, &pinned_args.checks, &unique_checks];
+        let constants = quote!(#(#checks)*);
+
+        let name = attr.name.as_ref().map_or_else(|| self.item.ident.unraw().to_string(), LitStr::value);
+        let queue = attr.queue.as_ref().map_or_else(String::new, LitStr::value);
+        let defaults = quote!(#krate::__private::Definition::new(#name, #queue));
+        if !self.is_sound {
+            return (constants, defaults);
+        }
+
+        let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
+        let settings = self.settings();
+        let fields = self.fields.iter().map(|field| {
+            let (cfgs, name) = (cfgs(field), field.ident.as_ref().map(|name| name.unraw().to_string()));
+            quote!(#(#cfgs)* #name)
+        });
+        let definition = quote! {
+            #krate::__private::Definition {
+                #settings
+                unique: #unique,
+                args: #args.overlaid_with(#prompt),
+                pinned_args: #pinned_args,
+                fields: &[#(#fields),*],
+                defined_at: ::core::concat!(::core::file!(), ":", ::core::line!()),
+                ..#defaults
+            }
+        };
+        (constants, definition)
+    }
+
+    /// The fields of the definition that are written as they stand in the attribute.
+    fn settings(&self) -> TokenStream {
+        let attr = self.attr;
+        let max_attempts = attr.max_attempts.as_ref().map(|number| setting("max_attempts", bare(number)));
+        let max_snoozes = attr.max_snoozes.as_ref().map(|number| setting("max_snoozes", bare(number)));
+        let priority = attr.priority.as_ref().map(|number| setting("priority", bare(number)));
+        let tags = attr.tags.as_ref().map(|tags| setting("tags", quote!(&[#(#tags),*])));
+        let classifier = attr.classifier.as_ref().map(|path| setting("classifier", path));
+        let backoff = attr.backoff.as_ref().map(|path| setting("backoff", path));
+        quote!(#max_attempts #max_snoozes #priority #tags #classifier #backoff)
+    }
+
+    /// `prompt = …` as a layer of that one option.
+    fn prompt_layer(&self) -> Layer {
+        let Some(prompt) = &self.attr.prompt else { return Layer::default() };
+        let key = Ident::new("prompt", prompt.span());
+        let value = match prompt {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => prompt::unescaped(&text.value()).map(|plain| {
+                let plain = LitStr::new(&plain, text.span());
+                parse_quote!(#plain)
+            }),
+            other => Some(other.clone()),
+        };
+        Layer::of(key, value)
+    }
+
+    /// The checks on uniqueness, and an expression of type `Option<UniqueDefault>`.
+    fn unique(&self) -> (TokenStream, TokenStream) {
+        let krate = self.krate;
+        let by_checks = self.unique_by_checks();
+        let Some(period) = &self.attr.unique_period else {
+            return (by_checks, quote!(::core::option::Option::None));
+        };
+        let form = if matches!(period, Lit::Str(_)) { quote!(Str) } else { quote!(Int) };
+        let check = quote_spanned!(period.span()=> __CLAUDE_UNIQUE_PERIOD.check());
+        let by = self.attr.unique_by.iter().flatten().map(|name| unique_field(krate, name));
+        let states = self.attr.unique_states.iter().flatten().filter_map(check::state_variant);
+        let checks = quote! {
+            const __CLAUDE_UNIQUE_PERIOD: #krate::__private::UniquePeriod =
+                #krate::__private::UniquePeriod::new(#krate::__private::Literal::#form(#period));
+            const _: () = #check;
+            #by_checks
+        };
+        let unique = quote! {
+            ::core::option::Option::Some(#krate::__private::UniqueDefault {
+                period: __CLAUDE_UNIQUE_PERIOD.seconds(),
+                by: &[#(#by),*],
+                states: &[#(#krate::__private::State::#states),*],
+            })
+        };
+        (checks, unique)
+    }
+
+    /// A name in `unique_by` that is no field of the worker must be an option.
+    fn unique_by_checks(&self) -> TokenStream {
+        let krate = self.krate;
+        let fields: Vec<_> =
+            self.fields.iter().filter_map(|field| field.ident.as_ref()).map(Ident::unraw).collect();
+        let names = self.attr.unique_by.iter().flatten().filter(|name| !is_part(&name.value()));
+        let others = names.filter_map(check::field_name).filter(|name| !fields.contains(name));
+        others
+            .map(|name| quote!(const _: () = #krate::__private::option!(#name, (#(#fields)*), ());))
+            .collect()
+    }
+}
+
+/// Whether `unique_by` takes the name for a part of every job.
+fn is_part(name: &str) -> bool {
+    matches!(name, "worker" | "queue" | "args")
+}
+
+fn unique_field(krate: &Path, name: &LitStr) -> TokenStream {
+    let field = quote!(#krate::__private::UniqueField);
+    match name.value().as_str() {
+        "worker" => quote!(#field::Worker),
+        "queue" => quote!(#field::Queue),
+        "args" => quote!(#field::Args),
+        _ => quote!(#field::Key(::std::borrow::Cow::Borrowed(#name))),
+    }
+}
+
+/// `key: value,`.
+fn setting(key: &str, value: impl ToTokens) -> TokenStream {
+    let key = Ident::new(key, Span::call_site());
+    quote!(#key: #value,)
+}
+
+/// The number without its suffix, so that it takes the type of the field.
+fn bare(number: &LitInt) -> Literal {
+    let mut literal = Literal::u32_unsuffixed(number.base10_parse().unwrap_or_default());
+    literal.set_span(number.span());
+    literal
+}
+
+fn cfgs(field: &Field) -> impl Iterator<Item = &Attribute> {
+    field.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
+}

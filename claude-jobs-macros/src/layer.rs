@@ -1,0 +1,317 @@
+//! One layer of claude options, `{ key = value, …, ..BASE }`: what `args = { … }`,
+//! `pinned_args = { … }` and `args! { … }` hold.
+//!
+//! It knows the grammar but not one option: each key becomes a call that rustc checks, and each call
+//! its own constant, so that every wrong key and every wrong value is an error of its own.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::ParseStream;
+use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, Ident, Lit, Token, braced};
+
+use crate::problems::Problems;
+
+/// One layer as the user wrote it.
+#[derive(Default)]
+pub(crate) struct Layer {
+    /// `key = value`, in order, no key twice.
+    entries: Vec<Entry>,
+    /// `..BASE`: a constant layer beneath the keys.
+    base: Option<Expr>,
+}
+
+/// `key = value`; without the value where that is wrong.
+struct Entry {
+    key: Ident,
+    value: Option<Expr>,
+}
+
+impl Layer {
+    /// Reads `{ key = value, …, ..BASE }`.
+    pub(crate) fn braced(key: &Ident, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<Self> {
+        if !input.peek(syn::token::Brace) {
+            let value: Expr = input.parse()?;
+            let message =
+                format!("`{key}` takes options in braces, such as `{key} = {{ model = \"sonnet\" }}`");
+            return Err(syn::Error::new_spanned(value, message));
+        }
+        let content;
+        braced!(content in input);
+        Ok(Self::read(&content, problems))
+    }
+
+    /// Reads `key = value, …, ..BASE` to the end of the input.
+    pub(crate) fn read(input: ParseStream<'_>, problems: &mut Problems) -> Self {
+        let mut layer = Self::default();
+        each_item(input, problems, |input, problems| {
+            if input.peek(Token![..]) { layer.read_base(input) } else { layer.read_entry(input, problems) }
+        });
+        layer
+    }
+
+    /// Whether the layer itself sets this option; what its base sets cannot be seen.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.key(option).is_some()
+    }
+
+    /// The key with which the layer itself sets this option.
+    pub(crate) fn key(&self, option: &str) -> Option<&Ident> {
+        self.entries.iter().map(|entry| &entry.key).find(|key| *key == option)
+    }
+
+    /// A layer of this one entry.
+    pub(crate) fn of(key: Ident, value: Option<Expr>) -> Self {
+        Self { entries: vec![Entry { key, value }], base: None }
+    }
+
+    fn read_base(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        let dots: Token![..] = input.parse()?;
+        if input.is_empty() || input.peek(Token![,]) {
+            return Err(syn::Error::new_spanned(
+                dots,
+                "`..` takes a constant of type `Args`, such as `..BASE`",
+            ));
+        }
+        let base: Expr = input.parse()?;
+        if self.base.is_some() {
+            return Err(syn::Error::new_spanned(
+                base,
+                "there is one base only: make a constant of both, as in `args! { key = value, ..BASE }`",
+            ));
+        }
+        self.base = Some(base);
+        Ok(())
+    }
+
+    fn read_entry(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<()> {
+        let key = read_key(input)?;
+        let twice = self.has(&key.to_string());
+        if twice {
+            problems.at(&key, given_twice(&key));
+        }
+        let value = match read_equals(&key, input).and_then(|()| option_value(input)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                problems.add(error);
+                skip_item(input);
+                None
+            }
+        };
+        if !twice {
+            self.entries.push(Entry { key, value });
+        }
+        Ok(())
+    }
+}
+
+/// A layer as generated code: the checks, and the constants that they judge.
+pub(crate) struct Expanded {
+    /// Items: one constant per key and its check. They stand on their own.
+    pub(crate) checks: TokenStream,
+    /// An expression of type `Args` over those constants.
+    pub(crate) value: TokenStream,
+}
+
+impl Layer {
+    /// Generated code for the layer; its constants are called `PREFIX_0`, `PREFIX_1`, ….
+    pub(crate) fn expand(&self, krate: &impl ToTokens, prefix: &str) -> Expanded {
+        let mut expanded = self.expand_base(krate, prefix);
+        for (index, Entry { key, value }) in self.entries.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let name = format_ident!("{prefix}_{index}");
+            expanded.checks.extend(check(krate, &name, key, value));
+            expanded.value.extend(quote!(.overlaid_with(#name)));
+        }
+        expanded
+    }
+
+    fn expand_base(&self, krate: &impl ToTokens, prefix: &str) -> Expanded {
+        let Some(base) = &self.base else {
+            return Expanded { checks: TokenStream::new(), value: quote!(#krate::__private::Args::EMPTY) };
+        };
+        let name = format_ident!("{prefix}_BASE");
+        let checks = quote!(const #name: #krate::__private::Args = #base;);
+        Expanded { checks, value: name.into_token_stream() }
+    }
+}
+
+/// The constant for one `key = value`, and the check that panics at the user's value.
+fn check(krate: &impl ToTokens, name: &Ident, key: &Ident, value: &Expr) -> TokenStream {
+    let literal = literal(krate, value);
+    let call = quote_spanned!(key.span()=> #krate::__private::Args::EMPTY.#key(#literal));
+    let judged = Ident::new(&name.to_string(), value.span());
+    let check = quote_spanned!(value.span()=> #judged.check());
+    quote! {
+        const #name: #krate::__private::Args = #krate::__private::option!(#key, _, #call);
+        const _: () = #check;
+    }
+}
+
+/// The value as a `Literal`: by its syntax, or by its type where it is a constant expression.
+fn literal(krate: &impl ToTokens, value: &Expr) -> TokenStream {
+    let form = quote_spanned!(value.span()=> #krate::__private::Literal);
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote!(#form::Str(#text)),
+        Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => quote!(#form::Bool(#flag)),
+        Expr::Array(list) => quote!(#form::List(&#list)),
+        Expr::Reference(reference) if matches!(*reference.expr, Expr::Array(_)) => {
+            quote!(#form::List(#reference))
+        }
+        number => match number_form(number) {
+            Some(NumberForm::Int) => quote!(#form::Int(#number)),
+            Some(NumberForm::Float) => quote!(#form::Float(#number)),
+            None => quote_spanned!(value.span()=> #krate::__private::Const(&#value).literal()),
+        },
+    }
+}
+
+enum NumberForm {
+    Int,
+    Float,
+}
+
+/// What a number without a suffix is, behind a sign or not.
+fn number_form(value: &Expr) -> Option<NumberForm> {
+    match value {
+        Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), expr, .. }) => number_form(expr),
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if number.suffix().is_empty() => {
+            Some(NumberForm::Int)
+        }
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) if number.suffix().is_empty() => {
+            Some(NumberForm::Float)
+        }
+        _ => None,
+    }
+}
+
+/// Reads a value. Literals that no option takes are refused; everything else is for rustc to judge.
+fn option_value(input: ParseStream<'_>) -> syn::Result<Expr> {
+    let value = ungrouped(input.parse()?);
+    match &value {
+        Expr::Lit(ExprLit { lit: Lit::Str(_) | Lit::Int(_) | Lit::Float(_) | Lit::Bool(_), .. }) => Ok(value),
+        Expr::Lit(_) => Err(syn::Error::new_spanned(
+            value,
+            "an option takes text in quotes, a number, `true`, `false` or a list such as `[\"one\", \"two\"]`",
+        )),
+        _ => Ok(value),
+    }
+}
+
+/// Reads items between commas. A broken item is recorded and skipped, the next is read all the same.
+pub(crate) fn each_item(
+    input: ParseStream<'_>,
+    problems: &mut Problems,
+    mut read: impl FnMut(ParseStream<'_>, &mut Problems) -> syn::Result<()>,
+) {
+    while !input.is_empty() {
+        if let Err(error) = read(input, problems) {
+            problems.add(error);
+            skip_item(input);
+        }
+        if input.is_empty() {
+            break;
+        }
+        if let Err(error) = input.parse::<Token![,]>() {
+            problems.add(error);
+            let starts_an_item = input.peek(Ident::peek_any) && input.peek2(Token![=]);
+            if !starts_an_item {
+                skip_item(input);
+                let _ = input.parse::<Token![,]>();
+            }
+        }
+    }
+}
+
+/// Skips to the next comma.
+fn skip_item(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        let _ = input.parse::<proc_macro2::TokenTree>();
+    }
+}
+
+/// Reads a key.
+pub(crate) fn read_key(input: ParseStream<'_>) -> syn::Result<Ident> {
+    if input.peek(Ident::peek_any) {
+        input.call(Ident::parse_any)
+    } else {
+        Err(input.error("expected a key: write `key = value`"))
+    }
+}
+
+/// Reads the `=` after a key, and makes sure that a value follows.
+pub(crate) fn read_equals(key: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+    if input.peek(Token![=]) {
+        input.parse::<Token![=]>()?;
+        if !input.is_empty() && !input.peek(Token![,]) {
+            return Ok(());
+        }
+    }
+    Err(syn::Error::new(key.span(), format!("`{key}` has no value: write `{key} = …`")))
+}
+
+/// The message about a key that is there already.
+pub(crate) fn given_twice(key: &Ident) -> String {
+    format!("`{key}` is given twice: keep one")
+}
+
+/// The expression without the invisible group that a `macro_rules!` fragment puts around it.
+pub(crate) fn ungrouped(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungrouped(*group.expr),
+        value => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse::Parser;
+
+    use super::*;
+
+    fn read(text: &str) -> (Layer, Vec<String>) {
+        let mut problems = Problems::default();
+        let parser = |input: ParseStream<'_>| Ok(Layer::read(input, &mut problems));
+        let layer = parser.parse_str(text).expect("reading takes all tokens");
+        (layer, problems.messages())
+    }
+
+    #[test]
+    fn keys_and_base_in_any_order() {
+        for text in ["model = \"opus\", ..BASE", "..BASE, model = \"opus\",", "..crate::BASE, model = MODEL"]
+        {
+            let (layer, problems) = read(text);
+            assert!(layer.has("model") && layer.base.is_some(), "{text}");
+            assert!(problems.is_empty(), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_found() {
+        let (layer, problems) =
+            read("a = 1, a = 2, b, = 3, c = , d = 'x', e = 5 f = 6, ..A, ..B, .., g = #, h = 7");
+        assert_eq!(problems.len(), 9, "{problems:#?}");
+        for key in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            assert!(layer.has(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn values_are_wrapped_by_their_syntax() {
+        let cases = [
+            ("\"x\"", "k :: __private :: Literal :: Str (\"x\")"),
+            ("-4", "k :: __private :: Literal :: Int (- 4)"),
+            ("2.5", "k :: __private :: Literal :: Float (2.5)"),
+            ("true", "k :: __private :: Literal :: Bool (true)"),
+            ("[\"a\", B]", "k :: __private :: Literal :: List (& [\"a\" , B])"),
+            ("&[\"a\"]", "k :: __private :: Literal :: List (& [\"a\"])"),
+            ("4u8", "k :: __private :: Const (& 4u8) . literal ()"),
+            ("MODEL", "k :: __private :: Const (& MODEL) . literal ()"),
+        ];
+        for (text, expected) in cases {
+            let value: Expr = syn::parse_str(text).expect("an expression");
+            assert_eq!(literal(&quote!(k), &value).to_string(), expected, "{text}");
+        }
+    }
+}

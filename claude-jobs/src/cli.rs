@@ -1,0 +1,110 @@
+//! The `claude-jobs` command, as a library.
+//!
+//! A program of your own that ends in [`main`] is the same command, and its `work` serves the workers
+//! that are linked into it:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     claude_jobs::cli::main()
+//! }
+//! ```
+//!
+//! Each command is a file: its flags (a struct) and its `execute`. A command answers with an
+//! [`Exit`]; results go to standard output, everything else to standard error:
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | complete: the run, or the command, did what was asked |
+//! | 1 | a queue would run it again; or the command failed (the database, an unknown job) |
+//! | 2 | usage: a flag, a value, the args or the job cannot be right |
+//! | 3 | the classifier cancels: the same run would fail the same way |
+//! | 4 | `timeout` or `idle_timeout` passed |
+//! | 5 | a rail stop: `max_turns` or `max_budget_usd` |
+//! | 6 | a fault of the machine or the account: the CLI, its login, git |
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod args;
+mod database;
+mod doctor;
+mod enqueue;
+mod exit;
+mod flags;
+mod jobs;
+mod live;
+mod output;
+mod queues;
+mod run;
+mod signals;
+mod work;
+
+pub use exit::Exit;
+
+use database::Database;
+use exit::Problem;
+
+/// Claude Code jobs on a durable queue
+#[derive(Debug, Parser)]
+#[command(name = "claude-jobs", version, after_help = exit::help())]
+struct Cli {
+    #[command(flatten)]
+    database: Database,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunCommand),
+    Args(args::ArgsCommand),
+    Doctor(doctor::DoctorCommand),
+    Enqueue(enqueue::EnqueueCommand),
+    Work(work::WorkCommand),
+    Jobs(jobs::JobsCommand),
+    Queues(queues::QueuesCommand),
+}
+
+/// Runs the command that this process was started as, to its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody may be reading; the code says it all the same.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Complete }.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Problem::general(format!("cannot start threads: {error}"))),
+    };
+    match runtime.block_on(cli.execute()) {
+        Ok(exit) => exit.into(),
+        Err(problem) => report(&problem),
+    }
+}
+
+fn report(problem: &Problem) -> ExitCode {
+    live::say(&format!("error: {problem}"));
+    problem.exit().into()
+}
+
+impl Cli {
+    async fn execute(self) -> Result<Exit, Problem> {
+        let database = self.database;
+        match self.command {
+            Command::Run(command) => command.execute().await,
+            Command::Args(command) => command.execute(),
+            Command::Doctor(command) => command.execute(&database).await,
+            Command::Enqueue(command) => command.execute(&database).await,
+            Command::Work(command) => command.execute(&database).await,
+            Command::Jobs(command) => command.execute(&database).await,
+            Command::Queues(command) => command.execute(&database).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

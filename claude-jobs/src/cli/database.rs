@@ -1,0 +1,56 @@
+//! Which database: the flag, the environment, the default.
+
+use super::exit::Problem;
+use crate::passthrough::Passthrough;
+use crate::queue::Queue;
+use crate::worker::Worker;
+
+const DEFAULT: &str = "sqlite://claude-jobs.db";
+
+/// Variables that name the database, the first one that is set.
+const VARIABLES: [&str; 2] = ["CLAUDE_JOBS_DATABASE", "DATABASE_URL"];
+
+/// The flag that every command takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Database {
+    /// The database, such as `sqlite://jobs.db` [default: $CLAUDE_JOBS_DATABASE, else $DATABASE_URL,
+    /// else sqlite://claude-jobs.db]
+    #[arg(long = "database", value_name = "URL", global = true)]
+    url: Option<String>,
+}
+
+impl Database {
+    /// The URL, and the variable it was taken from.
+    pub(super) fn url(&self) -> Result<(String, Option<&'static str>), Problem> {
+        if let Some(url) = &self.url {
+            return Ok((url.clone(), None));
+        }
+        for name in VARIABLES {
+            match std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(std::ffi::OsString::into_string)
+            {
+                Some(Ok(url)) => return Ok((url, Some(name))),
+                Some(Err(_)) => return Err(Problem::usage(format!("${name} is not UTF-8"))),
+                None => {}
+            }
+        }
+        Ok((DEFAULT.to_owned(), None))
+    }
+
+    /// Opens the database. The queue knows every linked worker, and `claude`.
+    pub(super) async fn connect(&self) -> Result<Queue, Problem> {
+        let (url, variable) = self.url()?;
+        let queue = Queue::connect(&url).await.map_err(|error| {
+            let problem = Problem::from(error);
+            match variable {
+                Some(name) => problem.with_remark(&format!(" (the URL is from ${name})")),
+                None => problem,
+            }
+        })?;
+        if queue.registry().get(Passthrough::DEFINITION.name).is_ok() {
+            return Ok(queue);
+        }
+        Ok(queue.register::<Passthrough>()?)
+    }
+}

@@ -1,0 +1,67 @@
+//! What a run and the queue need besides the CLI: git, a home to write to, the database.
+
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+
+use super::Check;
+use crate::claude::{ClaudeCli, find_binary};
+use crate::cli::database::Database;
+use crate::engine::Inspection;
+use crate::queue;
+
+/// Agents work in repositories, and `worktree` needs it.
+pub(super) fn git(claude: &ClaudeCli) -> Check {
+    let search_path = claude.environment().get("PATH").map(String::as_str);
+    match find_binary("git", search_path) {
+        Ok(path) => Check::ok("git", path.display().to_string()),
+        Err(_) => Check::fail("git", "`git` is not on PATH", "install git, or add its folder to PATH"),
+    }
+}
+
+/// The CLI keeps its login and its transcripts there; without them no session can be resumed.
+pub(super) fn home(claude: &ClaudeCli) -> Check {
+    let environment = claude.environment();
+    let set = |name: &'static str| {
+        environment.get(name).filter(|folder| !folder.is_empty()).map(|folder| (name, folder.as_str()))
+    };
+    let Some((name, folder)) = set("CLAUDE_CONFIG_DIR").or_else(|| set("HOME")) else {
+        return Check::fail(
+            "home",
+            "neither HOME nor CLAUDE_CONFIG_DIR is set",
+            "set HOME to a writable folder",
+        );
+    };
+    let shown = format!("{name} is `{folder}`");
+    let path = Path::new(folder);
+    if !path.is_dir() {
+        let remedy = "create the folder, or set the variable to one that exists";
+        return Check::fail("home", format!("{shown}, which is no folder"), remedy);
+    }
+    if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        let remedy = "make it writable for this user, or set CLAUDE_CONFIG_DIR to a folder that is";
+        return Check::fail("home", format!("{shown}, which is not writable"), remedy);
+    }
+    Check::ok("home", format!("{shown}, writable"))
+}
+
+/// Reachable, and its tables up to date.
+pub(super) async fn database(database: &Database) -> Check {
+    let (url, variable) = match database.url() {
+        Ok(found) => found,
+        Err(problem) => return Check::fail("database", problem.to_string(), "set it to a UTF-8 text"),
+    };
+    let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
+    let found = match queue::inspect(&url).await {
+        Ok(Inspection::Missing) => "does not exist yet; the first command that needs it will make it",
+        Ok(Inspection::NotMigrated) => {
+            "has no tables of this version; the next command will bring them up to date"
+        }
+        Ok(Inspection::Ready) => "reachable, its tables up to date",
+        Err(error) => {
+            let remedy = "name another database with `--database URL` or CLAUDE_JOBS_DATABASE";
+            return Check::fail("database", format!("{error}{from}"), remedy);
+        }
+    };
+    Check::ok("database", format!("`{url}`{from} {found}"))
+}

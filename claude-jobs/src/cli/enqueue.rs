@@ -1,0 +1,115 @@
+//! `enqueue`: writes one job.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::database::Database;
+use super::exit::{Exit, Problem};
+use super::flags::Layer;
+use super::{live, output};
+use crate::job::{Inserted, JobId, MAX_ATTEMPTS, NewJob, Schedule, State};
+use crate::options::{ArgMap, parse_duration};
+use crate::passthrough::Passthrough;
+use crate::unique::Unique;
+use crate::worker::Worker;
+
+/// Insert a job and print its id
+#[derive(Debug, clap::Args)]
+pub(super) struct EnqueueCommand {
+    /// Print one JSON object: id, state, duplicate, queue
+    #[arg(long)]
+    json: bool,
+    #[command(flatten, next_help_heading = "The job")]
+    settings: Settings,
+    #[command(flatten, next_help_heading = None::<&str>)]
+    layer: Layer,
+}
+
+/// The job's own settings. What is left out is the worker's to say.
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// The worker that runs it
+    #[arg(long, value_name = "NAME", default_value = Passthrough::DEFINITION.name)]
+    worker: String,
+    /// The queue [default: the worker's; `default` for `claude`]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// How many counted attempts it may use [default: the worker's; 3 for `claude`]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ATTEMPTS)))]
+    max_attempts: Option<u32>,
+    /// 0 (first) to 9 (last) [default: the worker's; 0 for `claude`]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u8).range(0..=9))]
+    priority: Option<u8>,
+    /// Run it no sooner than after this long, such as `10m`
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    schedule_in: Option<Duration>,
+    /// A same job within this time is a duplicate: seconds, or text such as `1h`
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    unique_period: Option<Duration>,
+    /// A label to filter by; repeatable
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Notes of your own: a JSON object
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    meta: Option<Map<String, Value>>,
+}
+
+/// An insert as `--json` prints it.
+#[derive(Serialize)]
+struct Printed<'a> {
+    id: JobId,
+    state: State,
+    duplicate: bool,
+    queue: &'a str,
+}
+
+impl EnqueueCommand {
+    pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
+        let job = self.settings.job(self.layer.read()?);
+        let inserted = database.connect().await?.insert(job).await?;
+        if inserted.duplicate {
+            let Inserted { job, .. } = &inserted;
+            live::say(&format!("duplicate: job {} is there already ({})", job.id, job.state));
+        }
+        if self.json {
+            let Inserted { job, duplicate, .. } = &inserted;
+            let printed = Printed { id: job.id, state: job.state, duplicate: *duplicate, queue: &job.queue };
+            output::print_json(&printed)?;
+        } else {
+            output::print(&inserted.id().to_string())?;
+        }
+        Ok(Exit::Complete)
+    }
+}
+
+impl Settings {
+    fn job(self, args: ArgMap) -> NewJob {
+        let mut job = NewJob::new(self.worker, Value::Null);
+        job.args = args;
+        job.queue = self.queue;
+        job.max_attempts = self.max_attempts;
+        job.priority = self.priority;
+        job.schedule = self.schedule_in.map_or(Schedule::Now, Schedule::In);
+        job.unique = self.unique_period.map(Unique::within);
+        job.tags = self.tags;
+        job.meta = self.meta.unwrap_or_default();
+        job
+    }
+}
+
+/// Reads a duration.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .ok_or_else(|| "give a duration of at most 30 days: `90s`, `10m`, `1h30m`, or seconds".to_owned())
+}
+
+fn json_object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| {
+        let error = error.to_string();
+        format!("give a JSON object such as '{{\"ticket\": 7}}': {error}")
+    })
+}

@@ -1,0 +1,157 @@
+//! `queues`: looks at queues and steers them.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::database::Database;
+use super::exit::{Exit, Problem};
+use super::output;
+use crate::engine::{Count, QueueSettings};
+use crate::job::State;
+use crate::queue::Queue;
+
+/// Look at queues, pause, resume and scale them
+#[derive(Debug, clap::Args)]
+pub(super) struct QueuesCommand {
+    #[command(subcommand)]
+    action: Action,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Every queue with its settings and how many jobs it has in each state
+    List,
+    /// Start no more jobs of a queue, on any machine; running ones go on
+    Pause { name: String },
+    /// Start jobs of a queue again, whatever stopped it: a pause or a usage limit
+    Resume { name: String },
+    /// Set how many jobs of a queue each machine runs at once
+    Scale {
+        name: String,
+        /// A number from 1, or `default` for what each `work --queue NAME=N` says
+        #[arg(value_name = "N|default", allow_negative_numbers = true, value_parser = concurrency)]
+        concurrency: Concurrency,
+    },
+}
+
+/// How many jobs at once; `None` for each machine's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Concurrency(Option<u32>);
+
+fn concurrency(text: &str) -> Result<Concurrency, String> {
+    match text {
+        "default" => Ok(Concurrency(None)),
+        _ => match text.parse() {
+            Ok(number) if number >= 1 => Ok(Concurrency(Some(number))),
+            _ => Err("give a number from 1 or `default`; `queues pause NAME` stops a queue".to_owned()),
+        },
+    }
+}
+
+/// A queue as `queues list --json` prints it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    settings: QueueSettings,
+    jobs: BTreeMap<&'static str, u64>,
+}
+
+impl QueuesCommand {
+    pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
+        let queue = database.connect().await?;
+        let settings = match &self.action {
+            Action::List => return list(&queue, self.json).await,
+            Action::Pause { name } => queue.pause(name).await?,
+            Action::Resume { name } => queue.resume(name).await?,
+            Action::Scale { name, concurrency } => queue.scale(name, concurrency.0).await?,
+        };
+        if self.json {
+            output::print_json(&settings)?;
+        } else {
+            let [name, is, concurrency] = described(&settings, queue.now());
+            output::print(&format!("queue {name}: {is}, concurrency {concurrency}"))?;
+        }
+        Ok(Exit::Complete)
+    }
+}
+
+async fn list(queue: &Queue, json: bool) -> Result<Exit, Problem> {
+    let listed = listed(queue.queues().await?, &queue.counts().await?);
+    if json {
+        output::print_json(&listed)?;
+        return Ok(Exit::Complete);
+    }
+    let now = queue.now();
+    let states = State::ALL.map(|state| state.name().to_uppercase());
+    let headings = ["QUEUE", "IS", "CONCURRENCY"].into_iter().chain(states.iter().map(String::as_str));
+    let rows = listed.iter().map(|queue| {
+        let jobs = State::ALL.map(|state| queue.jobs[state.name()].to_string());
+        described(&queue.settings, now).into_iter().chain(jobs).collect()
+    });
+    output::print_table(&headings.collect::<Vec<_>>(), rows)?;
+    Ok(Exit::Complete)
+}
+
+/// Every queue that has settings or jobs, by name.
+fn listed(settings: Vec<QueueSettings>, counts: &[Count]) -> Vec<Listed> {
+    let mut queues: BTreeMap<String, QueueSettings> =
+        settings.into_iter().map(|settings| (settings.name.clone(), settings)).collect();
+    for Count { queue, .. } in counts {
+        queues
+            .entry(queue.clone())
+            .or_insert_with(|| QueueSettings { name: queue.clone(), ..QueueSettings::default() });
+    }
+    let jobs = |name: &str| {
+        let of = |state| counts.iter().find(|count| count.queue == name && count.state == state);
+        State::ALL.iter().map(|&state| (state.name(), of(state).map_or(0, |count| count.jobs))).collect()
+    };
+    queues.into_values().map(|settings| Listed { jobs: jobs(&settings.name), settings }).collect()
+}
+
+/// Name, whether it is open, concurrency.
+fn described(settings: &QueueSettings, now: Timestamp) -> [String; 3] {
+    let is = match settings.paused_until {
+        _ if settings.paused => "paused".to_owned(),
+        Some(until) if until > now => format!("paused until {}", output::time(until)),
+        _ => "open".to_owned(),
+    };
+    let concurrency = settings.concurrency.map_or_else(|| "default".to_owned(), |number| number.to_string());
+    [settings.name.clone(), is, concurrency]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_with_jobs_or_settings_is_listed_once() {
+        let paused = QueueSettings { name: "a".into(), paused: true, ..QueueSettings::default() };
+        let count = |queue: &str, state, jobs| Count { queue: queue.into(), state, jobs };
+        let counts = [count("a", State::Available, 2), count("b", State::Completed, 1)];
+        let listed = serde_json::to_value(listed(vec![paused], &counts)).expect("JSON");
+        assert_eq!(listed.as_array().map(Vec::len), Some(2));
+        assert_eq!((&listed[0]["name"], &listed[0]["paused"]), (&json!("a"), &json!(true)));
+        assert_eq!(
+            (&listed[0]["jobs"]["available"], &listed[0]["jobs"]["completed"]),
+            (&json!(2), &json!(0))
+        );
+        assert_eq!((&listed[1]["name"], &listed[1]["jobs"]["completed"]), (&json!("b"), &json!(1)));
+    }
+
+    #[test]
+    fn concurrency_is_a_number_from_one_or_default() {
+        assert_eq!(concurrency("4"), Ok(Concurrency(Some(4))));
+        assert_eq!(concurrency("default"), Ok(Concurrency(None)));
+        for wrong in ["0", "-1", "many", ""] {
+            assert!(concurrency(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

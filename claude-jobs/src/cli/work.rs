@@ -1,0 +1,163 @@
+//! `work`: serves queues, with every linked worker and the built-in one.
+
+use std::time::Duration;
+
+use super::database::Database;
+use super::enqueue::duration;
+use super::exit::{Exit, Problem};
+use super::signals::Signals;
+use super::{live, output};
+use crate::claude::{ClaudeCli, find_binary};
+use crate::job::{Job, State};
+use crate::notice::Notice;
+use crate::outcome::NotStarted;
+use crate::queue::Queue;
+use crate::runtime::{Runtime, RuntimeBuilder};
+use crate::settlement::Settlement;
+
+mod left;
+
+/// Run jobs until a signal, or until nothing is due
+///
+/// SIGINT (Ctrl-C) or SIGTERM: no further job starts and running ones may finish within the grace. A
+/// second one stops them at once; they are given back to the queue with their attempt.
+#[derive(Debug, clap::Args)]
+pub(super) struct WorkCommand {
+    /// A queue to serve, and how many of its jobs to run at once; repeatable
+    #[arg(long = "queue", value_name = "NAME=N", default_value = "default=2", value_parser = served)]
+    queues: Vec<Served>,
+    /// End when nothing is due and nothing runs; jobs that wait for their time stay where they are
+    #[arg(long)]
+    drain: bool,
+    /// How long running jobs may finish after a signal
+    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true,
+          value_parser = duration)]
+    grace: Duration,
+    /// How long this process may give no sign of life before others take its jobs over; at least 12s
+    #[arg(long, value_name = "DURATION", default_value = "60s", allow_hyphen_values = true,
+          value_parser = duration)]
+    lease: Duration,
+    /// The `claude` executable for jobs that name none
+    #[arg(long, value_name = "PATH", default_value = "claude")]
+    binary: String,
+}
+
+/// A queue to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Served {
+    name: String,
+    concurrency: u32,
+}
+
+fn served(text: &str) -> Result<Served, String> {
+    let form = "write NAME=N, such as `review=4`";
+    match text.rsplit_once('=') {
+        None => Err(form.to_owned()),
+        Some(("", _)) => Err(format!("the queue's name is missing: {form}")),
+        Some((name, number)) => match number.parse() {
+            Ok(concurrency) if concurrency >= 1 => Ok(Served { name: name.to_owned(), concurrency }),
+            _ => Err(format!("`{number}` jobs at once: give a whole number from 1")),
+        },
+    }
+}
+
+impl WorkCommand {
+    pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
+        log_warnings();
+        let queue = database.connect().await?;
+        let signals = Signals::listen()?;
+        let claude = ClaudeCli::builder().binary(&self.binary).build();
+        warn_of_missing_binary(&claude);
+        tokio::spawn(announce(signals.come(1)));
+        let _shown = live::show();
+        let runtime = self.runtime(queue.clone()).claude(claude).stop_runs_when(signals.come(2));
+        if !self.drain {
+            live::say(&format!("serving {}; Ctrl-C ends", self.names().join(", ")));
+            runtime.run_until(signals.come(1)).await?;
+            return Ok(Exit::Complete);
+        }
+        runtime.drain_until(signals.come(1)).await?;
+        for line in left::behind(&queue, &self.names()).await? {
+            live::say(&line);
+        }
+        Ok(Exit::Complete)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.queues.iter().map(|served| served.name.as_str()).collect()
+    }
+
+    fn runtime(&self, queue: Queue) -> RuntimeBuilder {
+        let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease).on_notice(tell);
+        self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
+    }
+}
+
+async fn announce(first_signal: impl Future<Output = ()>) {
+    first_signal.await;
+    live::say("no further job starts; once more to stop the running ones");
+}
+
+/// Warnings of the runtime go to standard error, unless the program has its own idea of a log.
+fn log_warnings() {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .with_writer(|| live::Lines);
+    // An error means that the program has set one up already.
+    let _ = log.try_init();
+}
+
+/// Not an error: jobs may name their own.
+fn warn_of_missing_binary(claude: &ClaudeCli) {
+    let search_path = claude.environment().get("PATH").map(String::as_str);
+    let (Err(NotStarted::BinaryMissing(why)) | Err(NotStarted::BinaryNotRunnable(why))) =
+        find_binary(claude.binary(), search_path)
+    else {
+        return;
+    };
+    live::say(&format!("warning: {why}; jobs that name no `binary` will be cancelled"));
+}
+
+fn tell(notice: &Notice<'_>) {
+    match notice {
+        Notice::Started { job } => {
+            live::begin(job.id.0, &format!("job {}", job.id));
+            live::say(&started(job));
+        }
+        Notice::Progress { job, event } => live::observe(job.id.0, event),
+        Notice::Settled { job, settlement, is_ours } => {
+            live::end(job.id.0);
+            live::say(&if *is_ours { settled(settlement) } else { superseded(job) });
+        }
+    }
+}
+
+fn started(job: &Job) -> String {
+    let attempt = format!("attempt {} of {}", job.counted_attempts(), job.max_attempts);
+    format!("job {} started: {} in {}, {attempt}", job.id, job.worker, job.queue)
+}
+
+fn superseded(job: &Job) -> String {
+    format!("job {} was taken over by another node; nothing is written for this run", job.id)
+}
+
+/// What became of the job, what its run took, and why.
+fn settled(settlement: &Settlement) -> String {
+    let Settlement { id, state, scheduled_at, reason, run, .. } = settlement;
+    let when = match state {
+        State::Scheduled | State::Retryable => format!(" at {}", output::time(*scheduled_at)),
+        _ => String::new(),
+    };
+    let turns = run.turns.map(|turns| output::counted(turns.into(), "turn"));
+    let cost = run.cost_usd.map_or_else(|| "cost unknown".to_owned(), |dollars| output::cost(Some(dollars)));
+    let took: Vec<String> =
+        [turns, Some(cost), Some(output::duration(run.duration()))].into_iter().flatten().collect();
+    let reason = reason.as_ref().map(|reason| format!(": {}", output::one_line(reason, 200)));
+    format!("job {id} {state}{when} ({}){}", took.join(", "), reason.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Bad input: a message that names the value and the remedy, the right exit code, nothing lost.
+
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::script::Take;
+use serde_json::json;
+
+use super::{Machine, text};
+
+fn machine() -> (FakeClaude, Machine) {
+    let fake = FakeClaude::new([Take::success("Done.")]);
+    let machine = Machine::with_claude(&fake.path());
+    (fake, machine)
+}
+
+#[test]
+fn usage_mistakes_are_named() {
+    let (fake, machine) = machine();
+    let long = machine.sandbox.path().join("long");
+    std::fs::write(&long, "x".repeat(20 << 20)).expect("a file");
+    let table: &[(&[&str], i32, &str)] = &[
+        (&["enqueue", " "], 2, "`prompt` takes text"),
+        (&["enqueue", "x", "--max-turns", "-3"], 2, "-3"),
+        (&["enqueue", "x", "--max-turns", "many"], 2, "a whole number from 1"),
+        (&["enqueue", "x", "--permission-mode", "bypass"], 2, "bypass_permissions"),
+        (&["enqueue", "x", "--modle", "sonnet"], 2, "--model"),
+        (&["enqueue", "x", "--priority", "10"], 2, "10"),
+        (&["enqueue", "x", "--priority", "-1"], 2, "-1"),
+        (&["enqueue", "x", "--max-attempts", "0"], 2, "0"),
+        (&["enqueue", "x", "--schedule-in", "soon"], 2, "soon"),
+        (&["enqueue", "x", "--meta", "{"], 2, "meta"),
+        (&["enqueue", "x", "--queue", "a b"], 2, "a b"),
+        (&["enqueue", "x", "--worker", "nobody"], 2, "nobody"),
+        (&["enqueue"], 2, "PROMPT"),
+        (&["work", "--queue", "review=0"], 2, "review"),
+        (&["work", "--queue", "=2"], 2, "=2"),
+        (&["work", "--queue", "review=many"], 2, "many"),
+        (&["jobs", "show", "seven"], 2, "seven"),
+        (&["jobs", "list", "--state", "lost"], 2, "lost"),
+        (&["jobs", "show", "77"], 1, "there is no job 77"),
+        (&["jobs", "cancel", "77"], 1, "there is no job 77"),
+        (&["--database", "sqlite://missing/jobs.db", "jobs", "list"], 1, "create it first"),
+        (&["--database", "jobs.db", "jobs", "list"], 1, "sqlite://"),
+        (&["nonsense"], 2, "nonsense"),
+    ];
+    for (arguments, code, expected) in table {
+        let output = machine.run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {expected} not in {said}");
+        assert!(said.starts_with("error: ") && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
+    let input = std::fs::File::open(&long).expect("a file");
+    let output = machine.command(&["enqueue", "-"]).stdin(input).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("10485759"), "{}", text(&output.stderr));
+    assert!(fake.records().is_empty());
+    assert!(
+        machine.json(&["jobs", "list", "--json"]).as_array().is_some_and(Vec::is_empty),
+        "nothing was written"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_database_or_cannot_be_read() {
+    let (_fake, machine) = machine();
+    let file = machine.sandbox.path().join("text.db");
+    std::fs::write(&file, "only text, ".repeat(1_000)).expect("a file");
+    let url = format!("sqlite://{}", file.display());
+    let output = machine.run(&["--database", &url, "jobs", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("not a database"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "only text, ".repeat(1_000), "left as it is");
+}
+
+#[test]
+fn a_duplicate_is_reported() {
+    let (_fake, machine) = machine();
+    let enqueue = || machine.json(&["enqueue", "x", "--unique-period", "60", "--json"]);
+    let (first, second) = (enqueue(), enqueue());
+    assert_eq!((&first["duplicate"], &second["duplicate"]), (&json!(false), &json!(true)));
+    assert_eq!(first["id"], second["id"]);
+}
+
+#[test]
+fn operators_steer_from_the_command_line() {
+    let (fake, machine) = machine();
+    let id = machine.enqueue("x", &["--schedule-in", "1h"]);
+    assert_eq!(machine.show(&id)["state"], "scheduled");
+    machine.json(&["jobs", "cancel", &id, "--json"]);
+    assert_eq!(machine.show(&id)["state"], "cancelled");
+    machine.json(&["jobs", "retry", &id, "--json"]);
+    machine.json(&["queues", "pause", "default", "--json"]);
+    machine.drain();
+    assert!(fake.records().is_empty(), "paused");
+    machine.json(&["queues", "scale", "default", "1", "--json"]);
+    machine.json(&["queues", "resume", "default", "--json"]);
+    machine.drain();
+    assert_eq!((&machine.show(&id)["state"], fake.records().len()), (&json!("completed"), 1));
+    machine.json(&["jobs", "delete", &id, "--json"]);
+    assert_eq!(machine.run(&["jobs", "show", &id]).status.code(), Some(1));
+}
+
+#[test]
+fn args_shows_what_would_run_and_runs_nothing() {
+    let (fake, machine) = machine();
+    let flags =
+        ["--timeout", "15m", "--allowed-tools", "Read", "--allowed-tools", "Bash(git log:*)", "--hermetic"];
+    let args = machine.json(&[&["args", "hello"], &flags[..]].concat());
+    let expected = json!({
+        "prompt": "hello", "timeout": 900, "allowed_tools": ["Read", "Bash(git log:*)"], "hermetic": "full",
+    });
+    assert_eq!(args, expected);
+    assert!(fake.records().is_empty());
+}

@@ -1,0 +1,279 @@
+//! The kill matrix through the queue: what a tool leaves running × how the run ends, with the state, the
+//! reason and the ledger row of the job afterwards.
+
+use std::process::{Child as Process, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use claude_jobs::claude::ClaudeCli;
+use claude_jobs::prelude::*;
+use claude_jobs::queue::JobDetails;
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::sandbox::{processes_with_env, wait_until};
+use claude_jobs_tests::script::{Child, Step, Take};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::oneshot;
+
+use super::{LIMIT, SOON, describe};
+use crate::workers::{Obedient, Place};
+
+/// The shortest lease: a paused runtime loses its jobs after that.
+const LEASE: Duration = Duration::from_secs(12);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Normal,
+    Timeout,
+    IdleTimeout,
+    Cancel,
+    Drain,
+    HandlerPanic,
+    RuntimeDropped,
+    RuntimeKilled,
+    RuntimePaused,
+}
+
+const ENDS: [End; 9] = [
+    End::Normal,
+    End::Timeout,
+    End::IdleTimeout,
+    End::Cancel,
+    End::Drain,
+    End::HandlerPanic,
+    End::RuntimeDropped,
+    End::RuntimeKilled,
+    End::RuntimePaused,
+];
+
+impl End {
+    /// The job's state, what its reason starts with, the first run's outcome and ending. Of a runtime
+    /// that is dropped, killed or paused: after another one has taken the job over.
+    fn expected(self) -> (State, &'static str, &'static str, &'static str) {
+        match self {
+            End::Normal => (State::Completed, "", "success", "exit 0"),
+            End::Timeout => (State::Scheduled, "timeout: ", "timeout", "stopped: timeout"),
+            End::IdleTimeout => (State::Scheduled, "idle_timeout: ", "idle_timeout", "stopped: idle timeout"),
+            End::Cancel => (State::Cancelled, "cancelled on request", "cancelled", "stopped: cancel"),
+            End::Drain => (State::Available, "given back: ", "shutdown", "stopped: shutdown"),
+            End::HandlerPanic => (State::Cancelled, "the handler panicked: ", "success", "exit 0"),
+            End::RuntimeDropped | End::RuntimeKilled | End::RuntimePaused => {
+                (State::Completed, "", "lost", "lost")
+            }
+        }
+    }
+
+    /// Whether claude answers by itself.
+    fn is_answered(self) -> bool {
+        matches!(self, End::Normal | End::HandlerPanic)
+    }
+}
+
+fn children() -> [(&'static str, Child); 4] {
+    [
+        ("plain", Child::default()),
+        ("stubborn", Child { ignore_signals: true, ..Child::default() }),
+        ("daemon", Child { daemonise: true, ..Child::default() }),
+        ("holds stdout", Child { hold_stdout: true, ignore_signals: true, ..Child::default() }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_leaves_no_process_and_the_right_row() {
+    let cells = children().map(|(name, child)| {
+        let cells = ENDS.map(|end| tokio::spawn(cell(end, child.clone())));
+        (name, cells)
+    });
+    println!("{:14}{}", "", ENDS.map(|end| format!("{:>16}", format!("{end:?}"))).concat());
+    for (name, cells) in cells {
+        let mut line = format!("{name:14}");
+        for cell in cells {
+            line += &format!("{:>13} ms", cell.await.expect("the cell holds").as_millis());
+        }
+        println!("{line}");
+    }
+}
+
+/// One cell; how long it took from the cause of the end to the last process.
+async fn cell(end: End, child: Child) -> Duration {
+    let first = if end.is_answered() { Take::success("Done.") } else { Take::hang() };
+    let fake = FakeClaude::new([first.then(Step::ForkChild(child)), Take::success("At last.")]);
+    let stage = Stage { place: Place::new().await, fake, tag: new_tag() };
+    let job = stage.insert(end).await;
+    let took = match end {
+        End::RuntimeDropped => stage.dropped().await,
+        End::RuntimeKilled => stage.killed().await,
+        End::RuntimePaused => stage.paused().await,
+        _ => stage.ended(end, job).await,
+    };
+    let details = stage.place.queue.details(job).await.expect("there");
+    check(end, &details);
+    took
+}
+
+fn check(end: End, details: &JobDetails) {
+    let (state, reason, outcome, ending) = end.expected();
+    let said = details.job.reason.as_deref().unwrap_or_default();
+    assert!(details.job.state == state && said.starts_with(reason), "{end:?}: {:?}", details.job);
+    let run = &details.runs[0];
+    assert_eq!((run.outcome.as_str(), run.ending.as_str()), (outcome, ending), "{end:?}");
+    assert!(run.session_id.is_some(), "{end:?}: the session is known, whatever the end");
+    assert_eq!(run.cost_usd.is_some(), end.is_answered(), "{end:?}: unknown is not zero");
+    if !matches!(end, End::RuntimeDropped | End::RuntimeKilled | End::RuntimePaused) {
+        assert!(run.last_events[0].starts_with("system/init"), "{end:?}: {:?}", run.last_events);
+        assert_eq!(run.environment["DISABLE_AUTOUPDATER"], "1");
+        assert_eq!(details.runs.len(), 1, "{end:?}");
+    }
+}
+
+/// What tells the processes of one cell from all others.
+fn new_tag() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst))
+}
+
+struct Stage {
+    place: Place,
+    fake: FakeClaude,
+    tag: String,
+}
+
+impl Stage {
+    async fn insert(&self, end: End) -> JobId {
+        let order = if end == End::HandlerPanic { "panic" } else { "complete" };
+        let mut job = Obedient::new(order.to_owned()).max_attempts(3);
+        match end {
+            End::Timeout => job = job.timeout(Duration::from_millis(1_500)),
+            End::IdleTimeout => job = job.idle_timeout(Duration::from_millis(1_500)),
+            _ => {}
+        }
+        job.insert(&self.place.queue).await.expect("valid").id()
+    }
+
+    fn claude(&self) -> ClaudeCli {
+        let binary = self.fake.path();
+        ClaudeCli::builder()
+            .binary(binary.to_str().expect("UTF-8"))
+            .env("CLAUDE_JOBS_TEST", &self.tag)
+            .build()
+    }
+
+    /// An end while the runtime of this process lives on.
+    async fn ended(&self, end: End, job: JobId) -> Duration {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut stop = Some(stop);
+        let runtime = Runtime::builder(self.place.queue.clone()).queue("tests", 1).claude(self.claude());
+        let runtime =
+            runtime.grace(Duration::from_millis(10)).run_until(async { stopped.await.unwrap_or(()) });
+        let runtime = tokio::spawn(runtime);
+        self.child_is_there().await;
+        let cause = Instant::now();
+        match end {
+            End::Cancel => drop(self.place.queue.cancel(job).await.expect("it runs")),
+            End::Drain => drop(stop.take()),
+            _ => {}
+        }
+        let deadline = Instant::now() + SOON;
+        while self.place.queue.get(job).await.expect("a read").expect("there").state == State::Executing {
+            assert!(Instant::now() < deadline, "{end:?}: never settled");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.gone(LIMIT).await;
+        let took = cause.elapsed();
+        drop(stop);
+        runtime.await.expect("no panic").expect("it runs");
+        took
+    }
+
+    /// Its future is dropped; another runtime takes the job over once the lease is over.
+    async fn dropped(&self) -> Duration {
+        let runtime = Runtime::builder(self.place.queue.clone()).queue("tests", 1).claude(self.claude());
+        let runtime = tokio::spawn(runtime.lease(LEASE).run_until(std::future::pending()));
+        self.child_is_there().await;
+        let cause = Instant::now();
+        runtime.abort();
+        self.gone(LIMIT).await;
+        let took = cause.elapsed();
+        self.take_over().await;
+        took
+    }
+
+    async fn killed(&self) -> Duration {
+        let mut worker = self.worker();
+        self.child_is_there().await;
+        let cause = Instant::now();
+        worker.kill().expect("it is ours");
+        self.gone(LIMIT).await;
+        let took = cause.elapsed();
+        worker.wait().expect("it is ours");
+        let again = Instant::now();
+        self.take_over().await;
+        assert!(again.elapsed() < LEASE / 2, "a dead process is seen to be dead, without its lease");
+        took
+    }
+
+    /// SIGSTOP for longer than the lease; when it wakes it settles nothing.
+    async fn paused(&self) -> Duration {
+        let mut worker = self.worker();
+        self.child_is_there().await;
+        let id = Pid::from_child(&worker);
+        let cause = Instant::now();
+        kill_process(id, Signal::STOP).expect("it is ours");
+        let takes_over = self.take_over();
+        let gone = async {
+            // The front is the stopped worker's child, and stays its zombie.
+            self.gone(LEASE).await;
+            cause.elapsed()
+        };
+        let ((), took) = tokio::join!(takes_over, gone);
+        kill_process(id, Signal::CONT).expect("it is ours");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        kill_process(id, Signal::TERM).expect("it is ours");
+        assert!(worker.wait().expect("it is ours").success());
+        took
+    }
+
+    /// A runtime in a process of its own.
+    fn worker(&self) -> Process {
+        Command::new(env!("CARGO_BIN_EXE_worker"))
+            .args([self.place.url().as_str(), self.fake.path().to_str().expect("UTF-8")])
+            .arg(LEASE.as_secs().to_string())
+            .env("CLAUDE_JOBS_TEST", &self.tag)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts")
+    }
+
+    /// Another runtime runs what is due, as soon as it may.
+    async fn take_over(&self) {
+        let runtime = Runtime::builder(self.place.queue.clone()).queue("tests", 1).claude(self.claude());
+        let drained = tokio::time::timeout(LEASE * 4, runtime.lease(LEASE).drain()).await;
+        drained.expect("in time").expect("it drains");
+    }
+
+    async fn child_is_there(&self) {
+        let ready = || self.fake.records().first().is_some_and(|record| record.children.len() == 1);
+        wait_until(SOON * 2, "the tool's child", ready).await;
+    }
+
+    /// Waits until no process of the first run is left.
+    async fn gone(&self, limit: Duration) {
+        let start = Instant::now();
+        loop {
+            let left: Vec<u32> = processes_with_env(&format!("CLAUDE_JOBS_TEST={}", self.tag))
+                .into_iter()
+                .filter(|id| is_of_the_first_run(*id))
+                .collect();
+            if left.is_empty() {
+                return;
+            }
+            assert!(start.elapsed() < limit, "after {limit:?} these are alive: {}", describe(&left));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn is_of_the_first_run(id: u32) -> bool {
+    let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|entry| entry == b"CLAUDE_JOBS_RUN=1.1")
+}
