@@ -123,7 +123,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     let mut report = report.into_inner();
     let (ending, stderr) = ending::of_wrapper(result);
     report.stderr = stderr;
-    report.ending = settle(&hold, ending, asked);
+    report.ending = settle(&hold, ending, &report.stderr, asked);
     report
 }
 
@@ -157,12 +157,17 @@ async fn end(
 }
 
 /// The supervisor knows best how the run ended, where there is one.
-fn settle(hold: &Hold, ending: Ending, asked: Option<StopReason>) -> Ending {
+fn settle(hold: &Hold, ending: Ending, stderr: &str, asked: Option<StopReason>) -> Ending {
     #[cfg(target_os = "linux")]
-    if let Some(verdict) = hold.verdict() {
-        return ending::of_supervisor(verdict, ending, asked);
+    match hold.verdict() {
+        Some(verdict) => return ending::of_supervisor(verdict, ending, asked),
+        None if hold.is_supervised() && ending == Ending::Exited(super::supervisor::BROKEN) => {
+            let why = crate::outcome::NotStarted::Refused(stderr.trim().to_owned());
+            return Ending::NotStarted(why);
+        }
+        None => {}
     }
-    let _ = hold;
+    let _ = (hold, stderr);
     asked.map_or(ending, Ending::Stopped)
 }
 

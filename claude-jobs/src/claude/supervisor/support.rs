@@ -11,11 +11,19 @@
 
 use std::sync::OnceLock;
 
+use rustix::process::{DumpableBehavior, dumpable_behavior, geteuid};
+
 use super::sys;
 
 /// `Err` says why not. Found out once per process.
 pub(in crate::claude) fn check() -> Result<(), &'static str> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+    // A process that has changed its user since its start is closed to others, its pipes included. It
+    // can become so at any time.
+    let is_open = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
+    if !is_open && !geteuid().is_root() {
+        return Err("the process is not dumpable, so its pipes cannot be opened by another");
+    }
     ANSWER.get_or_init(|| prove(sys::hook_run())).as_ref().copied().map_err(String::as_str)
 }
 
