@@ -133,7 +133,7 @@ impl Hold {
         verdict
     }
 
-    fn is_supervised(&self) -> bool {
+    pub(super) fn is_supervised(&self) -> bool {
         #[cfg(target_os = "linux")]
         return self.tether.is_some();
         #[cfg(not(target_os = "linux"))]

@@ -9,7 +9,8 @@
 //! (the line, its text, its JSON tree), besides the few events that the report keeps. The wrapper has
 //! one limit for both the whole output and, because a line is a part of it, a line that never ends:
 //! [`OUTPUT_LIMIT`]. It must let an eight-hour session with partial messages through, so it is generous;
-//! it is also the cap on what a run that prints one endless line can take.
+//! it is also the cap on what a run that prints one endless line can take (measured: 50 MiB of
+//! events grow the process by 1 MiB, an endless line by 256 MiB before it is cut off).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     let mut report = report.into_inner();
     let (ending, stderr) = ending::of_wrapper(result);
     report.stderr = stderr;
-    report.ending = settle(&hold, ending, asked);
+    report.ending = settle(&hold, ending, &report.stderr, asked);
     report
 }
 
@@ -156,12 +157,17 @@ async fn end(
 }
 
 /// The supervisor knows best how the run ended, where there is one.
-fn settle(hold: &Hold, ending: Ending, asked: Option<StopReason>) -> Ending {
+fn settle(hold: &Hold, ending: Ending, stderr: &str, asked: Option<StopReason>) -> Ending {
     #[cfg(target_os = "linux")]
-    if let Some(verdict) = hold.verdict() {
-        return ending::of_supervisor(verdict, ending, asked);
+    match hold.verdict() {
+        Some(verdict) => return ending::of_supervisor(verdict, ending, asked),
+        None if hold.is_supervised() && ending == Ending::Exited(super::supervisor::BROKEN) => {
+            let why = crate::outcome::NotStarted::Refused(stderr.trim().to_owned());
+            return Ending::NotStarted(why);
+        }
+        None => {}
     }
-    let _ = hold;
+    let _ = (hold, stderr);
     asked.map_or(ending, Ending::Stopped)
 }
 

@@ -68,6 +68,7 @@ mod support;
 mod sys;
 mod watch;
 
+pub(super) use front::BROKEN;
 pub(super) use protocol::{Cause, End, VARIABLE, Verdict};
 pub(super) use support::check;
 

@@ -39,6 +39,25 @@ fn this_program_has_supervisors() {
     assert_eq!(ClaudeCli::default().supervision(), Supervision::Supervisor);
 }
 
+/// A front that cannot work says so and ends; the program that it is made of never runs.
+#[test]
+fn a_front_with_a_bad_order() {
+    let program = std::env::current_exe().expect("a running program has a file");
+    let orders = [
+        ("nonsense", "the order is not one of ours"),
+        ("1 3 4 5 6 1000 0 /bin/true", "the process that ordered it is gone"),
+        (&format!("{} 0 4 1 6 1000 0 /bin/true", std::process::id()), "the control pipe: "),
+    ];
+    for (order, problem) in orders {
+        let mut command = std::process::Command::new(&program);
+        let output = command.env("CLAUDE_JOBS_SUPERVISE", order).output().expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.starts_with(&format!("claude-jobs cannot supervise the run: {problem}")), "{said}");
+        assert_eq!(output.stdout, b"");
+    }
+}
+
 #[tokio::test]
 async fn a_killed_supervisor() {
     let (running, _fake) = hanging().await;
@@ -82,7 +101,7 @@ async fn a_supervisor_that_does_not_answer() {
     let start = Instant::now();
     assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Cancel));
     // The grace and 2 s for the supervisor, then the grace of what it had left.
-    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(processes(&marker), [0; 0]);
 }
 
@@ -111,10 +130,27 @@ async fn a_stopped_cli_still_gets_its_grace() {
     let (running, fake) = hanging().await;
     kill(fake.records()[0].pid, Signal::STOP);
     running.stop.fire(StopReason::Timeout);
-    let start = Instant::now();
     assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Timeout));
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
     assert_eq!(fake.records()[0].exit, Some(143), "it ended by itself");
+}
+
+#[tokio::test]
+async fn what_a_run_leaves_may_save_its_work() {
+    let sandbox = Sandbox::new();
+    let saved = sandbox.path().join("saved");
+    let ready = sandbox.path().join("ready");
+    // Counts the signals: a second one would say that it is in a hurry.
+    let script = format!(
+        "trap 'echo saved >>{}; sleep 0.1; exit' TERM; : >{}; while :; do sleep 0.02; done",
+        saved.display(),
+        ready.display()
+    );
+    let tool = Step::Tool(["setsid", "sh", "-c", &script].map(str::to_owned).into());
+    let fake = FakeClaude::new([Take::success("Done.").then(Step::AwaitFile(ready)).then(tool)]);
+    let (report, marker) = Start::of(fake.path()).run().await;
+    assert_eq!(report.ending, Ending::Exited(0));
+    assert_eq!(std::fs::read_to_string(saved).ok().as_deref(), Some("saved\n"));
+    assert_eq!(processes(&marker), [0; 0]);
 }
 
 #[tokio::test]
@@ -128,7 +164,7 @@ async fn a_cli_that_ignores_sigterm_is_killed_after_the_grace() {
     let start = Instant::now();
     assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Cancel));
     let took = start.elapsed();
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
     assert_eq!(processes(&marker), [0; 0]);
 }
 

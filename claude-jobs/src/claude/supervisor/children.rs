@@ -5,6 +5,7 @@
 //! That is safe without looking at anybody's past: a child's process id cannot be given away before we
 //! reap it, and nobody else can.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,17 +36,19 @@ pub(super) fn reap(mut seen: impl FnMut(Pid, WaitStatus)) -> bool {
 /// Ends every descendant: SIGTERM and some time for those that may still have something to save, then
 /// SIGKILL until none is left. Answers how many could not be ended.
 pub(super) fn end_all(signals: &Signals, patience: Duration) -> u32 {
-    let asked = Instant::now();
+    let start = Instant::now();
+    let mut asked = HashSet::new();
     while reap(|_, _| {}) {
-        let waited = asked.elapsed();
+        let waited = start.elapsed();
         if waited >= patience + KILL_LIMIT {
             return u32::try_from(list().len()).unwrap_or(u32::MAX);
         }
-        let is_patient = waited < patience;
         for child in list() {
-            let _ = kill_process(child, if is_patient { Signal::TERM } else { Signal::KILL });
-            if is_patient {
-                // A stopped process takes no SIGTERM.
+            if waited >= patience {
+                let _ = kill_process(child, Signal::KILL);
+            } else if asked.insert(child) {
+                // Once: a second SIGTERM makes some programs give up saving. A stopped one takes none.
+                let _ = kill_process(child, Signal::TERM);
                 let _ = kill_process(child, Signal::CONT);
             }
         }

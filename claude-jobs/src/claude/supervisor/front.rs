@@ -24,7 +24,7 @@ use super::sys::{self, Signals};
 use super::watch::{self, Lines};
 
 /// The exit code when the front itself cannot work; the CLI has not been started then.
-const BROKEN: i32 = 125;
+pub(in crate::claude) const BROKEN: i32 = 125;
 
 /// How long the host may take to write the next part of a prompt that nobody reads.
 const PROMPT_LIMIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };

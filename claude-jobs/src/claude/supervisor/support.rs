@@ -11,16 +11,25 @@
 
 use std::sync::OnceLock;
 
+use rustix::process::{DumpableBehavior, dumpable_behavior, geteuid};
+
 use super::sys;
 
 /// `Err` says why not. Found out once per process.
 pub(in crate::claude) fn check() -> Result<(), &'static str> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    ANSWER.get_or_init(find_out).as_ref().copied().map_err(String::as_str)
+    // A process that has changed its user since its start is closed to others, its pipes included. It
+    // can become so at any time.
+    let is_open = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
+    if !is_open && !geteuid().is_root() {
+        return Err("the process is not dumpable, so its pipes cannot be opened by another");
+    }
+    ANSWER.get_or_init(|| prove(sys::hook_run())).as_ref().copied().map_err(String::as_str)
 }
 
-fn find_out() -> Result<(), String> {
-    let hook = sys::hook_run().ok_or("the loader did not run the hook")?;
+/// Given where the hook is, if it has been run.
+fn prove(hook: Option<usize>) -> Result<(), String> {
+    let hook = hook.ok_or("the loader did not run the hook")?;
     let program = std::fs::read_link("/proc/self/exe").map_err(|error| format!("/proc/self/exe: {error}"))?;
     let maps =
         std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
@@ -54,6 +63,16 @@ mod tests {
     #[test]
     fn this_program_can() {
         assert_eq!(check(), Ok(()));
+    }
+
+    #[test]
+    fn a_program_that_only_loads_this_crate_cannot() {
+        assert_eq!(prove(None), Err("the loader did not run the hook".to_owned()));
+        // Stands for a hook in a shared library.
+        let elsewhere = libc::getenv as *const () as usize;
+        let refused = prove(Some(elsewhere)).expect_err("the C library is not this program");
+        assert!(refused.starts_with("this crate is in `/"), "{refused}");
+        assert_eq!(prove(Some(0)), Err("the hook is in no file".to_owned()));
     }
 
     #[test]

@@ -94,6 +94,8 @@ impl Watch {
     }
 
     fn finish(mut self) -> Verdict {
+        // What was said while this process was made counts before the clock does.
+        self.listen();
         let end = loop {
             self.reap();
             self.act_on_time();
