@@ -14,7 +14,7 @@ use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 
-use super::{LIMIT, SOON, describe};
+use super::{LIMIT, SOON, children, describe};
 use crate::workers::{Obedient, Place};
 
 /// The shortest lease: a paused runtime loses its jobs after that.
@@ -66,15 +66,6 @@ impl End {
     fn is_answered(self) -> bool {
         matches!(self, End::Normal | End::HandlerPanic)
     }
-}
-
-fn children() -> [(&'static str, Child); 4] {
-    [
-        ("plain", Child::default()),
-        ("stubborn", Child { ignore_signals: true, ..Child::default() }),
-        ("daemon", Child { daemonise: true, ..Child::default() }),
-        ("holds stdout", Child { hold_stdout: true, ignore_signals: true, ..Child::default() }),
-    ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use claude_jobs_tests::host::{Host, Order};
 use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::Signal;
 
-use super::{LIMIT, SOON, Start, gone, new_marker, processes};
+use super::{LIMIT, SOON, Start, children, gone, new_marker, processes};
 
 /// A lease that a stopped host lets run out.
 const LEASE: Duration = Duration::from_secs(4);
@@ -33,15 +33,6 @@ const ENDS: [End; 7] = [
     End::HostKilled,
     End::HostStopped,
 ];
-
-fn children() -> [(&'static str, Child); 4] {
-    [
-        ("plain", Child::default()),
-        ("stubborn", Child { ignore_signals: true, ..Child::default() }),
-        ("daemon", Child { daemonise: true, ..Child::default() }),
-        ("holds stdout", Child { hold_stdout: true, ignore_signals: true, ..Child::default() }),
-    ]
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_end_leaves_a_process() {
