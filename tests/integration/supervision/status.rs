@@ -1,7 +1,9 @@
 //! The exit status that a report gives is the CLI's own, and the CLI is started as it would be without a
 //! supervisor.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 
 use claude_jobs::outcome::{Ending, NotStarted, StopReason};
 use claude_jobs_tests::fake::FakeClaude;
@@ -25,6 +27,34 @@ async fn signals() {
         let fake = FakeClaude::new([Take::of([Step::KillSelf(signal)])]);
         let (report, _) = Start::of(fake.path()).run().await;
         assert_eq!(report.ending, Ending::Signalled(Some(signal)));
+    }
+}
+
+/// What the wrapper sees, and all that there is to see when the verdict is lost.
+#[test]
+fn the_front_ends_as_the_cli_ended() {
+    let endings = [0, 3, 255].map(Step::Exit).into_iter().chain([6, 9, 11, 15].map(Step::KillSelf));
+    for step in endings {
+        let fake = FakeClaude::new([Take::of([step.clone()])]);
+        let (_reader, control) = std::io::pipe().expect("a pipe can be made");
+        let (status, _writer) = std::io::pipe().expect("a pipe can be made");
+        let door = |descriptor: i32| {
+            let data = std::fs::metadata(format!("/proc/self/fd/{descriptor}")).expect("it is open");
+            format!("{descriptor} {}", data.ino())
+        };
+        let (host, path) = (std::process::id(), fake.path());
+        let doors = format!("{} {}", door(control.as_raw_fd()), door(status.as_raw_fd()));
+        let ended = std::process::Command::new("/proc/self/exe")
+            .env("CLAUDE_JOBS_SUPERVISE", format!("{host} {doors} 1000 0 {}", path.display()))
+            .stdin(std::process::Stdio::null())
+            .status()
+            .expect("it can be started");
+        match step {
+            Step::Exit(code) => assert_eq!(ended.code(), Some(code)),
+            Step::KillSelf(signal) => assert_eq!(ended.signal(), Some(signal)),
+            _ => unreachable!("no other step is in the list"),
+        }
+        assert!(!ended.core_dumped());
     }
 }
 
