@@ -1,7 +1,9 @@
-//! The kill matrix through the queue: what a tool leaves running × how the run ends, with the state, the
-//! reason and the ledger row of the job afterwards.
+//! The kill matrix through the queue, with the fake and with the real CLI: what a tool leaves running ×
+//! how the run ends, with the state, the reason and the ledger row of the job afterwards.
 
+use std::path::PathBuf;
 use std::process::{Child as Process, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,11 +11,13 @@ use claude_jobs::claude::ClaudeCli;
 use claude_jobs::prelude::*;
 use claude_jobs::queue::JobDetails;
 use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::real_claude::real_claude;
 use claude_jobs_tests::sandbox::{processes_with_env, wait_until};
 use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
+use super::real::{LEFT, Scene};
 use super::{LIMIT, SOON, children, describe};
 use crate::workers::{Obedient, Place};
 
@@ -70,12 +74,32 @@ impl End {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_end_leaves_no_process_and_the_right_row() {
-    let cells = children().map(|(name, child)| {
-        let cells = ENDS.map(|end| tokio::spawn(cell(end, child.clone())));
+    let rows = children().map(|(name, child)| (name, move |end| Cli::fake(end, child.clone())));
+    matrix("fake CLI", rows, 36).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_of_the_real_cli_leaves_no_process_and_the_right_row() {
+    let rows = LEFT.map(|(name, left)| (name, move |end| Cli::real(end, left)));
+    matrix("real CLI", rows, 5).await;
+}
+
+/// Runs all cells, so many at once, and prints how long each took from the cause of the end to the last
+/// process.
+async fn matrix<Row: Fn(End) -> Cli>(title: &str, rows: [(&'static str, Row); 4], at_once: usize) {
+    let places = Arc::new(Semaphore::new(at_once));
+    let rows = rows.map(|(name, cli)| {
+        let cells = ENDS.map(|end| {
+            let (places, cli) = (Arc::clone(&places), cli(end));
+            tokio::spawn(async move {
+                let _place = places.acquire_owned().await.expect("it is never closed");
+                cell(end, cli).await
+            })
+        });
         (name, cells)
     });
-    println!("{:14}{}", "", ENDS.map(|end| format!("{:>16}", format!("{end:?}"))).concat());
-    for (name, cells) in cells {
+    println!("{title:14}{}", ENDS.map(|end| format!("{:>16}", format!("{end:?}"))).concat());
+    for (name, cells) in rows {
         let mut line = format!("{name:14}");
         for cell in cells {
             line += &format!("{:>13} ms", cell.await.expect("the cell holds").as_millis());
@@ -84,11 +108,8 @@ async fn every_end_leaves_no_process_and_the_right_row() {
     }
 }
 
-/// One cell; how long it took from the cause of the end to the last process.
-async fn cell(end: End, child: Child) -> Duration {
-    let first = if end.is_answered() { Take::success("Done.") } else { Take::hang() };
-    let fake = FakeClaude::new([first.then(Step::ForkChild(child)), Take::success("At last.")]);
-    let stage = Stage { place: Place::new().await, fake, tag: new_tag() };
+async fn cell(end: End, cli: Cli) -> Duration {
+    let stage = Stage { place: Place::new().await, cli, tag: new_tag() };
     let job = stage.insert(end).await;
     let took = match end {
         End::RuntimeDropped => stage.dropped().await,
@@ -99,6 +120,57 @@ async fn cell(end: End, child: Child) -> Duration {
     let details = stage.place.queue.details(job).await.expect("there");
     check(end, &details);
     took
+}
+
+/// The CLI of a cell: its first run leaves something running, its second one answers.
+enum Cli {
+    Fake(FakeClaude),
+    Real(Scene),
+}
+
+impl Cli {
+    fn fake(end: End, child: Child) -> Cli {
+        let first = if end.is_answered() { Take::success("Done.") } else { Take::hang() };
+        Cli::Fake(FakeClaude::new([first.then(Step::ForkChild(child)), Take::success("At last.")]))
+    }
+
+    fn real(end: End, left: &str) -> Cli {
+        Cli::Real(Scene::new(left, end.is_answered()))
+    }
+
+    fn binary(&self) -> PathBuf {
+        match self {
+            Cli::Fake(fake) => fake.path(),
+            Cli::Real(_) => real_claude(),
+        }
+    }
+
+    fn env(&self) -> &[(String, String)] {
+        match self {
+            Cli::Fake(_) => &[],
+            Cli::Real(scene) => &scene.env,
+        }
+    }
+
+    /// How long a run may take that is to be ended for its time: it must get as far as its tool.
+    fn timeout(&self) -> Duration {
+        match self {
+            Cli::Fake(_) => Duration::from_millis(1_500),
+            Cli::Real(_) => Duration::from_secs(10),
+        }
+    }
+
+    /// Whether the tool is there whose leavings are to be ended.
+    fn has_tool(&self, tag: &str) -> bool {
+        match self {
+            Cli::Fake(fake) => fake.records().first().is_some_and(|record| record.children.len() == 1),
+            Cli::Real(scene) => scene.tool_was_started() && !processes_with_env(&tagged(tag)).is_empty(),
+        }
+    }
+}
+
+fn tagged(tag: &str) -> String {
+    format!("CLAUDE_JOBS_TEST={tag}")
 }
 
 fn check(end: End, details: &JobDetails) {
@@ -124,7 +196,7 @@ fn new_tag() -> String {
 
 struct Stage {
     place: Place,
-    fake: FakeClaude,
+    cli: Cli,
     tag: String,
 }
 
@@ -133,19 +205,22 @@ impl Stage {
         let order = if end == End::HandlerPanic { "panic" } else { "complete" };
         let mut job = Obedient::new(order.to_owned()).max_attempts(3);
         match end {
-            End::Timeout => job = job.timeout(Duration::from_millis(1_500)),
-            End::IdleTimeout => job = job.idle_timeout(Duration::from_millis(1_500)),
+            End::Timeout => job = job.timeout(self.cli.timeout()),
+            End::IdleTimeout => job = job.idle_timeout(self.cli.timeout()),
             _ => {}
         }
-        job.insert(&self.place.queue).await.expect("valid").id()
+        let mut job = job.into_new_job().expect("plain fields");
+        if let Cli::Real(scene) = &self.cli {
+            job.args = job.args.overlaid_with(&scene.args);
+        }
+        self.place.queue.insert(job).await.expect("valid").id()
     }
 
     fn claude(&self) -> ClaudeCli {
-        let binary = self.fake.path();
-        ClaudeCli::builder()
-            .binary(binary.to_str().expect("UTF-8"))
-            .env("CLAUDE_JOBS_TEST", &self.tag)
-            .build()
+        let binary = self.cli.binary();
+        let builder = ClaudeCli::builder().binary(binary.to_str().expect("UTF-8"));
+        let builder = builder.env("CLAUDE_JOBS_TEST", &self.tag);
+        self.cli.env().iter().fold(builder, |builder, (name, value)| builder.env(name, value)).build()
     }
 
     /// An end while the runtime of this process lives on.
@@ -196,9 +271,11 @@ impl Stage {
         self.gone(LIMIT).await;
         let took = cause.elapsed();
         worker.wait().expect("it is ours");
-        let again = Instant::now();
+        let again = jiff::Timestamp::now();
         self.take_over().await;
-        assert!(again.elapsed() < LEASE / 2, "a dead process is seen to be dead, without its lease");
+        let lost = &self.place.queue.details(JobId(1)).await.expect("the only job").runs[0];
+        let waited = Duration::try_from(lost.finished_at.duration_since(again)).expect("it was lost later");
+        assert!(waited < LEASE / 2, "a dead process is seen to be dead without its lease: {waited:?}");
         took
     }
 
@@ -226,8 +303,9 @@ impl Stage {
     /// A runtime in a process of its own.
     fn worker(&self) -> Process {
         Command::new(env!("CARGO_BIN_EXE_worker"))
-            .args([self.place.url().as_str(), self.fake.path().to_str().expect("UTF-8")])
+            .args([self.place.url().as_str(), self.cli.binary().to_str().expect("UTF-8")])
             .arg(LEASE.as_secs().to_string())
+            .envs(self.cli.env().iter().cloned())
             .env("CLAUDE_JOBS_TEST", &self.tag)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -243,15 +321,14 @@ impl Stage {
     }
 
     async fn child_is_there(&self) {
-        let ready = || self.fake.records().first().is_some_and(|record| record.children.len() == 1);
-        wait_until(SOON * 2, "the tool's child", ready).await;
+        wait_until(SOON * 3, "the tool", || self.cli.has_tool(&self.tag)).await;
     }
 
     /// Waits until no process of the first run is left.
     async fn gone(&self, limit: Duration) {
         let start = Instant::now();
         loop {
-            let left: Vec<u32> = processes_with_env(&format!("CLAUDE_JOBS_TEST={}", self.tag))
+            let left: Vec<u32> = processes_with_env(&tagged(&self.tag))
                 .into_iter()
                 .filter(|id| is_of_the_first_run(*id))
                 .collect();
