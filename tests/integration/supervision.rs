@@ -4,6 +4,7 @@
 //! run of one test has.
 
 mod bombs;
+mod fallback;
 mod ledger;
 mod matrix;
 mod real;
@@ -105,6 +106,7 @@ struct Start {
     idle: Option<Duration>,
     env: Vec<(String, String)>,
     args: ArgMap,
+    by_process_group: bool,
 }
 
 impl Start {
@@ -116,13 +118,23 @@ impl Start {
             idle: None,
             env: Vec::new(),
             args: ArgMap::new(),
+            by_process_group: false,
         }
+    }
+
+    /// Without a supervisor.
+    fn by_process_group(mut self) -> Start {
+        self.by_process_group = true;
+        self
     }
 
     fn request(&self, marker: &str) -> (ClaudeCli, Request) {
         let mut builder = ClaudeCli::builder().binary(self.binary.to_str().expect("UTF-8")).grace(self.grace);
         for (name, value) in &self.env {
             builder = builder.env(name, value);
+        }
+        if self.by_process_group {
+            builder = builder.by_process_group();
         }
         let prompt = ArgMap::new().prompt(&self.prompt);
         let mut options = Options::merge([&self.args, &prompt]).expect("the options are valid");

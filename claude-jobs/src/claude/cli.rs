@@ -31,6 +31,7 @@ pub struct ClaudeCliBuilder {
     binary: String,
     overrides: BTreeMap<String, String>,
     grace: Duration,
+    supervision: Supervision,
 }
 
 /// A run to start, and where its report goes.
@@ -58,6 +59,7 @@ impl ClaudeCli {
             binary: "claude".to_owned(),
             overrides: BTreeMap::new(),
             grace: Self::DEFAULT_GRACE,
+            supervision: Supervision::available(),
         }
     }
 
@@ -74,7 +76,7 @@ impl ClaudeCli {
     /// How this program keeps hold of its runs. Everything but [`Supervision::Supervisor`] weakens what
     /// the queue promises about processes that outlive their run.
     pub fn supervision(&self) -> Supervision {
-        Supervision::available()
+        self.setup.supervision.clone()
     }
 
     fn starts(&self) -> &mpsc::UnboundedSender<Start> {
@@ -112,10 +114,19 @@ impl ClaudeCliBuilder {
         self
     }
 
+    /// Keeps hold of runs by their process group even where supervisors are possible: for a program that
+    /// must not be started again, under a strict sandbox say. See [`ClaudeCli::supervision`].
+    #[must_use]
+    pub fn by_process_group(mut self) -> Self {
+        self.supervision = Supervision::ProcessGroup("configured so".to_owned());
+        self
+    }
+
     /// The runner. The environment is read now.
     pub fn build(self) -> ClaudeCli {
         let environment = environment::build(&self.overrides);
-        let setup = Setup { binary: self.binary, environment, grace: self.grace };
+        let setup =
+            Setup { binary: self.binary, environment, grace: self.grace, supervision: self.supervision };
         ClaudeCli { setup: Arc::new(setup), thread: Arc::default() }
     }
 }

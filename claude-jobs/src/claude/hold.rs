@@ -1,15 +1,16 @@
 //! [`Hold`]: how we keep hold of one run, so that it can be ended.
 //!
 //! On Linux by its [supervisor](super::supervisor). Elsewhere, and where this program cannot be its own
-//! supervisor, by the CLI's process group: a stop reaches the CLI and its MCP servers, the CLI ends its
-//! tools on SIGTERM; what a tool has detached, and a sudden death of this process, are beyond reach.
+//! supervisor, by the CLI's process group: a stop is SIGTERM to the CLI and its MCP servers, the whole
+//! grace, SIGKILL to what is left of the group; the CLI ends its tools on SIGTERM. What a tool has
+//! detached, and a sudden death of this process, are beyond reach.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
 #[cfg(target_os = "linux")]
 use super::supervisor::{self, Tether};
@@ -54,13 +55,13 @@ pub(super) struct Hold {
 
 impl Hold {
     /// For a run that is about to start.
-    pub(super) fn new(grace: Duration) -> std::io::Result<Self> {
-        warn_once(&Supervision::available());
+    pub(super) fn new(grace: Duration, supervision: &Supervision) -> std::io::Result<Self> {
+        warn_once(supervision);
         Ok(Self {
             child: Arc::default(),
             grace,
             #[cfg(target_os = "linux")]
-            tether: supervisor::check().is_ok().then(Tether::new).transpose()?,
+            tether: (*supervision == Supervision::Supervisor).then(Tether::new).transpose()?,
         })
     }
 
@@ -87,22 +88,25 @@ impl Hold {
         Arc::clone(&self.child)
     }
 
-    /// Asks the run to end. Call it, and [`force`](Self::force), only while the wrapper's child is not
-    /// reaped.
-    pub(super) fn stop(&self) {
+    /// Asks the run to end. False where there is no supervisor to ask: then the wrapper ends the CLI's
+    /// group.
+    pub(super) fn stop(&self) -> bool {
         #[cfg(target_os = "linux")]
         if let Some(tether) = &self.tether {
-            return tether.stop();
+            tether.stop();
+            return true;
         }
-        if let Some(group) = self.pid() {
-            // It may have just ended; then there is nothing to stop.
-            let _ = kill_process_group(group, Signal::TERM);
-        }
+        false
+    }
+
+    /// The grace that the wrapper gives the CLI's group where there is no supervisor.
+    pub(super) fn grace_of_the_group(&self) -> Option<Duration> {
+        (!self.is_supervised()).then_some(self.grace)
     }
 
     /// How long a stop may take before [`force`](Self::force) is due.
     pub(super) fn patience(&self) -> Duration {
-        if self.is_supervised() { self.grace + SLACK } else { self.grace }
+        self.grace + SLACK
     }
 
     /// The supervisor does not answer: the front is to end the run. How long that may take; none where

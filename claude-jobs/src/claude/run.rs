@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::{self, BROKEN_PIPE};
-use super::hold::Hold;
+use super::hold::{Hold, Supervision};
 use super::{Request, environment, preflight};
 use crate::clock::Uptime;
 use crate::outcome::{Ending, Report, StopReason};
@@ -37,6 +37,7 @@ pub(super) struct Setup {
     pub(super) binary: String,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) grace: Duration,
+    pub(super) supervision: Supervision,
 }
 
 /// The most that a run may print, on standard output and on standard error each.
@@ -82,7 +83,7 @@ async fn ask_for_the_reason(setup: &Setup, request: &Request, binary: &Path, fir
 async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mut report: Report) -> Report {
     let mut lease = request.lease.watch();
     let until = *lease.borrow_and_update();
-    let started = Hold::new(setup.grace)
+    let started = Hold::new(setup.grace, &setup.supervision)
         .map_err(|error| format!("the run's pipes: {error}"))
         .and_then(|hold| Ok((client(setup, request, binary, until, &hold)?, hold)));
     let (claude, hold) = match started {
@@ -135,7 +136,10 @@ async fn end(
     mut stream: Pin<&mut impl Future<Output = claude_wrapper::Result<CommandOutput>>>,
     kill: &CancellationToken,
 ) -> claude_wrapper::Result<CommandOutput> {
-    hold.stop();
+    if !hold.stop() {
+        kill.cancel();
+        return stream.await;
+    }
     let orderly = async {
         if let Ok(result) = timeout(hold.patience(), &mut stream).await {
             return Some(result);
@@ -211,6 +215,9 @@ fn client(
         // It follows the thread, and the supervisor sees our death.
         .die_with_parent(false)
         .on_spawn(Arc::new(move |info| child.store(info.pid, Ordering::SeqCst)));
+    if let Some(grace) = hold.grace_of_the_group() {
+        builder = builder.kill_grace(grace);
+    }
     if let Some(folder) = &request.options.working_dir {
         builder = builder.working_dir(PathBuf::from(folder));
     }

@@ -80,7 +80,7 @@ impl Scene {
         folder.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     }
 
-    async fn tool_runs(marker: &str) {
+    pub(super) async fn tool_runs(marker: &str) {
         let is_there = || {
             processes(marker).iter().any(|id| {
                 let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();

@@ -1,0 +1,51 @@
+//! Without a supervisor, as on systems that are not Linux: what the process group alone gives.
+
+use claude_jobs::claude::Supervision;
+use claude_jobs::outcome::{Ending, StopReason};
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::script::{Step, Take};
+
+use super::real::{LEFT, Scene};
+use super::{LIMIT, Start, gone, processes};
+
+#[tokio::test]
+async fn a_stop_ends_the_cli_its_tool_and_its_mcp_server() {
+    for is_dropped in [false, true] {
+        let (_, nothing) = LEFT[3];
+        let scene = Scene::new(nothing, false);
+        let mut start = Start::of(real_claude()).by_process_group();
+        (start.env, start.args) = (scene.env.clone(), scene.args.clone());
+        start.grace = std::time::Duration::from_secs(3);
+        let running = start.go();
+        let marker = running.marker.clone();
+        Scene::tool_runs(&marker).await;
+        if is_dropped {
+            running.report.abort();
+        } else {
+            running.stop.fire(StopReason::Cancel);
+            let report = running.finish().await;
+            assert_eq!(report.ending, Ending::Stopped(StopReason::Cancel));
+            assert!(report.session_id.is_some(), "what was seen is kept");
+        }
+        gone(&marker, LIMIT).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stubborn_cli_is_killed_after_the_grace() {
+    let fake = FakeClaude::new([Take::hang().first(Step::IgnoreSigterm)]);
+    let running = Start::of(fake.path()).by_process_group().go();
+    let marker = running.marker.clone();
+    running.started().await;
+    assert_eq!(processes(&marker).len(), 1, "the CLI and nobody else");
+    running.stop.fire(StopReason::Timeout);
+    assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Timeout));
+    gone(&marker, LIMIT).await;
+}
+
+#[test]
+fn it_says_so() {
+    let runner = claude_jobs::claude::ClaudeCli::builder().by_process_group().build();
+    assert!(matches!(runner.supervision(), Supervision::ProcessGroup(why) if why == "configured so"));
+}
