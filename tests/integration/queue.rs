@@ -264,7 +264,14 @@ async fn a_retry_by_hand_gives_an_attempt() {
     let retried = place.queue.retry(job.id()).await.expect("it is over");
     assert_eq!((retried.attempts_left(), retried.attempt), (1, 1));
     place.drain(answering("success").0).await;
-    assert_eq!(place.queue.details(job.id()).await.expect("there").runs.len(), 2);
+    let details = place.queue.details(job.id()).await.expect("there");
+    assert_eq!((details.runs.len(), details.errors.len()), (2, 2));
+    place.queue.delete(job.id()).await.expect("it is over");
+    let errors: i64 = sqlx::query_scalar("SELECT count(*) FROM claude_jobs_errors")
+        .fetch_one(&mut place.connection().await)
+        .await
+        .expect("a read");
+    assert_eq!(errors, 0, "its errors are gone with it");
 }
 
 #[tokio::test]

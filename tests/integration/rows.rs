@@ -195,3 +195,37 @@ async fn numbers_at_their_bounds_are_run_and_settled() {
     let jobs = place.queue.list(&Filter::default()).await.expect("a list");
     assert_eq!(jobs[0].state, State::Retryable);
 }
+
+/// Whatever outlived both the node and its supervisor is ended before the job can be claimed again; what
+/// only looks like it is left alone.
+#[tokio::test]
+async fn what_a_dead_run_left_behind_is_ended_before_its_job_is_claimed() {
+    let place = Place::new().await;
+    let job = Plain::new("x").insert(&place.queue).await.expect("valid");
+    let mut connection = place.connection().await;
+    connection
+        .execute("UPDATE claude_jobs SET state = 'executing', attempt = 1, attempted_at = inserted_at, node = 'dead'")
+        .await
+        .expect("claimed by a node that is no more");
+    let database: String = sqlx::query_scalar("SELECT value FROM claude_jobs_meta WHERE key = 'database_id'")
+        .fetch_one(&mut connection)
+        .await
+        .expect("each database has its id");
+    let start = |database: &str| {
+        let mut command = std::process::Command::new("sleep");
+        let run = format!("{}.1", job.id());
+        command.arg("600").env("CLAUDE_JOBS_RUN", run).env("CLAUDE_JOBS_DATABASE_ID", database);
+        command.spawn().expect("sleep exists")
+    };
+    let (mut left, mut other) = (start(&database), start("another"));
+    place.drain(answering("success").0).await;
+    assert_eq!(place.job(&job).await.state, State::Completed);
+    let ended = left.try_wait().expect("it is ours").is_some();
+    let untouched = other.try_wait().expect("it is ours").is_none();
+    for process in [&mut left, &mut other] {
+        let _ = process.kill();
+        process.wait().expect("it is ours");
+    }
+    assert!(ended, "it lived on beside the second run");
+    assert!(untouched, "another database's run was ended");
+}

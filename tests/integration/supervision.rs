@@ -6,7 +6,6 @@
 mod bombs;
 mod fallback;
 mod ledger;
-mod matrix;
 mod real;
 mod roles;
 mod status;
@@ -22,7 +21,6 @@ use claude_jobs::claude::{Claude, ClaudeCli, Request, Stop};
 use claude_jobs::options::{ArgMap, Options};
 use claude_jobs::outcome::Report;
 use claude_jobs_tests::sandbox::{processes_with_env, wait_until};
-use claude_jobs_tests::script::Child;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -61,16 +59,6 @@ fn describe(ids: &[u32]) -> String {
         format!("{id} {}", String::from_utf8_lossy(&line).replace('\0', " "))
     });
     shown.collect::<Vec<_>>().join("; ")
-}
-
-/// What a tool may leave running: the rows of the matrices.
-fn children() -> [(&'static str, Child); 4] {
-    [
-        ("plain", Child::default()),
-        ("stubborn", Child { ignore_signals: true, ..Child::default() }),
-        ("daemon", Child { daemonise: true, ..Child::default() }),
-        ("holds stdout", Child { hold_stdout: true, ignore_signals: true, ..Child::default() }),
-    ]
 }
 
 /// The name of a process as the kernel has it, and its parent.

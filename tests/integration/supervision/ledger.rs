@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::real::{LEFT, Scene};
-use super::{LIMIT, SOON, children, describe};
+use super::{LIMIT, SOON, describe};
 use crate::workers::{Obedient, Place};
 
 /// The shortest lease: a paused runtime loses its jobs after that.
@@ -72,6 +72,16 @@ impl End {
     }
 }
 
+/// What a tool may leave running: the rows of the matrices.
+fn children() -> [(&'static str, Child); 4] {
+    [
+        ("plain", Child::default()),
+        ("stubborn", Child { ignore_signals: true, ..Child::default() }),
+        ("daemon", Child { daemonise: true, ..Child::default() }),
+        ("holds stdout", Child { hold_stdout: true, ignore_signals: true, ..Child::default() }),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_end_leaves_no_process_and_the_right_row() {
     let rows = children().map(|(name, child)| (name, move |end| Cli::fake(end, child.clone())));
@@ -87,6 +97,12 @@ async fn every_end_of_the_real_cli_leaves_no_process_and_the_right_row() {
 /// Runs all cells, so many at once, and prints how long each took from the cause of the end to the last
 /// process.
 async fn matrix<Row: Fn(End) -> Cli>(title: &str, rows: [(&'static str, Row); 4], at_once: usize) {
+    let mut bystander = tokio::process::Command::new("sleep")
+        .arg("600")
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("sleep exists");
     let places = Arc::new(Semaphore::new(at_once));
     let rows = rows.map(|(name, cli)| {
         let cells = ENDS.map(|end| {
@@ -106,6 +122,7 @@ async fn matrix<Row: Fn(End) -> Cli>(title: &str, rows: [(&'static str, Row); 4]
         }
         println!("{line}");
     }
+    assert!(bystander.try_wait().expect("it is ours").is_none(), "a bystander was touched");
 }
 
 async fn cell(end: End, cli: Cli) -> Duration {
