@@ -9,11 +9,13 @@
 //! | [`host`] | a program that runs one request, to be killed and stopped |
 //! | [`api`] | a loopback stand-in for the Messages API, which the real CLI talks to |
 //! | [`sandbox`] | a private home, a cleared environment, git repositories, waiting and looking |
+//! | [`chaos`] | nodes in processes of their own, and what befalls them |
 //! | [`postgres`] | a throwaway PostgreSQL server |
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod chaos;
 pub mod fake;
 pub mod host;
 pub mod invocation;
