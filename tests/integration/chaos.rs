@@ -4,7 +4,7 @@
 
 mod clock;
 mod sqlite;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ mod fake_claude;
 mod fences;
 mod loopback;
 mod options;
+mod outage;
 mod postgres;
 mod queue;
 mod rows;

@@ -69,7 +69,7 @@ impl Storm {
             sleep(calm).await;
             let lease = u64::try_from(self.lease.as_millis()).expect("not ages");
             let short = dice.millis(100, lease / 2);
-            let long = dice.millis(lease + 1_000, lease * 3 / 2);
+            let long = dice.millis(lease + 1_000, lease * 2);
             let kinds = if target.proxy.is_some() { 6 } else { 4 };
             match dice.below(kinds) {
                 0 | 1 => {
