@@ -105,6 +105,12 @@ pub(crate) fn later(moment: Timestamp, by: Duration) -> Timestamp {
     timestamp(moment.as_microsecond().saturating_add(by))
 }
 
+/// `moment` earlier by `by`; the earliest moment that exists when that overflows.
+pub(crate) fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    timestamp(moment.as_microsecond().saturating_sub(by))
+}
+
 /// The time from `start` to `end`; zero when `end` is the earlier one.
 pub(crate) fn between(start: Timestamp, end: Timestamp) -> Duration {
     let microseconds = end.as_microsecond().saturating_sub(start.as_microsecond());

@@ -16,6 +16,9 @@ use crate::settlement::Settlement;
 
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+mod tick;
+
+pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
 /// Where jobs are kept.
 #[async_trait]
@@ -87,6 +90,27 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
 
     /// A number that differs from the last answer when another connection has written since.
     async fn change_counter(&self) -> Result<i64>;
+
+    /// Records a tick of a schedule and inserts its job, all or nothing. `None`: it is recorded already,
+    /// by another node or an earlier look, and nothing was written.
+    async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>>;
+
+    /// The newest recorded tick of an entry that is not later than now. A later one was recorded by a
+    /// node whose clock was ahead.
+    async fn last_tick(&self, entry: &str, now: Timestamp) -> Result<Option<TickRow>>;
+
+    /// The recorded ticks of an entry, newest first.
+    async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>>;
+
+    /// Removes ticks that were due before, save the newest of each entry. Answers with how many.
+    async fn prune_ticks(&self, before: Timestamp) -> Result<u64>;
+
+    /// Removes jobs in this final state that reached it before, the oldest first, with their ledger and
+    /// errors, all or nothing. Answers with how many: below the limit, no more are left.
+    async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64>;
+
+    /// How many jobs [`prune`](Self::prune) would remove in the end.
+    async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64>;
 }
 
 /// What a node asks of a queue.

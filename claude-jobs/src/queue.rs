@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,9 +11,9 @@ use uuid::Uuid;
 
 use crate::builder::JobBuilder;
 use crate::clock::Clock;
-use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
+use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings, TickRow};
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::registry::Registry;
 use crate::worker::Worker;
 
@@ -26,6 +27,10 @@ pub struct Queue {
     /// without waiting for the next poll.
     wake: Arc<watch::Sender<u64>>,
 }
+
+/// How many jobs are removed in one transaction, and how long others may write before the next one.
+const PRUNE_BATCH: u32 = 1_000;
+const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A job with its ledger and errors.
 #[derive(Clone, Debug, Serialize)]
@@ -183,6 +188,52 @@ impl Queue {
     /// [`Error::NoSuchJob`], [`Error::WrongState`] for a running job, [`Error::Database`].
     pub async fn delete(&self, id: JobId) -> Result<()> {
         self.engine.delete(id).await
+    }
+
+    /// Removes the jobs in this final state that reached it longer ago than this, with their ledger and
+    /// errors, and answers with how many. In batches of 1,000, so that others can write in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidJob`] for a state that is not final, [`Error::Database`].
+    pub async fn prune(&self, state: State, older_than: Duration) -> Result<u64> {
+        let before = self.prunes_before(state, older_than)?;
+        let mut pruned = 0;
+        loop {
+            let removed = self.engine.prune(state, before, PRUNE_BATCH).await?;
+            pruned += removed;
+            if removed < u64::from(PRUNE_BATCH) {
+                return Ok(pruned);
+            }
+            tokio::time::sleep(PRUNE_PAUSE).await;
+        }
+    }
+
+    /// How many jobs [`prune`](Self::prune) would remove.
+    ///
+    /// # Errors
+    ///
+    /// As [`prune`](Self::prune).
+    pub async fn prunable(&self, state: State, older_than: Duration) -> Result<u64> {
+        self.engine.prunable(state, self.prunes_before(state, older_than)?).await
+    }
+
+    fn prunes_before(&self, state: State, older_than: Duration) -> Result<Timestamp> {
+        if !state.is_final() {
+            let rule = "only `completed`, `discarded` and `cancelled` jobs are pruned";
+            return Err(Error::InvalidJob(format!("state `{state}`: {rule}")));
+        }
+        Ok(crate::clock::earlier(self.now(), older_than))
+    }
+
+    /// What became of the ticks of a schedule's entry, newest first: of a worker with `cron`, or of
+    /// [`RuntimeBuilder::cron`](crate::runtime::RuntimeBuilder::cron). They are kept for 30 days.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        self.engine.ticks(entry, limit).await
     }
 
     /// Settings of the queues that have any.
