@@ -23,10 +23,9 @@ pub const MOST_MISSED: usize = 1_000;
 
 /// What becomes of ticks that were due while no runtime looked: none was running, or none could reach the
 /// database. A tick is missed when it is seen more than a minute late ([`LATE`]).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missed {
     /// They are recorded and not run: nothing is paid for twice because a machine was off.
-    #[default]
     Skip,
     /// The latest of them runs, once.
     One,
@@ -34,14 +33,35 @@ pub enum Missed {
     All,
 }
 
+impl Missed {
+    /// What is done unless an entry says otherwise.
+    pub const DEFAULT: Self = Self::Skip;
+}
+
+impl Default for Missed {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// What becomes of a tick while a job of an earlier tick of the same entry waits or runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfBusy {
     /// Its job is inserted all the same and waits its turn.
-    #[default]
     Queue,
     /// It is recorded as `busy`, and no job is inserted.
     Skip,
+}
+
+impl IfBusy {
+    /// What is done unless an entry says otherwise.
+    pub const DEFAULT: Self = Self::Queue;
+}
+
+impl Default for IfBusy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// What the attribute of a worker says about its schedule.
