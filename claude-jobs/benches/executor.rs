@@ -1,12 +1,12 @@
-//! What a run costs over the bare process: time and CPU of a job from started to settled, through the real
-//! runner with its supervisor and a queue in a file; and memory per running job.
+//! What a run costs over the bare process: time of a job from started to settled and CPU of the whole host,
+//! through the real runner with its supervisor and a queue in memory; and memory per running job.
 //!
 //! ```text
 //! cargo bench -p claude-jobs --bench executor
 //! ```
 //!
 //! The process is the tests' fake claude, which prints what a short successful run of the real one
-//! prints. Bare and queued runs take turns. Under `cargo test` it runs a few times only, to see that it
+//! prints. Bare and queued runs take turns, a block of each. Under `cargo test` it runs a few times only, to see that it
 //! works.
 
 use std::fs;
@@ -22,7 +22,6 @@ use claude_jobs::{Limits, Queue, Runtime, State, claude_worker};
 use claude_jobs_tests::fake::FakeClaude;
 use claude_jobs_tests::sandbox::wait_until;
 use claude_jobs_tests::script::{Step, Take};
-use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -43,7 +42,7 @@ fn main() {
     build_fake_claude();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
     runtime.block_on(async {
-        time(if quick { 3 } else { 200 }).await;
+        time(if quick { 5 } else { 200 }).await;
         for jobs in if quick { [1, 3] } else { [1, 100] } {
             memory(jobs).await;
         }
@@ -61,22 +60,20 @@ fn build_fake_claude() {
     assert!(status.expect("cargo can be started").success(), "the fake claude is built");
 }
 
-/// A runtime over a database in a file, and what it says.
+/// A runtime over a database in memory (what a database costs is the other benchmark's), and what it
+/// says.
 struct Host {
     queue: Queue,
-    /// When each job started and was settled.
+    /// How long each job took from its start to its settlement.
     settled: mpsc::UnboundedReceiver<Duration>,
     started: Arc<AtomicUsize>,
     end: CancellationToken,
     serving: JoinHandle<claude_jobs::Result<()>>,
-    _folder: TempDir,
 }
 
 impl Host {
     async fn start(fake: &FakeClaude, concurrency: u32) -> Host {
-        let folder = tempfile::tempdir().expect("the temporary folder can be written");
-        let url = format!("sqlite://{}", folder.path().join("jobs.db").display());
-        let queue = Queue::connect(&url).await.expect("a new database");
+        let queue = Queue::connect("sqlite::memory:").await.expect("a new database");
         let (sender, settled) = mpsc::unbounded_channel();
         let (started, starts) = (Arc::new(AtomicUsize::new(0)), std::sync::Mutex::new(Vec::new()));
         let count = Arc::clone(&started);
@@ -106,11 +103,12 @@ impl Host {
             .grace(Duration::ZERO)
             .on_notice(listener);
         let serving = tokio::spawn(runtime.run_until(end.clone().cancelled_owned()));
-        Host { queue, settled, started, end, serving, _folder: folder }
+        Host { queue, settled, started, end, serving }
     }
 
-    async fn insert(&self) {
-        Job::new(PROMPT).insert(&self.queue).await.expect("the job is valid");
+    async fn insert(&self, jobs: usize) {
+        let jobs = (0..jobs).map(|_| Job::new(PROMPT).into_new_job().expect("the job is valid"));
+        self.queue.insert_many(jobs).await.expect("the jobs are valid");
     }
 
     async fn stop(self) {
@@ -119,36 +117,69 @@ impl Host {
     }
 }
 
-/// Wall time and CPU of one run.
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: f64,
+/// What some runs took, in milliseconds.
+#[derive(Default)]
+struct Costs {
+    walls: Vec<f64>,
     cpu: f64,
 }
 
+impl Costs {
+    fn median_wall(&self) -> f64 {
+        let mut walls = self.walls.clone();
+        walls.sort_by(f64::total_cmp);
+        walls[walls.len() / 2]
+    }
+
+    /// The kernel counts CPU in ticks of 10 ms: only the mean of many runs tells.
+    fn mean_cpu(&self) -> f64 {
+        self.cpu / self.walls.len() as f64
+    }
+}
+
 async fn time(runs: usize) {
+    const BLOCKS: usize = 5;
     let fake = FakeClaude::new([Take::success("It is done.")]);
     let mut host = Host::start(&fake, 1).await;
-    let (mut bare, mut queued) = (Vec::new(), Vec::new());
-    // The first two warm the caches.
-    for run in 0..runs + 2 {
-        let (before, start) = (cpu(), Instant::now());
-        run_bare(&fake).await;
-        let spent = Cost { wall: millis(start.elapsed()), cpu: cpu() - before };
-        let before = cpu();
-        host.insert().await;
-        let wall = host.settled.recv().await.expect("it is settled");
-        if run >= 2 {
-            bare.push(spent);
-            queued.push(Cost { wall: millis(wall), cpu: cpu() - before });
+    let (mut bare, mut queued) = (Costs::default(), Costs::default());
+    // The first block warms the caches.
+    for block in 0..=BLOCKS {
+        if block == 1 {
+            (bare, queued) = (Costs::default(), Costs::default());
         }
+        run_block_bare(&fake, runs / BLOCKS, &mut bare).await;
+        run_block_queued(&mut host, runs / BLOCKS, &mut queued).await;
     }
     host.stop().await;
-    println!("one run                 wall ms (median)  CPU ms (mean), the insert included");
-    println!("the bare process        {:16.2}  {:13.2}", wall(&bare), mean_cpu(&bare));
-    println!("a job on the queue      {:16.2}  {:13.2}", wall(&queued), mean_cpu(&queued));
-    report("wall ms of a run beyond the bare process", wall(&queued) - wall(&bare), MOST_WALL_MS);
-    report("CPU ms of a run beyond the bare process", mean_cpu(&queued) - mean_cpu(&bare), MOST_CPU_MS);
+    println!("one run of {runs}          wall ms (median)  CPU ms (mean)");
+    for (name, costs) in [("the bare process", &bare), ("a job on the queue", &queued)] {
+        println!("{name:23} {:17.2} {:14.2}", costs.median_wall(), costs.mean_cpu());
+    }
+    let beyond = |cost: fn(&Costs) -> f64| cost(&queued) - cost(&bare);
+    report("wall ms of a run beyond the bare process", beyond(Costs::median_wall), MOST_WALL_MS);
+    report("CPU ms of a run beyond the bare process", beyond(Costs::mean_cpu), MOST_CPU_MS);
+}
+
+async fn run_block_bare(fake: &FakeClaude, runs: usize, costs: &mut Costs) {
+    let before = cpu();
+    for _ in 0..runs {
+        let start = Instant::now();
+        run_bare(fake).await;
+        costs.walls.push(millis(start.elapsed()));
+    }
+    costs.cpu += cpu() - before;
+}
+
+/// One job after another; they are inserted before the clock runs.
+async fn run_block_queued(host: &mut Host, runs: usize, costs: &mut Costs) {
+    host.queue.pause("bench").await.expect("a pause");
+    host.insert(runs).await;
+    let before = cpu();
+    host.queue.resume("bench").await.expect("no pause");
+    for _ in 0..runs {
+        costs.walls.push(millis(host.settled.recv().await.expect("it is settled")));
+    }
+    costs.cpu += cpu() - before;
 }
 
 /// The least that runs it: spawned with the same streams, its output read to the end.
@@ -171,17 +202,6 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn wall(costs: &[Cost]) -> f64 {
-    let mut times: Vec<f64> = costs.iter().map(|cost| cost.wall).collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
-/// The kernel counts CPU in ticks of 10 ms: only the mean of many runs tells.
-fn mean_cpu(costs: &[Cost]) -> f64 {
-    costs.iter().map(|cost| cost.cpu).sum::<f64>() / costs.len() as f64
-}
-
 /// The CPU of this process and of all its dead descendants, in milliseconds.
 fn cpu() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
@@ -199,9 +219,7 @@ async fn memory(jobs: usize) {
     host.queue.counts().await.expect("a look");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = [Rollup::of("self")];
-    for _ in 0..jobs {
-        host.insert().await;
-    }
+    host.insert(jobs).await;
     let all = || host.started.load(Ordering::SeqCst) == jobs && fake.records().len() == jobs;
     wait_until(Duration::from_secs(60), "all jobs to run", all).await;
     // Each supervisor still has to let go of its streams.
