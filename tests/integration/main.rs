@@ -11,6 +11,7 @@ mod fake_claude;
 mod fences;
 mod limits;
 mod loopback;
+mod lost;
 mod options;
 mod outage;
 mod postgres;
