@@ -153,7 +153,7 @@ async fn the_cli_is_asked_to_resume_and_then_to_start_anew() {
     };
     assert_eq!(records.len(), 2);
     assert!(has(0, &["--resume", SESSION]) && has(0, &["--max-turns", "7"]) && !has(0, &["--session-id"]));
-    assert!(has(1, &["--session-id", SESSION]) && !has(1, &["--resume"]));
+    assert!(has(1, &["--session-id", SESSION]) && !has(1, &["--resume"]), "{:?}", records[1].argv);
     assert!(records[0].stdin.as_deref().is_some_and(|prompt| prompt.contains("was interrupted")));
     assert_eq!(records[1].stdin.as_deref(), Some("the task"));
 }

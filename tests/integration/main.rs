@@ -18,6 +18,7 @@ mod postgres;
 mod queue;
 mod rows;
 mod runtime;
+mod schedules;
 mod supervision;
 mod takes;
 mod tidy;
