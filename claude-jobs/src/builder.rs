@@ -79,6 +79,13 @@ impl<W: Worker> JobBuilder<W> {
         self.with_unique(|unique| unique.states = states.into_iter().collect())
     }
 
+    /// Runs only so many jobs with the same key at once, on all nodes and in all queues: as many as the
+    /// queue's [`Limits::per_key`](crate::engine::Limits::per_key) says, one by default. For what two
+    /// jobs must not touch together, such as a repository. 1 to 512 characters.
+    pub fn concurrency_key(self, key: impl Into<String>) -> Self {
+        self.with(|job| job.concurrency_key = Some(key.into()))
+    }
+
     /// The user's own notes on the job.
     pub fn meta(self, meta: Map<String, Value>) -> Self {
         self.with(|job| job.meta = meta)

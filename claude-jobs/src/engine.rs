@@ -6,16 +6,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
+mod limits;
+mod refusal;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+
+pub use limits::{Limits, Rate};
+pub(crate) use refusal::was_refused;
 
 /// Where jobs are kept.
 #[async_trait]
@@ -26,13 +31,34 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Writes jobs, all or none. Durable when it returns.
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>>;
 
-    /// Claims due jobs of one queue for a node: the first by priority, then time, then id. Nothing for
-    /// a node that is not registered: its runs would have no lease.
-    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed>;
+    /// Ends runs and claims jobs, in one transaction: one statement, where the database can.
+    ///
+    /// A run ends with all that goes with it: row, ledger, error, follow-on jobs, queue pause. One
+    /// that was superseded writes nothing.
+    ///
+    /// A claim takes due jobs of one queue for a node: the first by priority, then time, then id.
+    /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these
+    /// very settlements make claimable are among them is up to the engine.
+    async fn turn(
+        &self,
+        settlements: &[Settlement],
+        claim: Option<&ClaimRequest<'_>>,
+        now: Timestamp,
+    ) -> Result<Turn>;
 
-    /// Ends runs, each all or nothing: row, ledger, error, follow-on jobs, queue pause. The answer
-    /// says for each whether it was still the job's own run; one that was superseded writes nothing.
-    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>>;
+    /// Claims jobs, with nothing to settle.
+    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed> {
+        Ok(self.turn(&[], Some(request), request.now).await?.claimed)
+    }
+
+    /// Ends runs, with nothing to claim. The answer says for each whether it was still the job's own run.
+    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>> {
+        Ok(self.turn(settlements, None, now).await?.settled)
+    }
+
+    /// The jobs of a queue that a node has claimed and not settled: what a claim took whose answer was
+    /// lost is among them.
+    async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>>;
 
     /// The job of that number.
     async fn job(&self, id: JobId) -> Result<Option<Job>>;
@@ -85,8 +111,29 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Jobs that a node is running and somebody wants cancelled.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>>;
 
-    /// A number that differs from the last answer when another connection has written since.
-    async fn change_counter(&self) -> Result<i64>;
+    /// Calls `wake` whenever another connection may have made something claimable, or asked for a
+    /// cancellation: with the name of the queue, or without one for all. May call it for nothing.
+    /// Returns only when it cannot watch any more, with the reason; whoever calls again has missed what
+    /// happened between.
+    async fn watch(&self, wake: Wake<'_>) -> Error;
+
+    /// How far the database's clock is ahead of this machine's. Every node adds it to its own, so that
+    /// all nodes agree on what is due.
+    async fn clock_offset(&self) -> Result<SignedDuration> {
+        Ok(SignedDuration::ZERO)
+    }
+}
+
+/// Told the name of the queue in which something may be claimable, or none for any.
+pub type Wake<'a> = &'a (dyn Fn(Option<&str>) + Send + Sync);
+
+/// What [`Engine::turn`] came to.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// For each settlement, whether it was still the job's own run.
+    pub settled: Vec<bool>,
+    /// The jobs that were claimed.
+    pub claimed: Claimed,
 }
 
 /// What a node asks of a queue.
@@ -98,21 +145,33 @@ pub struct ClaimRequest<'a> {
     pub node: &'a str,
     /// The workers the node knows; rows of others stay where they are, for a newer node.
     pub workers: &'a [&'a str],
-    /// How many of its jobs the node may run at once, unless the queue's settings say otherwise.
-    pub concurrency: u32,
-    /// How many it runs already.
+    /// How many may run at once, and where.
+    pub limits: Limits,
+    /// How many the node runs already.
     pub running: u32,
+    /// How many more it may claim than it has room for, because by then it will. Not where a limit
+    /// other than the node's own applies.
+    pub ahead: u32,
     /// The present moment.
     pub now: Timestamp,
 }
 
 impl ClaimRequest<'_> {
-    /// The most jobs that may be claimed under these settings.
-    pub(crate) fn limit(&self, settings: &QueueSettings) -> u32 {
+    /// For how many the node itself has room under these settings.
+    pub(crate) fn room(&self, settings: &QueueSettings) -> u32 {
         if !settings.is_open(self.now) {
             return 0;
         }
-        settings.concurrency.unwrap_or(self.concurrency).saturating_sub(self.running)
+        settings.concurrency.unwrap_or(self.limits.concurrency).saturating_sub(self.running)
+    }
+
+    /// The most jobs that may be claimed where no other limit applies.
+    pub(crate) fn most(&self, settings: &QueueSettings) -> u32 {
+        match (self.room(settings), settings.is_open(self.now)) {
+            (_, false) => 0,
+            (room, true) if self.limits.span_nodes() => room,
+            (room, true) => room + self.ahead,
+        }
     }
 }
 
@@ -121,7 +180,7 @@ impl ClaimRequest<'_> {
 pub struct Claimed {
     /// The jobs, in the order in which they shall start.
     pub jobs: Vec<Job>,
-    /// When the next waiting job of the queue is due, if one is scheduled.
+    /// When it is worth while to look again: the next waiting job is due, or the rate allows a start.
     pub next_due: Option<Timestamp>,
     /// The queue's settings.
     pub settings: QueueSettings,

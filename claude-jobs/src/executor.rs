@@ -10,13 +10,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
-use crate::node::Terms;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
@@ -35,8 +33,6 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
-    /// Cancelled when the runtime is to end.
-    pub(crate) closing: CancellationToken,
     /// How long the runs may live: as long as the node's lease.
     pub(crate) lease: Lease,
 }
@@ -48,6 +44,12 @@ struct Prepared {
     options: Options,
 }
 
+/// A job whose run is over, and what shall become of it.
+pub(crate) struct Finished {
+    pub(crate) job: Arc<Job>,
+    pub(crate) settlement: Settlement,
+}
+
 /// What shall become of a job, and what goes with it.
 struct Decision {
     verdict: Verdict,
@@ -57,9 +59,8 @@ struct Decision {
 }
 
 impl Executor {
-    /// Executes a claimed job to its settlement.
-    pub(crate) async fn execute(&self, job: Job, stop: Stop) {
-        let job = Arc::new(job);
+    /// Executes a claimed job. What it came to is yet to be written.
+    pub(crate) async fn execute(&self, job: Arc<Job>, stop: Stop) -> Finished {
         self.notify.send(&Notice::Started { job: &job });
         let settlement = match self.prepare(&job) {
             Ok(prepared) => {
@@ -70,7 +71,37 @@ impl Executor {
             }
             Err(problem) => self.unrunnable(&job, problem),
         };
-        self.settle(&job, settlement).await;
+        Finished { job, settlement }
+    }
+
+    /// A claimed job that shall not start here: it loses neither attempt nor place.
+    pub(crate) fn give_back(&self, job: Arc<Job>) -> Finished {
+        let now = self.queue.now();
+        let mut run = not_run(StopReason::Shutdown);
+        run.ending = Ending::NotStarted(NotStarted::Refused("no free slot".to_owned()));
+        let mut remains = Remains::of(ledger_row(&job, &run, &Verdict::Complete, now));
+        remains.run.verdict = "give back".to_owned();
+        let settlement = Settlement::given_back(&job, remains, now);
+        Finished { job, settlement }
+    }
+
+    /// A job whose run has broken down in our own code: what it did is unknown, so it is not repeated.
+    pub(crate) fn broken(&self, job: Arc<Job>, problem: &str) -> Finished {
+        let now = self.queue.now();
+        let mut run = not_run(StopReason::Cancel);
+        run.ending = Ending::Failed(problem.to_owned());
+        let verdict = Verdict::cancel(format!("internal error: {problem}"));
+        let remains = Remains::of(ledger_row(&job, &run, &verdict, now));
+        let settlement = Settlement::of(&verdict, &job, crate::settlement::backoff, remains, now);
+        Finished { job, settlement }
+    }
+
+    /// Tells that a settlement was written, or that the job had become another run's.
+    pub(crate) fn settled(&self, job: &Job, settlement: &Settlement, is_ours: bool) {
+        if !is_ours {
+            tracing::warn!(job = %job.id, attempt = job.attempt, "superseded: nothing settled");
+        }
+        self.notify.send(&Notice::Settled { job, settlement, is_ours });
     }
 
     /// Rows may be old or written by hand: everything is checked again.
@@ -136,36 +167,6 @@ impl Executor {
         remains.error = attempt_error(job, &run, &verdict, now);
         Settlement::of(&verdict, job, crate::settlement::backoff, remains, now)
     }
-
-    /// Writes the settlement. A database that is away for a while must not lose a paid result: it is
-    /// tried again until it is written or the row belongs to another run. Only a runtime that is to
-    /// end gives up, once its lease has run out: then the job is another node's to rescue.
-    async fn settle(&self, job: &Job, settlement: Settlement) {
-        let mut wait = Duration::from_millis(100);
-        let started = tokio::time::Instant::now();
-        loop {
-            match self.queue.engine().settle(std::slice::from_ref(&settlement), self.queue.now()).await {
-                Ok(settled) => {
-                    let is_ours = settled.first() == Some(&true);
-                    if !is_ours {
-                        tracing::warn!(job = %job.id, attempt = job.attempt, "superseded: nothing settled");
-                    }
-                    self.notify.send(&Notice::Settled { job, settlement: &settlement, is_ours });
-                    self.queue.wake();
-                    return;
-                }
-                Err(error) if self.closing.is_cancelled() && started.elapsed() > Terms::DEFAULT.lease() => {
-                    tracing::error!(job = %job.id, %error, "cannot settle: left to be rescued");
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(job = %job.id, %error, "cannot settle, will try again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(5));
-                }
-            }
-        }
-    }
 }
 
 /// The classifier's verdict, then the handler's last word. User code may panic: that cancels the job,
@@ -218,6 +219,13 @@ async fn last_word(
         None => verdict,
     };
     (verdict, run)
+}
+
+/// A run of which nothing was seen.
+fn not_run(stopped: StopReason) -> Run {
+    let mut report = Report::new(None);
+    report.ending = Ending::Stopped(stopped);
+    judge(report, &Options::default())
 }
 
 fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {

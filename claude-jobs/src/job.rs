@@ -148,6 +148,10 @@ pub struct Job {
     pub reason: Option<String>,
     /// Somebody asked for its cancellation while it was running.
     pub cancel_requested: bool,
+    /// Only so many jobs with the same key run at once ([`Limits::per_key`](crate::engine::Limits::per_key)).
+    pub concurrency_key: Option<String>,
+    /// The session that the next attempt continues, where that is possible.
+    pub resume: Option<String>,
     /// What cannot be read in the stored row. Such a job is cancelled when it is claimed.
     pub damage: Option<String>,
 }
@@ -271,6 +275,7 @@ pub struct JobRow {
     pub(crate) max_snoozes: u32,
     pub(crate) inserted_at: Timestamp,
     pub(crate) scheduled_at: Timestamp,
+    pub(crate) concurrency_key: Option<String>,
     pub(crate) unique: Option<UniqueRow>,
 }
 
@@ -320,6 +325,8 @@ impl JobRow {
             node: None,
             reason: None,
             cancel_requested: false,
+            concurrency_key: self.concurrency_key.clone(),
+            resume: None,
             damage: None,
         }
     }

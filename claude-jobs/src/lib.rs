@@ -44,6 +44,7 @@ pub mod definition;
 pub mod engine;
 pub mod error;
 mod executor;
+mod inserter;
 pub mod job;
 mod node;
 pub mod notice;
@@ -60,6 +61,7 @@ mod service;
 pub mod settlement;
 pub mod unique;
 pub mod verdict;
+mod wakes;
 pub mod worker;
 
 #[doc(hidden)]
@@ -67,6 +69,7 @@ pub mod __private;
 
 pub use builder::JobBuilder;
 pub use claude_jobs_macros::claude_worker;
+pub use engine::Limits;
 pub use error::{Error, Result};
 pub use job::{Inserted, Job, JobId, NewJob, State};
 pub use options::Args;
@@ -82,7 +85,7 @@ pub mod prelude {
     pub use crate::options::{ArgMap, Args};
     pub use crate::outcome::{Failure, Run};
     pub use crate::{
-        Ctx, Handler, Job, JobId, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
+        Ctx, Handler, Job, JobId, Limits, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
         shutdown_signal,
     };
 }

@@ -1,103 +1,393 @@
-//! One queue's loop: how many jobs are wanted, claim them, start them, wait for a reason to look
-//! again.
+//! One queue's loop: how many jobs are wanted, claim them, run them, settle them, wait for a reason to
+//! look again.
+//!
+//! Settling and claiming go together as a *turn*, one round trip to the database. While a turn is under
+//! way what ends goes into the next one. The loop itself never waits for the database.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::Stop;
 use crate::clock::between;
-use crate::engine::{ClaimRequest, Claimed};
-use crate::job::Job;
+use crate::engine::{Claimed, Limits};
+use crate::error::Error;
+use crate::executor::Finished;
+use crate::job::{Job, JobId};
 use crate::runtime::shared::Shared;
+
+mod pace;
+mod turn;
+
+use pace::Pace;
+use turn::{Batch, Kind, Turn, TurnResult};
 
 /// The longest a producer waits before it looks again, should every wake-up have been missed.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How long it waits after a claim failed.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// For how long a job that was claimed ahead may wait for a slot before it is given back.
+const CLAIMED_AHEAD: Duration = Duration::from_millis(50);
+
+/// How long the loop waits after a turn failed: at first, and at the longest.
+const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// A second turn starts beside the first only for this many jobs.
+const WORTH_A_SECOND_TURN: usize = 100;
 
 pub(crate) struct Producer {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) name: String,
-    /// How many jobs at once, unless the queue's settings say otherwise.
-    pub(crate) concurrency: u32,
-    /// Whether there is nothing due and nothing running.
-    pub(crate) idle: watch::Sender<bool>,
+    shared: Arc<Shared>,
+    name: String,
+    limits: Limits,
+    /// Whether there is nothing due, nothing running and nothing to settle.
+    idle: watch::Sender<bool>,
+
+    /// How many jobs at once, as the queue's settings last said.
+    slots: u32,
+    runs: JoinSet<(Finished, Duration)>,
+    /// The job of each run, should the run itself fail to say.
+    jobs: HashMap<task::Id, Arc<Job>>,
+    /// Claimed ahead, or found to be ours: to run as soon as there is a slot.
+    waiting: VecDeque<(Instant, Job)>,
+    unsettled: Batch,
+    turns: JoinSet<TurnResult>,
+    /// What the turns under way are about.
+    under_way: HashMap<task::Id, UnderWay>,
+    /// Every attempt that we have claimed and not settled.
+    ours: HashSet<(JobId, u32)>,
+    pace: Pace,
+
+    /// Whether there may be something to claim.
+    look: bool,
+    next_look: Instant,
+    /// No turn before this: the last one failed.
+    blocked: Option<Blocked>,
+    /// The answer to a claim was lost.
+    unsure: Option<Unsure>,
+}
+
+struct UnderWay {
+    batch: Arc<Batch>,
+    /// How many jobs it may bring.
+    asked: u32,
+    kind: Kind,
+}
+
+/// Turns fail.
+struct Blocked {
+    since: Instant,
+    until: Instant,
+    wait: Duration,
+}
+
+/// What the database has claimed for us, without our knowing, is to be looked up: now, and for a while,
+/// because the claim may be carried out later still.
+#[derive(Clone, Copy)]
+struct Unsure {
+    look: Instant,
+    until: Instant,
 }
 
 impl Producer {
-    /// Serves until `claiming` is cancelled, then waits for its runs.
-    pub(crate) async fn serve(self, claiming: CancellationToken) {
-        let mut runs = JoinSet::new();
-        let mut wakes = self.shared.queue.wakes();
-        while !claiming.is_cancelled() {
-            wakes.mark_unchanged();
-            let running = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-            let wait = match self.claim(running).await {
-                Ok(claimed) => {
-                    let wait = self.wait_after(&claimed);
-                    let found = claimed.jobs.len();
-                    claimed.jobs.into_iter().for_each(|job| self.start(&mut runs, job));
-                    self.idle.send_if_modified(|idle| {
-                        let now_idle = found == 0 && runs.is_empty();
-                        std::mem::replace(idle, now_idle) != now_idle
-                    });
-                    wait
-                }
-                Err(error) => {
-                    tracing::error!(queue = self.name, %error, "cannot claim, will try again");
-                    AFTER_ERROR
-                }
-            };
+    pub(crate) fn new(shared: Arc<Shared>, name: String, limits: Limits, idle: watch::Sender<bool>) -> Self {
+        Self {
+            shared,
+            name,
+            limits,
+            idle,
+            slots: limits.concurrency,
+            runs: JoinSet::new(),
+            jobs: HashMap::new(),
+            waiting: VecDeque::new(),
+            unsettled: Batch::default(),
+            turns: JoinSet::new(),
+            under_way: HashMap::new(),
+            ours: HashSet::new(),
+            pace: Pace::new(),
+            look: true,
+            next_look: Instant::now() + POLL,
+            blocked: None,
+            unsure: None,
+        }
+    }
+
+    /// Serves until `claiming` is cancelled, then waits for its runs and settles them.
+    pub(crate) async fn serve(mut self, claiming: CancellationToken) {
+        let mut wakes = self.shared.queue.wakes().of(&self.name);
+        loop {
+            let is_open = !claiming.is_cancelled();
+            self.give_back(is_open);
+            self.start_runs();
+            self.start_turns(is_open);
+            if !is_open && self.is_done() {
+                return;
+            }
+            self.tell_idle();
+            let timer = self.timer(is_open);
             tokio::select! {
-                () = claiming.cancelled() => {}
-                Some(_) = runs.join_next() => {}
-                _ = wakes.changed() => {}
-                () = tokio::time::sleep(wait) => {}
+                Some(run) = self.runs.join_next_with_id() => self.run_ended(run).await,
+                Some(turn) = self.turns.join_next_with_id() => self.turn_ended(turn, is_open).await,
+                _ = wakes.changed(), if is_open => self.look = true,
+                () = tokio::time::sleep_until(timer) => self.time_is_up(),
+                () = claiming.cancelled(), if is_open => {}
             }
         }
-        while runs.join_next().await.is_some() {}
     }
 
-    async fn claim(&self, running: u32) -> crate::Result<Claimed> {
-        let workers = self.shared.queue.registry().names();
-        let request = ClaimRequest {
-            queue: &self.name,
-            node: &self.shared.node_id(),
-            workers: &workers,
-            concurrency: self.concurrency,
-            running,
-            now: self.shared.queue.now(),
-        };
-        self.shared.queue.engine().claim(&request).await
+    fn is_done(&self) -> bool {
+        self.runs.is_empty() && self.turns.is_empty() && self.unsettled.is_empty()
     }
 
-    /// Until the next job is due, or the queue's pause is over.
-    fn wait_after(&self, claimed: &Claimed) -> Duration {
-        let now = self.shared.queue.now();
-        let moments = [claimed.next_due, claimed.settings.paused_until];
-        let until = |moment| between(now, moment).max(Duration::from_millis(1));
-        moments
-            .into_iter()
-            .flatten()
-            .filter(|moment| *moment > now)
-            .map(until)
-            .min()
-            .unwrap_or(POLL)
-            .min(POLL)
+    fn tell_idle(&self) {
+        let idle = self.is_done() && self.waiting.is_empty() && !self.look && self.blocked.is_none();
+        self.idle.send_if_modified(|told| std::mem::replace(told, idle) != idle);
     }
 
-    fn start(&self, runs: &mut JoinSet<()>, job: Job) {
-        let (shared, stop) = (Arc::clone(&self.shared), Stop::default());
+    /// The next moment at which something has to be done.
+    fn timer(&self, is_open: bool) -> Instant {
+        let now = Instant::now();
+        let blocked = self.blocked.as_ref().map(|blocked| blocked.until).filter(|until| *until > now);
+        let given_back = self.waiting.front().map(|(claimed, _)| *claimed + CLAIMED_AHEAD);
+        let unsure = self.unsure.map(|unsure| unsure.look).filter(|look| is_open && *look > now);
+        let look = is_open.then_some(self.next_look);
+        let moments = [blocked, given_back, unsure, look].into_iter().flatten();
+        moments.min().unwrap_or(now + POLL)
+    }
+
+    fn time_is_up(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.look = true;
+            self.next_look = now + POLL;
+        }
+    }
+
+    // Runs.
+
+    fn start_runs(&mut self) {
+        while self.runs.len() < self.slots as usize
+            && let Some((_, job)) = self.waiting.pop_front()
+        {
+            self.start(job);
+        }
+    }
+
+    fn start(&mut self, job: Job) {
+        let (shared, stop, job) = (Arc::clone(&self.shared), Stop::default(), Arc::new(job));
         shared.runs().insert((job.id, job.attempt), stop.clone());
-        runs.spawn(async move {
-            let run = (job.id, job.attempt);
-            shared.executor.execute(job, stop).await;
-            shared.runs().remove(&run);
+        let running = Arc::clone(&job);
+        let run = self.runs.spawn(async move {
+            let started = Instant::now();
+            let finished = shared.executor.execute(running, stop).await;
+            (finished, started.elapsed())
         });
+        self.jobs.insert(run.id(), job);
+    }
+
+    async fn run_ended(&mut self, run: RunResult) {
+        self.take_run(run);
+        if self.pace.is_fast() {
+            // Those that are ending at this moment come along.
+            tokio::task::yield_now().await;
+        }
+        while let Some(run) = self.runs.try_join_next_with_id() {
+            self.take_run(run);
+        }
+    }
+
+    fn take_run(&mut self, run: RunResult) {
+        let id = run.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.shared.runs().remove(&(job.id, job.attempt));
+        let finished = match run {
+            Ok((_, (finished, took))) => {
+                self.pace.note(took);
+                finished
+            }
+            Err(error) => {
+                tracing::error!(job = %job.id, %error, "a run broke down");
+                self.shared.executor.broken(job, &error.to_string())
+            }
+        };
+        self.unsettled.push(finished);
+    }
+
+    /// Jobs that were claimed and shall not start here.
+    fn give_back(&mut self, is_open: bool) {
+        let now = Instant::now();
+        let has_waited = |claimed: Instant| now.duration_since(claimed) >= CLAIMED_AHEAD;
+        while let Some((claimed, _)) = self.waiting.front()
+            && (!is_open || (has_waited(*claimed) && self.runs.len() >= self.slots as usize))
+            && let Some((_, job)) = self.waiting.pop_front()
+        {
+            let finished = self.shared.executor.give_back(Arc::new(job));
+            self.unsettled.push(finished);
+        }
+    }
+
+    // Turns.
+
+    fn start_turns(&mut self, is_open: bool) {
+        if self.blocked.as_ref().is_some_and(|blocked| Instant::now() < blocked.until) {
+            return;
+        }
+        while let Some(kind) = self.next_turn(is_open) {
+            let batch = Arc::new(std::mem::take(&mut self.unsettled));
+            let turn = Turn {
+                shared: Arc::clone(&self.shared),
+                queue: self.name.clone(),
+                limits: self.limits,
+                batch: Arc::clone(&batch),
+                kind,
+            };
+            let asked = kind.asked(self.slots);
+            let id = self.turns.spawn(turn.take()).id();
+            self.under_way.insert(id, UnderWay { batch, asked, kind });
+        }
+    }
+
+    /// What the next turn is about, if one is due. A second beside the first only when there is much
+    /// to do.
+    fn next_turn(&mut self, is_open: bool) -> Option<Kind> {
+        let only = self.under_way.values().next();
+        if self.under_way.len() > 1 || only.is_some_and(|turn| matches!(turn.kind, Kind::Reconcile)) {
+            return None;
+        }
+        let now = Instant::now();
+        if only.is_none() && is_open && self.unsure.is_some_and(|unsure| now >= unsure.look) {
+            return Some(Kind::Reconcile);
+        }
+        let asked: u32 = self.under_way.values().map(|turn| turn.asked).sum();
+        let in_hand = u32::try_from(self.runs.len() + self.waiting.len()).unwrap_or(u32::MAX);
+        let running = in_hand.saturating_add(asked);
+        let room = self.slots.saturating_sub(running);
+        let most_ahead = self.claim_ahead();
+        let mut ahead = self.slots.saturating_add(most_ahead).saturating_sub(running.max(self.slots));
+        if room == 0 && ahead < most_ahead / 2 {
+            // Few at a time would cost a round trip each.
+            ahead = 0;
+        }
+        // A queue that is scaled to nothing is looked at too: the answer says when that has changed.
+        let has_room = room + ahead > 0 || self.slots == 0;
+        let claims = is_open && has_room && (self.look || !self.unsettled.is_empty());
+        if self.unsettled.is_empty() && !(claims && self.look) {
+            return None;
+        }
+        let much = self.unsettled.len().max(if claims { (room + ahead) as usize } else { 0 });
+        if only.is_some() && (most_ahead == 0 || much < WORTH_A_SECOND_TURN) {
+            return None;
+        }
+        if !claims {
+            return Some(Kind::Settle);
+        }
+        self.look = false;
+        self.next_look = now + POLL;
+        Some(Kind::Claim { running, ahead })
+    }
+
+    fn claim_ahead(&self) -> u32 {
+        let allowed = self.limits.claim_ahead && !self.limits.span_nodes();
+        if allowed { self.pace.ahead(self.slots) } else { 0 }
+    }
+
+    async fn turn_ended(&mut self, turn: Result<(task::Id, TurnResult), JoinError>, is_open: bool) {
+        let id = turn.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(UnderWay { batch, asked, kind }) = self.under_way.remove(&id) else { return };
+        let batch = Arc::unwrap_or_clone(batch);
+        let result = turn.map_err(|error| Error::Database(error.into())).and_then(|(_, result)| result);
+        match result {
+            Ok(turn) => {
+                self.blocked = None;
+                self.settled(batch, &turn.settled).await;
+                match kind {
+                    Kind::Settle => {}
+                    Kind::Claim { .. } => self.claimed(turn.claimed, asked),
+                    Kind::Reconcile => self.adopt(turn.claimed.jobs),
+                }
+            }
+            Err(error) => self.failed(batch, kind, &error, is_open),
+        }
+    }
+
+    fn failed(&mut self, batch: Batch, kind: Kind, error: &Error, is_open: bool) {
+        let now = Instant::now();
+        let (since, wait) = match &self.blocked {
+            Some(blocked) => (blocked.since, (blocked.wait * 2).min(AFTER_ERROR.1)),
+            None => (now, AFTER_ERROR.0),
+        };
+        let (queue, unsettled) = (&self.name, batch.len());
+        tracing::error!(queue, unsettled, %error, "cannot reach the jobs, will try again in {wait:?}");
+        self.blocked = Some(Blocked { since, until: now + wait, wait });
+        if let Kind::Claim { .. } = kind {
+            self.look = true;
+            self.unsure = Some(Unsure { look: now, until: now + self.shared.terms.lease() });
+        }
+        // A database that is away for a while must not lose a paid result: it is written when it is
+        // back. Only a runtime that is to end gives up, once its lease has run out: then the jobs are
+        // another node's to rescue.
+        if is_open || now.duration_since(since) < self.shared.terms.lease() {
+            self.unsettled.put_back(batch);
+        } else if unsettled > 0 {
+            tracing::error!(queue, unsettled, "cannot settle: left to be rescued");
+        }
+    }
+
+    async fn settled(&mut self, batch: Batch, settled: &[bool]) {
+        for ((job, settlement, was_tried), is_ours) in batch.into_iter().zip(settled) {
+            let is_ours = *is_ours || (was_tried && turn::is_written(&self.shared, &settlement).await);
+            self.ours.remove(&(job.id, job.attempt));
+            if !settlement.state.is_final() {
+                self.look_at(settlement.scheduled_at);
+            }
+            let wakes = self.shared.queue.wakes();
+            settlement.follow_ons.iter().for_each(|row| wakes.wake(&row.queue));
+            self.shared.executor.settled(&job, &settlement, is_ours);
+        }
+    }
+
+    fn look_at(&mut self, moment: jiff::Timestamp) {
+        let wait = between(self.shared.queue.now(), moment);
+        if wait.is_zero() {
+            self.look = true;
+        } else if let Some(moment) = Instant::now().checked_add(wait) {
+            self.next_look = self.next_look.min(moment);
+        }
+    }
+
+    /// Jobs that are ours in the database and that nobody here knows of: the answer to their claim was
+    /// lost. They have never started.
+    fn adopt(&mut self, held: Vec<Job>) {
+        let now = Instant::now();
+        let again = |unsure: Unsure| Unsure { look: now + POLL, ..unsure };
+        self.unsure = self.unsure.map(again).filter(|unsure| unsure.look < unsure.until);
+        self.look = true;
+        for job in held {
+            if self.ours.insert((job.id, job.attempt)) {
+                tracing::warn!(job = %job.id, "found claimed: the answer to its claim was lost");
+                self.waiting.push_back((now, job));
+            }
+        }
+    }
+
+    fn claimed(&mut self, claimed: Claimed, asked: u32) {
+        self.slots = claimed.settings.concurrency.unwrap_or(self.limits.concurrency);
+        // As many as there could be: there may be more.
+        self.look |= !claimed.jobs.is_empty() && claimed.jobs.len() >= asked as usize;
+        for moment in [claimed.next_due, claimed.settings.paused_until].into_iter().flatten() {
+            if moment > self.shared.queue.now() {
+                self.look_at(moment);
+            }
+        }
+        let now = Instant::now();
+        for job in claimed.jobs {
+            self.ours.insert((job.id, job.attempt));
+            self.waiting.push_back((now, job));
+        }
     }
 }
+
+type RunResult = Result<(task::Id, (Finished, Duration)), JoinError>;

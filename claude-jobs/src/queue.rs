@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::builder::JobBuilder;
 use crate::clock::Clock;
 use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
 use crate::error::{Error, Result};
+use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow};
 use crate::registry::Registry;
+use crate::wakes::Wakes;
 use crate::worker::Worker;
 
 /// A durable queue in a database. Cheap to clone; clones share the connections.
@@ -22,9 +23,8 @@ pub struct Queue {
     engine: Arc<dyn Engine>,
     registry: Registry,
     clock: Clock,
-    /// Counts up when this process has made jobs claimable, so that its own runtime starts them
-    /// without waiting for the next poll.
-    wake: Arc<watch::Sender<u64>>,
+    wakes: Arc<Wakes>,
+    inserter: Arc<Inserter>,
 }
 
 /// A job with its ledger and errors.
@@ -53,8 +53,9 @@ impl Queue {
     /// release, [`Error::DuplicateWorker`] two workers of one name.
     pub async fn connect(url: &str) -> Result<Self> {
         let registry = Registry::linked()?;
-        let (wake, _) = watch::channel(0);
-        Ok(Self { engine: engine(url).await?, registry, clock: Clock::system(), wake: Arc::new(wake) })
+        let (engine, wakes) = (engine(url).await?, Arc::new(Wakes::new()));
+        let inserter = Arc::new(Inserter::new(Arc::clone(&engine), Arc::clone(&wakes)));
+        Ok(Self { engine, registry, clock: Clock::system(), wakes, inserter })
     }
 
     /// Also knows this worker, which need not be linked through the attribute's own registration.
@@ -74,15 +75,16 @@ impl Queue {
         self
     }
 
-    /// Writes a job. When it returns, the job is durable.
+    /// Writes a job. When it returns, the job is durable. Jobs that are inserted at the same moment are
+    /// committed together.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::UnknownWorker`],
     /// [`Error::Database`].
     pub async fn insert(&self, job: NewJob) -> Result<Inserted> {
-        let mut inserted = self.insert_many([job]).await?;
-        inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
+        let row = self.row(job, self.now())?;
+        self.inserter.insert(row).await
     }
 
     /// Writes jobs, all or none.
@@ -96,7 +98,7 @@ impl Queue {
             return Ok(Vec::new());
         }
         let inserted = self.engine.insert(&rows).await?;
-        self.wake();
+        self.wakes.wake_all();
         Ok(inserted)
     }
 
@@ -159,7 +161,7 @@ impl Queue {
     /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is over, [`Error::Database`].
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled> {
         let cancelled = self.engine.cancel(id, self.now()).await?;
-        self.wake();
+        self.wakes.wake_all();
         Ok(cancelled)
     }
 
@@ -172,7 +174,7 @@ impl Queue {
     /// [`Error::Database`].
     pub async fn retry(&self, id: JobId) -> Result<Job> {
         let job = self.engine.retry(id, self.now()).await?;
-        self.wake();
+        self.wakes.wake_all();
         Ok(job)
     }
 
@@ -228,22 +230,21 @@ impl Queue {
             return Err(Error::InvalidJob(format!("queue name `{}`: {rule}", queue.escape_default())));
         }
         let settings = self.engine.change_queue(queue, change).await?;
-        self.wake();
+        self.wakes.wake_all();
         Ok(settings)
     }
 
     /// Checked rows of new jobs.
     pub(crate) fn rows(&self, jobs: impl IntoIterator<Item = NewJob>) -> Result<Vec<JobRow>> {
         let now = self.now();
-        jobs.into_iter()
-            .map(|job| {
-                let registration = self.registry.get(&job.worker)?;
-                let input =
-                    |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
-                (registration.load)(&job.input).map_err(input)?;
-                job.into_row(registration.definition, now)
-            })
-            .collect()
+        jobs.into_iter().map(|job| self.row(job, now)).collect()
+    }
+
+    fn row(&self, job: NewJob, now: Timestamp) -> Result<JobRow> {
+        let registration = self.registry.get(&job.worker)?;
+        let input = |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
+        (registration.load)(&job.input).map_err(input)?;
+        job.into_row(registration.definition, now)
     }
 
     /// The workers this queue knows.
@@ -259,12 +260,8 @@ impl Queue {
         self.clock.now()
     }
 
-    pub(crate) fn wake(&self) {
-        self.wake.send_modify(|count| *count += 1);
-    }
-
-    pub(crate) fn wakes(&self) -> watch::Receiver<u64> {
-        self.wake.subscribe()
+    pub(crate) fn wakes(&self) -> &Arc<Wakes> {
+        &self.wakes
     }
 
     /// The session that an attempt runs under unless its options say otherwise. Derived, so that it is

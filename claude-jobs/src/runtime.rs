@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, ClaudeCli, Lease};
 use crate::clock::Uptime;
+use crate::engine::Limits;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::node::{self, Sightings, Terms};
@@ -53,7 +54,7 @@ impl Runtime {
 #[must_use = "a runtime does nothing until it is run"]
 pub struct RuntimeBuilder {
     queue: Result<Queue>,
-    queues: Vec<(String, u32)>,
+    queues: Vec<(String, Limits)>,
     args: ArgMap,
     claude: Option<Arc<dyn Claude>>,
     grace: Duration,
@@ -70,9 +71,10 @@ impl fmt::Debug for RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// Serves a queue with at most `concurrency` jobs at once in this process (at least 1).
-    pub fn queue(mut self, name: impl Into<String>, concurrency: u32) -> Self {
-        self.queues.push((name.into(), concurrency));
+    /// Serves a queue: `.queue("review", 4)` runs at most 4 of its jobs at once in this process;
+    /// [`Limits`] says more, such as how many at once on all nodes together.
+    pub fn queue(mut self, name: impl Into<String>, limits: impl Into<Limits>) -> Self {
+        self.queues.push((name.into(), limits.into()));
         self
     }
 
@@ -182,7 +184,6 @@ impl RuntimeBuilder {
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,
-                closing: claiming.clone(),
                 lease: Lease::default(),
             },
             queue,
@@ -204,30 +205,28 @@ impl RuntimeBuilder {
         let mut producers = JoinSet::new();
         let mut idle = Vec::new();
         let names = self.queues.iter().map(|(name, _)| name.clone()).collect();
-        for (name, concurrency) in self.queues {
+        for (name, limits) in self.queues {
             let (sender, receiver) = watch::channel(false);
             idle.push(receiver);
-            let producer = Producer { shared: Arc::clone(&shared), name, concurrency, idle: sender };
+            let producer = Producer::new(Arc::clone(&shared), name, limits, sender);
             producers.spawn(producer.serve(claiming.clone()));
         }
         Ok(Running { shared, names, claiming, producers, shutdown, services, idle })
     }
 }
 
-fn check_queues(queues: &[(String, u32)]) -> Result<()> {
+fn check_queues(queues: &[(String, Limits)]) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     let problem = |text: String| Err(Error::Configuration(text));
     if queues.is_empty() {
         return problem("the runtime serves no queue: add `.queue(\"name\", concurrency)`".into());
     }
-    for (name, concurrency) in queues {
+    for (name, limits) in queues {
         if !crate::job::is_label(name) {
             let rule = crate::job::LABEL_RULE;
             return problem(format!("queue name `{}`: {rule}", name.escape_default()));
         }
-        if *concurrency == 0 {
-            return problem(format!("queue `{name}` has concurrency 0: give at least 1, or pause the queue"));
-        }
+        limits.check(name)?;
         if !seen.insert(name) {
             return problem(format!("queue `{name}` is configured twice"));
         }

@@ -51,6 +51,8 @@ pub struct Settlement {
     pub snoozed: bool,
     /// The job's notes, if they changed.
     pub meta: Option<Map<String, Value>>,
+    /// The session that the next attempt continues.
+    pub resume: Option<String>,
     /// The failure, for the job's errors.
     pub error: Option<AttemptError>,
     /// The ledger row.
@@ -156,6 +158,7 @@ impl Settlement {
             uncounted: false,
             snoozed: false,
             meta: remains.meta,
+            resume: None,
             error: remains.error,
             run: remains.run,
             follow_ons: remains.follow_ons,

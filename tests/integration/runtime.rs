@@ -387,7 +387,7 @@ async fn a_runtime_that_cannot_work_says_so() {
     let builder = || Runtime::builder(place.queue.clone());
     let cases = [
         (builder().drain().await, "serves no queue"),
-        (builder().queue("tests", 0).drain().await, "concurrency 0"),
+        (builder().queue("tests", 0).drain().await, "concurrency of 0"),
         (builder().queue("tests", 1).queue("tests", 2).drain().await, "configured twice"),
         (builder().queue("a b", 1).drain().await, "queue name `a b`: give 1 to 128 characters"),
         (builder().queue("tests", 1).args(ArgMap::new().max_turns(0)).drain().await, "`max_turns`"),

@@ -31,6 +31,18 @@ struct Server {
 /// All tests of a process share one server: starting one takes a second.
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
+/// What a test's server does without: it need not survive anything.
+const FAST: &[&str] = &[
+    "-c",
+    "fsync=off",
+    "-c",
+    "synchronous_commit=off",
+    "-c",
+    "full_page_writes=off",
+    "-c",
+    "max_connections=200",
+];
+
 /// Who may run a server: PostgreSQL refuses root, so root becomes `postgres`.
 const UNPRIVILEGED: &str = "postgres";
 
@@ -48,6 +60,16 @@ pub fn database() -> Database {
     let created = server.psql("postgres", &format!("create database {name}"));
     assert!(created.status.success(), "create database: {created:?}");
     Database { name, server }
+}
+
+/// A database on a server of its own with PostgreSQL's default settings, which sync every commit: for
+/// measuring.
+///
+/// # Panics
+/// When PostgreSQL is not installed or does not start.
+pub fn durable_database() -> Database {
+    let server = Arc::new(Server::start(&[]));
+    Database { name: "postgres".to_owned(), server }
 }
 
 impl Database {
@@ -71,14 +93,14 @@ impl Database {
 fn shared_server() -> Arc<Server> {
     let mut shared = SHARED.lock().expect("no holder panics while the server is half made");
     shared.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(Server::start());
+        let server = Arc::new(Server::start(FAST));
         *shared = Arc::downgrade(&server);
         server
     })
 }
 
 impl Server {
-    fn start() -> Server {
+    fn start(settings: &[&str]) -> Server {
         let programs = programs();
         let folder =
             tempfile::Builder::new().prefix("pg-").tempdir().expect("the temporary folder can be written");
@@ -101,8 +123,8 @@ impl Server {
             .arg(&data)
             .arg("-k")
             .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "synchronous_commit=off"])
-            .args(["-c", "full_page_writes=off", "-c", "max_connections=200"])
+            .args(["-c", "listen_addresses="])
+            .args(settings)
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -148,8 +170,11 @@ fn log(folder: &Path) -> Stdio {
     fs::File::create(folder.join("log")).expect("the temporary folder can be written").into()
 }
 
-/// The folder of the server programs: the newest that Debian installed, else the one on `PATH`.
-fn programs() -> PathBuf {
+/// The folder of the server programs and `psql`: the newest that Debian installed, else the one on `PATH`.
+///
+/// # Panics
+/// When PostgreSQL is not installed.
+pub fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))

@@ -25,17 +25,28 @@ CREATE TABLE claude_jobs (
     node TEXT,
     reason TEXT,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
+    concurrency_key TEXT,                 -- only so many of these run at once
+    resume TEXT,                          -- the session that the next attempt continues
     unique_key TEXT,                      -- held while the state is in unique_states, then NULL
     unique_until INTEGER,                 -- NULL: always
     unique_states INTEGER NOT NULL DEFAULT 0 -- bit n: State::ALL[n]
 ) STRICT;
 
 -- Partial indexes: only the waiting and running rows are in them, however many are finished.
+-- A waiting job is in one of the first three.
 CREATE INDEX claude_jobs_claim ON claude_jobs (queue, priority, scheduled_at, id)
-    WHERE state = 'available';
+    WHERE state = 'available' AND concurrency_key IS NULL;
+CREATE INDEX claude_jobs_keyed ON claude_jobs (queue, concurrency_key, priority, scheduled_at, id)
+    WHERE state = 'available' AND concurrency_key IS NOT NULL;
 CREATE INDEX claude_jobs_due ON claude_jobs (queue, scheduled_at)
     WHERE state IN ('scheduled', 'retryable');
-CREATE INDEX claude_jobs_executing ON claude_jobs (node) WHERE state = 'executing';
+CREATE INDEX claude_jobs_executing ON claude_jobs (queue, node) WHERE state = 'executing';
+CREATE INDEX claude_jobs_keys_in_use ON claude_jobs (concurrency_key)
+    WHERE state = 'executing' AND concurrency_key IS NOT NULL;
+-- For lists: those of one queue, and the few that failed.
+CREATE INDEX claude_jobs_over ON claude_jobs (queue, id)
+    WHERE state IN ('completed', 'discarded', 'cancelled');
+CREATE INDEX claude_jobs_failed ON claude_jobs (state, id) WHERE state IN ('discarded', 'cancelled');
 CREATE UNIQUE INDEX claude_jobs_unique ON claude_jobs (unique_key) WHERE unique_key IS NOT NULL;
 
 -- The ledger: one row per settled attempt.
@@ -79,6 +90,14 @@ CREATE TABLE claude_jobs_queues (
     paused_until INTEGER,                 -- a usage limit's reset
     concurrency INTEGER                   -- overrides what each runtime is configured with
 ) STRICT, WITHOUT ROWID;
+
+-- Starts in queues that have a rate; those that no period reaches back to are removed.
+CREATE TABLE claude_jobs_starts (
+    queue TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    jobs INTEGER NOT NULL
+) STRICT;
+CREATE INDEX claude_jobs_starts_at ON claude_jobs_starts (queue, at);
 
 CREATE TABLE claude_jobs_nodes (
     id TEXT PRIMARY KEY,

@@ -14,16 +14,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
-use super::{Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings};
+use super::{
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Turn, Wake,
+};
 use crate::error::{Error, Result};
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow};
 use crate::settlement::Settlement;
 
 mod admin;
+mod batch;
 mod claim;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
+mod limited;
 mod nodes;
 mod query;
 mod row;
@@ -36,6 +40,9 @@ pub(crate) use inspect::inspect;
 
 /// How long a write waits for another process's write before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often other processes' commits are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The SQLite engine.
 #[derive(Debug)]
@@ -170,18 +177,40 @@ impl Engine for SqliteEngine {
     }
 
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        if insert::is_one_statement(rows) {
+            return insert_in(&mut *self.writer.acquire().await?, rows).await;
+        }
         let mut transaction = self.begin().await?;
         let inserted = insert_in(&mut transaction, rows).await?;
         transaction.commit().await?;
         Ok(inserted)
     }
 
-    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed> {
-        claim::claim(self, request).await
+    async fn turn(
+        &self,
+        settlements: &[Settlement],
+        claim: Option<&ClaimRequest<'_>>,
+        now: Timestamp,
+    ) -> Result<Turn> {
+        if settlements.is_empty() {
+            // Most polls find nothing: look before taking the write lock.
+            let Some(request) = claim else { return Ok(Turn::default()) };
+            if let Some(claimed) = claim::nothing(&self.readers, request).await? {
+                return Ok(Turn { claimed, ..Turn::default() });
+            }
+        }
+        let mut transaction = self.begin().await?;
+        let settled = settle::settle(&mut transaction, settlements, now).await?;
+        let claimed = match claim {
+            Some(request) => claim::claim(&mut transaction, request).await?,
+            None => Claimed::default(),
+        };
+        transaction.commit().await?;
+        Ok(Turn { settled, claimed })
     }
 
-    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>> {
-        settle::settle(self, settlements, now).await
+    async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>> {
+        query::held(&self.readers, node, queue).await
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>> {
@@ -249,8 +278,22 @@ impl Engine for SqliteEngine {
         nodes::cancel_requests(&self.readers, node).await
     }
 
-    async fn change_counter(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.watcher).await?)
+    /// SQLite tells nobody; but one number in shared memory changes with every commit of another
+    /// connection, and reading it costs next to nothing.
+    async fn watch(&self, wake: Wake<'_>) -> Error {
+        let mut seen = None;
+        loop {
+            let counter: i64 = match sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.watcher).await
+            {
+                Ok(counter) => counter,
+                Err(error) => return error.into(),
+            };
+            // The first look wakes too: what was written before it would otherwise go unnoticed.
+            if seen.replace(counter) != Some(counter) {
+                wake(None);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 

@@ -35,6 +35,10 @@ pub struct NewJob {
     pub schedule: Schedule,
     /// What must not occur twice.
     pub unique: Option<Unique>,
+    /// Only so many jobs with the same key run at once, on all nodes and in all queues: as many as the
+    /// queue's [`Limits::per_key`](crate::engine::Limits::per_key) says, one by default. 1 to 512
+    /// characters, none of them a control character.
+    pub concurrency_key: Option<String>,
     /// The user's own notes.
     pub meta: Map<String, Value>,
     /// Labels to filter by, besides the worker's.
@@ -66,6 +70,7 @@ impl NewJob {
             max_snoozes: None,
             schedule: Schedule::Now,
             unique: None,
+            concurrency_key: None,
             meta: Map::new(),
             tags: Vec::new(),
         }
@@ -103,6 +108,7 @@ impl NewJob {
             max_snoozes: self.max_snoozes.unwrap_or(definition.max_snoozes),
             inserted_at: now,
             scheduled_at: scheduled_at.max(now),
+            concurrency_key: self.concurrency_key,
             unique,
         })
     }
@@ -123,6 +129,12 @@ impl NewJob {
         }
         if let Some(tag) = self.tags.iter().find(|tag| !is_label(tag)) {
             return invalid(format!("tag `{}`: {LABEL_RULE}", tag.escape_default()));
+        }
+        if let Some(key) = &self.concurrency_key
+            && (!(1..=512).contains(&key.chars().count()) || key.chars().any(char::is_control))
+        {
+            let rule = "give 1 to 512 characters, none of them a control character";
+            return invalid(format!("concurrency key `{}`: {rule}", key.escape_default()));
         }
         if let Some(priority) = self.priority
             && priority > 9

@@ -37,7 +37,6 @@ impl Shared {
             claude: std::sync::Arc::new(crate::claude::ClaudeCli::default()),
             defaults: crate::options::ArgMap::new(),
             notify: crate::notice::Notify::default(),
-            closing: tokio_util::sync::CancellationToken::new(),
             lease: crate::claude::Lease::default(),
         };
         let terms = Terms::DEFAULT;

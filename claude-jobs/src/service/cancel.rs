@@ -12,7 +12,7 @@ use crate::runtime::shared::Shared;
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
-    let mut wakes = shared.queue.wakes();
+    let mut wakes = shared.queue.wakes().of_all();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -58,6 +58,6 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
     for job in &orphans {
         tracing::warn!(job = %job.id, attempt = job.attempt, "rescued: the node that ran it died");
     }
-    queue.wake();
+    queue.wakes().wake_all();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Notices what other processes write, so that their inserts start here without waiting for a poll.
+//! Notices what other connections write, so that their inserts start here without waiting for a poll.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,25 +7,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::runtime::shared::Shared;
 
-/// How often it looks. A look is one read of shared memory.
-const EVERY: Duration = Duration::from_millis(100);
+/// How long it waits before it watches again after an error.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
-    let mut seen = None;
+    let wakes = shared.queue.wakes();
+    let wake = |queue: Option<&str>| queue.map_or_else(|| wakes.wake_all(), |queue| wakes.wake(queue));
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
-        }
-        match shared.queue.engine().change_counter().await {
-            Ok(counter) => {
-                // The first look wakes too: what was written between the producers' first claims and
-                // now would otherwise go unnoticed.
-                if seen.replace(counter) != Some(counter) {
-                    shared.queue.wake();
-                }
+            error = shared.queue.engine().watch(&wake) => {
+                tracing::warn!(%error, "cannot watch for changes, will try again");
             }
-            Err(error) => tracing::warn!(%error, "cannot look for changes, will try again"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(AFTER_ERROR) => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
+use super::batch::Statement;
 use super::row::{self, job_columns, state_bit};
 use crate::error::{Error, Result};
 use crate::job::{Inserted, Job, JobRow, UniqueRow};
@@ -24,19 +25,35 @@ pub(crate) async fn check_database(connection: &mut SqliteConnection, id: Uuid) 
     }
 }
 
-/// Writes jobs on a connection that is inside a transaction.
+static INSERT: Statement = Statement::new(
+    "INSERT INTO claude_jobs (state, queue, worker, input, args, meta, tags, priority, max_attempts, \
+     max_snoozes, inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) VALUES",
+    16,
+    "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING RETURNING id",
+);
+
+/// Writes jobs on a connection. All or none only inside a transaction.
 pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Inserted>> {
     let mut inserted = Vec::with_capacity(rows.len());
-    for row in rows {
-        if let Some(unique) = &row.unique {
-            release_expired(connection, unique, row).await?;
+    // Rows that nothing can stand in the way of are written many at a time.
+    for part in rows.chunk_by(|one, next| one.unique.is_none() && next.unique.is_none()) {
+        let unique = part[0].unique.as_ref();
+        if let Some(unique) = unique {
+            release_expired(connection, unique, &part[0]).await?;
         }
-        inserted.push(match insert_one(connection, row).await? {
-            Some(job) => Inserted { job, duplicate: false },
-            None => Inserted { job: holder(connection, row).await?, duplicate: true },
-        });
+        let ids = write(connection, part).await?;
+        if ids.is_empty() && unique.is_some() {
+            inserted.push(Inserted { job: holder(connection, &part[0]).await?, duplicate: true });
+        }
+        let new = part.iter().zip(ids);
+        inserted.extend(new.map(|(row, id)| Inserted { job: row.stored_as(id), duplicate: false }));
     }
     Ok(inserted)
+}
+
+/// Whether the rows can be written by one statement, which is a transaction by itself.
+pub(super) fn is_one_statement(rows: &[JobRow]) -> bool {
+    rows.len() == 1 && rows[0].unique.is_none()
 }
 
 /// A key whose time is over no longer stands in the way.
@@ -49,33 +66,40 @@ async fn release_expired(connection: &mut SqliteConnection, unique: &UniqueRow, 
     Ok(())
 }
 
-async fn insert_one(connection: &mut SqliteConnection, new: &JobRow) -> Result<Option<Job>> {
-    let unique = new.unique.as_ref();
-    let states = unique.map_or(0, |unique| unique.states.iter().map(|state| state_bit(*state)).sum::<i64>());
-    let row = sqlx::query(
-        "INSERT INTO claude_jobs (state, queue, worker, input, args, meta, tags, priority, max_attempts, \
-         max_snoozes, inserted_at, scheduled_at, unique_key, unique_until, unique_states) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING RETURNING id",
-    )
-    .bind(new.state.name())
-    .bind(&new.queue)
-    .bind(&new.worker)
-    .bind(new.input.to_string())
-    .bind(json(&new.args)?)
-    .bind(json(&new.meta)?)
-    .bind(json(&new.tags)?)
-    .bind(new.priority)
-    .bind(new.max_attempts)
-    .bind(new.max_snoozes)
-    .bind(new.inserted_at.as_microsecond())
-    .bind(new.scheduled_at.as_microsecond())
-    .bind(unique.map(|unique| unique.key.as_str()))
-    .bind(unique.and_then(|unique| unique.until).map(|until| until.as_microsecond()))
-    .bind(states)
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| Ok(new.stored_as(row.try_get("id")?))).transpose()
+/// The new numbers, in the order of the rows: AUTOINCREMENT counts up from row to row.
+async fn write(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<i64>> {
+    let mut ids = Vec::with_capacity(rows.len());
+    for (sql, part) in INSERT.parts(rows) {
+        let mut query = sqlx::query(sql);
+        for new in part {
+            let unique = new.unique.as_ref();
+            let states = unique.map_or(0, |unique| unique.states.iter().map(|state| state_bit(*state)).sum());
+            query = query
+                .bind(new.state.name())
+                .bind(new.queue.as_str())
+                .bind(new.worker.as_str())
+                .bind(new.input.to_string())
+                .bind(json(&new.args)?)
+                .bind(json(&new.meta)?)
+                .bind(json(&new.tags)?)
+                .bind(new.priority)
+                .bind(new.max_attempts)
+                .bind(new.max_snoozes)
+                .bind(new.inserted_at.as_microsecond())
+                .bind(new.scheduled_at.as_microsecond())
+                .bind(new.concurrency_key.as_deref())
+                .bind(unique.map(|unique| unique.key.as_str()))
+                .bind(unique.and_then(|unique| unique.until).map(|until| until.as_microsecond()))
+                .bind::<i64>(states);
+        }
+        // All rows, not the first: the statement commits when it has run to its end.
+        let first = ids.len();
+        for row in query.fetch_all(&mut *connection).await? {
+            ids.push(row.try_get(0)?);
+        }
+        ids[first..].sort_unstable();
+    }
+    Ok(ids)
 }
 
 /// The job that holds the key. It is there: we are inside the transaction in which it stood in the

@@ -17,6 +17,18 @@ pub(super) async fn job(readers: &SqlitePool, id: JobId) -> Result<Option<Job>> 
     Ok(row.as_ref().map(row::job).transpose()?)
 }
 
+/// claude_jobs_executing
+pub(super) const HELD: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM claude_jobs WHERE state = 'executing' AND queue = ? AND node = ? ORDER BY priority, scheduled_at, id"
+);
+
+pub(super) async fn held(readers: &SqlitePool, node: &str, queue: &str) -> Result<Vec<Job>> {
+    let rows = sqlx::query(HELD).bind(queue).bind(node).fetch_all(readers).await?;
+    Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
+}
+
 pub(super) async fn jobs(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Job>> {
     let mut sql =
         QueryBuilder::<Sqlite>::new(concat!("SELECT ", job_columns!(), " FROM claude_jobs WHERE 1"));
@@ -59,14 +71,16 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-/// claude_jobs_executing, claude_jobs_claim, claude_jobs_due
+/// claude_jobs_executing, claude_jobs_claim, claude_jobs_keyed, claude_jobs_due
 pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json_each(?1)), \
          open AS (SELECT name FROM served WHERE name NOT IN (SELECT name FROM claude_jobs_queues \
              WHERE paused OR paused_until > ?3 OR concurrency <= 0)), \
          known AS (SELECT value AS name FROM json_each(?2)) \
          SELECT EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'executing' \
              AND queue IN (SELECT name FROM served) AND worker IN (SELECT name FROM known)) \
-         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' \
+         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' AND concurrency_key IS NULL \
+             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
+         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
              AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
          OR EXISTS (SELECT 1 FROM claude_jobs WHERE state IN ('scheduled', 'retryable') \
              AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \

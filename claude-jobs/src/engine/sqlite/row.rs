@@ -14,7 +14,7 @@ macro_rules! job_columns {
     () => {
         "id, state, queue, worker, input, args, meta, tags, priority, attempt, uncounted, max_attempts, \
          snoozes, max_snoozes, inserted_at, scheduled_at, attempted_at, finished_at, node, reason, \
-         cancel_requested"
+         cancel_requested, concurrency_key, resume"
     };
 }
 pub(super) use job_columns;
@@ -55,6 +55,8 @@ pub(super) fn job(row: &SqliteRow) -> sqlx::Result<Job> {
         node: optional_text(row, "node")?,
         reason: optional_text(row, "reason")?,
         cancel_requested: row.try_get("cancel_requested")?,
+        concurrency_key: optional_text(row, "concurrency_key")?,
+        resume: optional_text(row, "resume")?,
         damage: None,
     };
     Ok(Job { damage: damage.0, ..job })

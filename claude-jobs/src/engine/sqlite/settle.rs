@@ -1,119 +1,159 @@
-//! Settlements: the end of a run, all of it or nothing.
+//! Settlements: the end of runs, each all of it or nothing.
+
+use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
-use super::SqliteEngine;
+use super::batch::Statement;
 use super::insert::{insert_in, json};
 use super::row::state_bit;
 use crate::error::Result;
 use crate::job::State;
 use crate::settlement::Settlement;
 
-pub(super) async fn settle(
-    engine: &SqliteEngine,
-    settlements: &[Settlement],
-    now: Timestamp,
-) -> Result<Vec<bool>> {
-    let mut transaction = engine.begin().await?;
-    let mut settled = Vec::with_capacity(settlements.len());
-    for settlement in settlements {
-        let is_ours = update_row(&mut transaction, settlement, now).await?;
-        if is_ours {
-            insert_run(&mut transaction, settlement).await?;
-            insert_error(&mut transaction, settlement).await?;
-            insert_in(&mut transaction, &settlement.follow_ons).await?;
-            pause_queue(&mut transaction, settlement).await?;
-        }
-        settled.push(is_ours);
-    }
-    transaction.commit().await?;
-    Ok(settled)
-}
-
 /// The fence: only the run that the row still stands for may change it. A job that somebody asked to
 /// cancel meanwhile does not go back to waiting.
-async fn update_row(connection: &mut SqliteConnection, new: &Settlement, now: Timestamp) -> Result<bool> {
-    let cancelled = !new.state.is_final();
-    let result = sqlx::query(
-        "UPDATE claude_jobs SET \
-         state = CASE WHEN cancel_requested AND ?1 THEN 'cancelled' ELSE ?2 END, \
-         finished_at = CASE WHEN cancel_requested AND ?1 THEN ?3 ELSE ?4 END, \
-         reason = CASE WHEN cancel_requested AND ?1 THEN 'cancelled on request' ELSE ?5 END, \
-         scheduled_at = ?6, uncounted = min(uncounted + ?7, 4294967295), \
-         snoozes = min(snoozes + ?8, 4294967295), \
-         meta = coalesce(?9, meta), node = NULL, cancel_requested = 0, \
-         unique_key = CASE WHEN unique_states & \
-             (CASE WHEN cancel_requested AND ?1 THEN ?10 ELSE ?11 END) THEN unique_key END \
-         WHERE id = ?12 AND attempt = ?13 AND state = 'executing'",
-    )
-    .bind(cancelled)
-    .bind(new.state.name())
-    .bind(now.as_microsecond())
-    .bind(new.finished_at.map(|at| at.as_microsecond()))
-    .bind(&new.reason)
-    .bind(new.scheduled_at.as_microsecond())
-    .bind(new.uncounted)
-    .bind(new.snoozed)
-    .bind(new.meta.as_ref().map(json).transpose()?)
-    .bind(state_bit(State::Cancelled))
-    .bind(state_bit(new.state))
-    .bind(new.id.0)
-    .bind(new.attempt)
-    .execute(connection)
-    .await?;
-    Ok(result.rows_affected() == 1)
-}
+static UPDATE: Statement = Statement::new(
+    "WITH new (id, attempt, state, bit, waits, scheduled_at, finished_at, reason, uncounted, snoozed, meta, \
+     resume, now) AS (VALUES",
+    13,
+    ") UPDATE claude_jobs SET \
+     state = CASE WHEN cancel_requested AND new.waits THEN 'cancelled' ELSE new.state END, \
+     finished_at = CASE WHEN cancel_requested AND new.waits THEN new.now ELSE new.finished_at END, \
+     reason = CASE WHEN cancel_requested AND new.waits THEN 'cancelled on request' ELSE new.reason END, \
+     scheduled_at = new.scheduled_at, \
+     uncounted = min(claude_jobs.uncounted + new.uncounted, 4294967295), \
+     snoozes = min(snoozes + new.snoozed, 4294967295), \
+     meta = coalesce(new.meta, claude_jobs.meta), resume = new.resume, node = NULL, cancel_requested = 0, \
+     unique_key = CASE WHEN unique_states & \
+         (CASE WHEN cancel_requested AND new.waits THEN 64 ELSE new.bit END) THEN unique_key END \
+     FROM new WHERE claude_jobs.id = new.id AND claude_jobs.attempt = new.attempt \
+     AND claude_jobs.state = 'executing' RETURNING claude_jobs.id, claude_jobs.attempt",
+);
 
 /// `OR REPLACE`, here and below: past the fence there can be no such row, unless somebody turned the
 /// attempt back by hand; that must not keep the job from ever being settled.
-async fn insert_run(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
-    let run = &settlement.run;
-    let tokens = run.tokens;
+static INSERT_RUNS: Statement = Statement::new(
+    "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, \
+     outcome, verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
+     cache_creation_tokens, model, cli_version, result, structured, last_events, environment) VALUES",
+    21,
+    "",
+);
+
+static INSERT_ERRORS: Statement = Statement::new(
+    "INSERT OR REPLACE INTO claude_jobs_errors (job_id, attempt, at, kind, message) VALUES",
+    5,
+    "",
+);
+
+/// Writes settlements inside a transaction that holds the write lock.
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    settlements: &[Settlement],
+    now: Timestamp,
+) -> Result<Vec<bool>> {
+    if settlements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ours = update_rows(connection, settlements, now).await?;
+    // Of the same run twice in a batch only the first counts.
+    let settled: Vec<bool> = settlements.iter().map(|new| ours.remove(&(new.id.0, new.attempt))).collect();
+    let written: Vec<&Settlement> =
+        settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours).map(|(new, _)| new).collect();
+    insert_runs(connection, &written).await?;
+    insert_errors(connection, &written).await?;
+    for settlement in &written {
+        insert_in(connection, &settlement.follow_ons).await?;
+        pause_queue(connection, settlement).await?;
+    }
+    Ok(settled)
+}
+
+/// The runs that were the job's own.
+async fn update_rows(
+    connection: &mut SqliteConnection,
+    settlements: &[Settlement],
+    now: Timestamp,
+) -> Result<HashSet<(i64, u32)>> {
+    debug_assert_eq!(state_bit(State::Cancelled), 64, "the statement names it");
+    let mut ours = HashSet::with_capacity(settlements.len());
+    for (sql, part) in UPDATE.parts(settlements) {
+        let mut query = sqlx::query(sql);
+        for new in part {
+            query = query
+                .bind(new.id.0)
+                .bind(new.attempt)
+                .bind(new.state.name())
+                .bind(state_bit(new.state))
+                .bind(!new.state.is_final())
+                .bind(new.scheduled_at.as_microsecond())
+                .bind(new.finished_at.map(|at| at.as_microsecond()))
+                .bind(new.reason.as_deref())
+                .bind(new.uncounted)
+                .bind(new.snoozed)
+                .bind(new.meta.as_ref().map(json).transpose()?)
+                .bind(new.resume.as_deref())
+                .bind(now.as_microsecond());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            ours.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+    }
+    Ok(ours)
+}
+
+async fn insert_runs(connection: &mut SqliteConnection, settlements: &[&Settlement]) -> Result<()> {
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    sqlx::query(
-        "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, outcome, \
-         verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
-         cache_creation_tokens, model, cli_version, result, structured, \
-         last_events, environment) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(settlement.id.0)
-    .bind(settlement.attempt)
-    .bind(&run.node)
-    .bind(run.started_at.as_microsecond())
-    .bind(run.finished_at.as_microsecond())
-    .bind(&run.session_id)
-    .bind(&run.outcome)
-    .bind(&run.verdict)
-    .bind(&run.ending)
-    .bind(run.cost_usd)
-    .bind(run.turns)
-    .bind(tokens.map(|tokens| count(tokens.input)))
-    .bind(tokens.map(|tokens| count(tokens.output)))
-    .bind(tokens.map(|tokens| count(tokens.cache_read)))
-    .bind(tokens.map(|tokens| count(tokens.cache_creation)))
-    .bind(&run.model)
-    .bind(&run.cli_version)
-    .bind(&run.result)
-    .bind(run.structured.as_ref().map(ToString::to_string))
-    .bind(json(&run.last_events)?)
-    .bind(json(&run.environment)?)
-    .execute(connection)
-    .await?;
+    for (sql, part) in INSERT_RUNS.parts(settlements) {
+        let mut query = sqlx::query(sql);
+        for settlement in part {
+            let run = &settlement.run;
+            let tokens = run.tokens;
+            query = query
+                .bind(settlement.id.0)
+                .bind(settlement.attempt)
+                .bind(run.node.as_deref())
+                .bind(run.started_at.as_microsecond())
+                .bind(run.finished_at.as_microsecond())
+                .bind(run.session_id.as_deref())
+                .bind(run.outcome.as_str())
+                .bind(run.verdict.as_str())
+                .bind(run.ending.as_str())
+                .bind(run.cost_usd)
+                .bind(run.turns)
+                .bind(tokens.map(|tokens| count(tokens.input)))
+                .bind(tokens.map(|tokens| count(tokens.output)))
+                .bind(tokens.map(|tokens| count(tokens.cache_read)))
+                .bind(tokens.map(|tokens| count(tokens.cache_creation)))
+                .bind(run.model.as_deref())
+                .bind(run.cli_version.as_deref())
+                .bind(run.result.as_deref())
+                .bind(run.structured.as_ref().map(ToString::to_string))
+                .bind(json(&run.last_events)?)
+                .bind(json(&run.environment)?);
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
-async fn insert_error(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
-    let Some(error) = &settlement.error else { return Ok(()) };
-    sqlx::query("INSERT OR REPLACE INTO claude_jobs_errors (job_id, attempt, at, kind, message) VALUES (?, ?, ?, ?, ?)")
-        .bind(settlement.id.0)
-        .bind(error.attempt)
-        .bind(error.at.as_microsecond())
-        .bind(&error.kind)
-        .bind(&error.message)
-        .execute(connection)
-        .await?;
+async fn insert_errors(connection: &mut SqliteConnection, settlements: &[&Settlement]) -> Result<()> {
+    let errors: Vec<_> =
+        settlements.iter().filter_map(|new| new.error.as_ref().map(|error| (new.id, error))).collect();
+    for (sql, part) in INSERT_ERRORS.parts(&errors) {
+        let mut query = sqlx::query(sql);
+        for (id, error) in part {
+            query = query
+                .bind(id.0)
+                .bind(error.attempt)
+                .bind(error.at.as_microsecond())
+                .bind(error.kind.as_str())
+                .bind(error.message.as_str());
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

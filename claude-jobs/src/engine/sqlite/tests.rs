@@ -36,7 +36,7 @@ async fn what_is_asked_often_is_answered_from_indexes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite://{}/jobs.db", folder.path().display());
     let engine = SqliteEngine::connect(&url).await.expect("a new database");
-    let table: [(&'static str, &[&str]); 8] = [
+    let table: [(&'static str, &[&str]); 12] = [
         (claim::STAGE, &["SEARCH claude_jobs USING INDEX claude_jobs_due (queue=? AND scheduled_at<?)"]),
         (
             claim::TAKE,
@@ -46,14 +46,47 @@ async fn what_is_asked_often_is_answered_from_indexes() {
             ],
         ),
         (claim::NEXT_DUE, &["SEARCH claude_jobs USING INDEX claude_jobs_due (queue=?)"]),
-        (claim::HAS_AVAILABLE, &["SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)"]),
+        (
+            claim::HAS_AVAILABLE,
+            &[
+                "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
+            ],
+        ),
+        (
+            limited::HAS_KEYED,
+            &["SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)"],
+        ),
+        (limited::COUNT_EXECUTING, &["SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=?)"]),
+        (
+            limited::TAKE_KEYED,
+            &[
+                "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keys_in_use (concurrency_key=?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key=?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keys_in_use (concurrency_key=?)",
+                "USE TEMP B-TREE FOR ORDER BY", // of the first few of each key
+                "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
+                "USE TEMP B-TREE FOR ORDER BY", // of those and the first few without a key
+            ],
+        ),
+        (
+            query::HELD,
+            &[
+                "SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=? AND node=?)",
+                "USE TEMP B-TREE FOR ORDER BY",
+            ],
+        ),
         (nodes::ORPHANS, &["SCAN claude_jobs USING INDEX claude_jobs_executing"]),
-        (nodes::CANCEL_REQUESTS, &["SEARCH claude_jobs USING INDEX claude_jobs_executing (node=?)"]),
+        (nodes::CANCEL_REQUESTS, &["SCAN claude_jobs USING INDEX claude_jobs_executing"]),
         (
             query::IS_BUSY,
             &[
-                "SCAN claude_jobs USING INDEX claude_jobs_executing",
+                "SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=?)",
                 "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
                 "SEARCH claude_jobs USING INDEX claude_jobs_due (queue=? AND scheduled_at<?)",
             ],
         ),

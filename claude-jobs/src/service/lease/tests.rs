@@ -34,7 +34,8 @@ async fn claim(shared: &Shared) -> Vec<crate::Job> {
         queue: Passthrough::DEFINITION.queue,
         node: &shared.node_id(),
         workers: &[Passthrough::DEFINITION.name],
-        concurrency: 9,
+        limits: 9.into(),
+        ahead: 0,
         running: 0,
         now: shared.queue.now(),
     };

@@ -1,0 +1,114 @@
+//! A turn: what has ended is settled, what there is room for is claimed, in one round trip.
+
+use std::sync::Arc;
+
+use crate::engine::{self, ClaimRequest, Claimed, Limits};
+use crate::error::Result;
+use crate::executor::Finished;
+use crate::job::{Job, RunRow};
+use crate::runtime::shared::Shared;
+use crate::settlement::Settlement;
+
+pub(super) type TurnResult = Result<engine::Turn>;
+
+/// Runs that are over and not yet written.
+#[derive(Clone, Default)]
+pub(super) struct Batch {
+    settlements: Vec<Settlement>,
+    /// The job of each, and whether an earlier turn has failed, which may have written it all the same.
+    jobs: Vec<(Arc<Job>, bool)>,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, Finished { job, settlement }: Finished) {
+        self.settlements.push(settlement);
+        self.jobs.push((job, false));
+    }
+
+    /// Those of a turn that has failed, before those that have come since.
+    pub(super) fn put_back(&mut self, failed: Self) {
+        self.settlements.splice(0..0, failed.settlements);
+        self.jobs.splice(0..0, failed.jobs.into_iter().map(|(job, _)| (job, true)));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (Arc<Job>, Settlement, bool)> {
+        let jobs = self.jobs.into_iter().zip(self.settlements);
+        jobs.map(|((job, was_tried), settlement)| (job, settlement, was_tried))
+    }
+}
+
+/// What a turn does besides settling.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Nothing.
+    Settle,
+    /// Claims.
+    Claim {
+        /// How many jobs are running, waiting to run, or asked for.
+        running: u32,
+        /// How many are wanted beyond the free slots.
+        ahead: u32,
+    },
+    /// Asks which jobs are ours. Nothing is claimed meanwhile, so what we do not know is news.
+    Reconcile,
+}
+
+impl Kind {
+    /// How many jobs it may bring.
+    pub(super) fn asked(self, slots: u32) -> u32 {
+        match self {
+            Self::Claim { running, ahead } => slots.saturating_sub(running) + ahead,
+            Self::Settle | Self::Reconcile => 0,
+        }
+    }
+}
+
+pub(super) struct Turn {
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: String,
+    pub(super) limits: Limits,
+    pub(super) batch: Arc<Batch>,
+    pub(super) kind: Kind,
+}
+
+impl Turn {
+    pub(super) async fn take(self) -> TurnResult {
+        let (queue, engine) = (&self.shared.queue, self.shared.queue.engine());
+        let (now, node) = (queue.now(), self.shared.node_id());
+        let settlements = &self.batch.settlements;
+        match self.kind {
+            Kind::Settle => engine.turn(settlements, None, now).await,
+            Kind::Claim { running, ahead } => {
+                let (limits, workers) = (self.limits, queue.registry().names());
+                let (queue, node, workers) = (&*self.queue, &*node, &*workers);
+                let request = ClaimRequest { queue, node, workers, limits, running, ahead, now };
+                engine.turn(settlements, Some(&request), now).await
+            }
+            Kind::Reconcile => {
+                let jobs = engine.held(&node, &self.queue).await?;
+                let settled = engine.settle(settlements, now).await?;
+                let claimed = Claimed { jobs, ..Claimed::default() };
+                Ok(engine::Turn { settled, claimed })
+            }
+        }
+    }
+}
+
+/// Whether a turn that seemed to fail has written this: the ledger has our own entry.
+pub(super) async fn is_written(shared: &Shared, settlement: &Settlement) -> bool {
+    let ours = &settlement.run;
+    let is_ours = |run: &RunRow| {
+        (run.attempt, run.finished_at, &run.node, &run.ending)
+            == (ours.attempt, ours.finished_at, &ours.node, &ours.ending)
+    };
+    let runs = shared.queue.engine().runs(settlement.id).await;
+    runs.is_ok_and(|runs| runs.iter().any(is_ours))
+}
