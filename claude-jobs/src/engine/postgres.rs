@@ -66,9 +66,8 @@ impl PostgresEngine {
         let address = Address::parse(url)?;
         let connections = Connections::new(&address);
         let sql = Statements::of(&address.schema);
-        let database_id = schema::migrate(&connections, &address.schema)
-            .await
-            .map_err(|error| explain(&address, error))?;
+        let database_id =
+            schema::migrate(&connections, &address.schema).await.map_err(|error| explain(&address, error))?;
         Ok(Self { address, connections, sql, database_id })
     }
 

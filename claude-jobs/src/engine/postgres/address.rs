@@ -35,7 +35,8 @@ impl Schema {
     pub(super) fn of(name: &str) -> Result<Self, String> {
         let mut bytes = name.bytes();
         let starts_well = bytes.next().is_some_and(|first| first.is_ascii_lowercase() || first == b'_');
-        let goes_on_well = bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let goes_on_well =
+            bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if name.len() <= 63 && starts_well && goes_on_well && !name.starts_with("pg_") {
             return Ok(Self(name.to_owned()));
         }
@@ -142,7 +143,10 @@ mod tests {
     fn our_parameters_are_taken_out_and_theirs_left_in() {
         let url = "postgres://me:secret@db.example:6432/app?schema=my_jobs&sslmode=require&notifications=off";
         let address = Address::parse(url).expect("a good URL");
-        assert_eq!((address.schema.name(), address.connections, address.notifications), ("my_jobs", 10, false));
+        assert_eq!(
+            (address.schema.name(), address.connections, address.notifications),
+            ("my_jobs", 10, false)
+        );
         assert!(matches!(address.options.get_ssl_mode(), sqlx::postgres::PgSslMode::Require));
         assert_eq!(address.shown, "postgres://me@db.example:6432/app?schema=my_jobs");
         assert_eq!(split(url).0, "postgres://me:secret@db.example:6432/app?sslmode=require");

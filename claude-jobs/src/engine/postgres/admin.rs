@@ -28,10 +28,11 @@ macro_rules! tell {
         )
     };
 }
-pub(super) use tell;
 
-pub(super) const REQUEST_CANCEL: &str =
-    concat!("UPDATE {schema}.jobs SET cancel_requested = true WHERE id = $1 RETURNING ", tell!("$2", "queue"));
+pub(super) const REQUEST_CANCEL: &str = concat!(
+    "UPDATE {schema}.jobs SET cancel_requested = true WHERE id = $1 RETURNING ",
+    tell!("$2", "queue")
+);
 
 pub(super) const CANCEL: &str = concat!(
     "UPDATE {schema}.jobs SET state = 'cancelled', finished_at = $3, reason = 'cancelled on request', \

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::connections::Work;
 use super::moment::Moment;
 use super::row::{self, job_columns, optional_moment, state_bit};
-use super::settle::{self, settle, tell_of_settled};
+use super::settle::{self, settle_rows, tell_of_settled};
 use super::{PostgresEngine, Query, limited};
 use crate::engine::{ClaimRequest, Claimed, QueueSettings, Turn};
 use crate::error::Result;
@@ -68,7 +68,7 @@ pub(super) use take_rows;
 ///
 /// jobs_claim, in its own order; the same as [`LOOK`]'s besides.
 pub(super) const TURN: &str = concat!(
-    settle!(),
+    settle_rows!(),
     ", found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
         EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $41) AS is_registered, \
         (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $40 \

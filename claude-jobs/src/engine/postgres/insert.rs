@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use super::address::Schema;
@@ -122,7 +122,8 @@ pub(crate) async fn insert_in(
 
 /// A missing table fails the user's transaction; it is asked for in a way that does not.
 async fn check_database(connection: &mut PgConnection, schema: &Schema, id: Uuid) -> Result<()> {
-    let found = rows(connection, sqlx::query(schema::EXISTS).bind(schema.name()).bind("meta").persistent(false));
+    let found =
+        rows(connection, sqlx::query(schema::EXISTS).bind(schema.name()).bind("meta").persistent(false));
     if !found.await?[0].try_get::<bool, _>("found")? {
         return Err(Error::OtherDatabase);
     }
@@ -204,9 +205,8 @@ impl Inserter<'_> {
         open: &[usize],
     ) -> Result<()> {
         let unique = open.iter().map(|index| part.rows[*index]);
-        let mut keys: Vec<_> = unique
-            .filter_map(|row| Some((row.unique.as_ref()?.key.as_str(), row.inserted_at)))
-            .collect();
+        let mut keys: Vec<_> =
+            unique.filter_map(|row| Some((row.unique.as_ref()?.key.as_str(), row.inserted_at))).collect();
         keys.sort_unstable();
         let (keys, moments): (Vec<_>, Vec<_>) = keys.into_iter().map(|(key, at)| (key, Moment(at))).unzip();
         let query = sqlx::query(self.release_expired.text()).bind(keys).bind(moments);
@@ -342,7 +342,7 @@ impl<T: PartialEq> Column<T> {
 
 impl Column<String> {
     /// Compared before it is written.
-    fn of_json<'a, J: PartialEq + serde::Serialize>(
+    fn of_json<'a, J: 'a + PartialEq + serde::Serialize>(
         rows: &[&'a JobRow],
         read: impl Fn(&'a JobRow) -> &'a J,
     ) -> Result<Self> {

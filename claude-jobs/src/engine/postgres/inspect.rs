@@ -1,8 +1,8 @@
 //! A look at a database without changing it: for `doctor`.
 
 use super::address::Address;
-use super::{explain, schema};
 use super::connections::Connections;
+use super::{explain, schema};
 use crate::engine::Inspection;
 use crate::error::Result;
 

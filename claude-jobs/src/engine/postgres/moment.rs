@@ -14,7 +14,7 @@ const EPOCH: i64 = 946_684_800_000_000;
 
 /// A moment in a parameter or a column. One that [`Timestamp`] cannot hold, such as `infinity`, becomes
 /// the nearest that it can.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Moment(pub(super) Timestamp);
 
 impl Type<Postgres> for Moment {

@@ -44,7 +44,8 @@ async fn migrate_alone(work: &mut Work, schema: &Schema) -> Result<()> {
         work.script(&Statement::of(table, schema)).await?;
     }
     let version = Statement::of(VERSION, schema);
-    let version: i64 = work.rows(sqlx::query(version.text()).persistent(false)).await?[0].try_get("version")?;
+    let version: i64 =
+        work.rows(sqlx::query(version.text()).persistent(false)).await?[0].try_get("version")?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version.max(0) as usize) {
         work.script(&Statement::of(migration, schema)).await?;
         let done = Statement::of("INSERT INTO {schema}.migrations (version) VALUES ($1)", schema);
@@ -108,7 +109,9 @@ async fn check_server(work: &mut Work) -> Result<()> {
         return Ok(());
     }
     let oldest = OLDEST_SERVER / 10_000;
-    Err(Error::Database(format!("the server is PostgreSQL {version}: version {oldest} or newer is needed").into()))
+    Err(Error::Database(
+        format!("the server is PostgreSQL {version}: version {oldest} or newer is needed").into(),
+    ))
 }
 
 /// The number of an advisory lock of ours: advisory locks are shared by all programs of a database.

@@ -26,7 +26,7 @@ use crate::settlement::Settlement;
 /// hand; that must not keep the job from ever being settled.
 ///
 /// jobs_pkey, runs_pkey, errors_pkey
-macro_rules! settle {
+macro_rules! settle_rows {
     () => {
         "WITH settled AS (UPDATE {schema}.jobs AS j SET \
             state = CASE WHEN j.cancel_requested AND g.waits THEN 'cancelled' ELSE g.state END, \
@@ -77,7 +77,7 @@ macro_rules! settle {
                 message = excluded.message)"
     };
 }
-pub(super) use settle;
+pub(super) use settle_rows;
 
 /// Tells the nodes of the queues in which a settlement may have made something claimable: a job waits
 /// again, or a concurrency key is free. `$38`: the channel; `$39`: whether a limit of all is.
@@ -90,12 +90,8 @@ macro_rules! tell_of_settled {
 pub(super) use tell_of_settled;
 
 /// Only settles.
-pub(super) const SETTLE: &str = concat!(
-    settle!(),
-    " SELECT id, attempt FROM settled WHERE ",
-    tell_of_settled!(),
-    " >= 0"
-);
+pub(super) const SETTLE: &str =
+    concat!(settle_rows!(), " SELECT id, attempt FROM settled WHERE ", tell_of_settled!(), " >= 0");
 
 /// queues_pkey, jobs_pkey
 pub(super) const PAUSE_QUEUE: &str = "INSERT INTO {schema}.queues AS q (name, paused_until) \
@@ -150,12 +146,11 @@ pub(super) fn different(settlements: &[Settlement]) -> usize {
     settlements.iter().map(|settlement| (settlement.id, settlement.attempt)).collect::<HashSet<_>>().len()
 }
 
-/// Binds the parameters of [`settle!`].
+/// Binds the parameters of [`settle_rows!`].
 pub(super) fn bind<'q>(query: Query<'q>, settlements: &[Settlement], now: Timestamp) -> Result<Query<'q>> {
     // In one order for all, so that two batches do not wait for each other; each run once.
     let mut seen = HashSet::new();
-    let mut new: Vec<_> =
-        settlements.iter().filter(|new| seen.insert((new.id, new.attempt))).collect();
+    let mut new: Vec<_> = settlements.iter().filter(|new| seen.insert((new.id, new.attempt))).collect();
     new.sort_by_key(|settlement| settlement.id);
     let new = &new[..];
 
