@@ -10,16 +10,17 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Turn, Wake,
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Tick,
+    TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 mod address;
@@ -35,11 +36,13 @@ mod limited;
 mod listen;
 mod moment;
 mod nodes;
+mod prune;
 mod query;
 mod row;
 mod schema;
 mod settle;
 mod statements;
+mod ticks;
 
 use address::Address;
 use connections::Connections;
@@ -265,7 +268,31 @@ impl Engine for PostgresEngine {
         listen::watch(self, wake).await
     }
 
-    async fn clock_offset(&self) -> Result<SignedDuration> {
-        clock::offset(self).await
+    async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>> {
+        retried(|| ticks::tick(self, tick)).await
+    }
+
+    async fn last_tick(&self, entry: &str, now: Timestamp) -> Result<Option<TickRow>> {
+        ticks::last_tick(self, entry, now).await
+    }
+
+    async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        ticks::ticks(self, entry, limit).await
+    }
+
+    async fn prune_ticks(&self, before: Timestamp) -> Result<u64> {
+        retried(|| ticks::prune_ticks(self, before)).await
+    }
+
+    async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64> {
+        retried(|| prune::prune(self, state, finished_before, limit)).await
+    }
+
+    async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64> {
+        prune::prunable(self, state, finished_before).await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>> {
+        clock::now(self).await.map(Some)
     }
 }

@@ -73,11 +73,15 @@ impl<'a> Inserter<'a> {
 }
 
 /// Writes jobs inside a transaction of the engine's.
-pub(super) async fn insert_more(engine: &PostgresEngine, work: &mut Work, new: &[JobRow]) -> Result<()> {
-    if !new.is_empty() {
-        Inserter::of(engine).insert_parts(work.connection(), &parts(new)?).await?;
+pub(super) async fn insert_more(
+    engine: &PostgresEngine,
+    work: &mut Work,
+    new: &[JobRow],
+) -> Result<Vec<Inserted>> {
+    if new.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    Inserter::of(engine).insert_parts(work.connection(), &parts(new)?).await
 }
 
 /// Writes jobs, all or none.

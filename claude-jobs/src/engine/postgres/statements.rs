@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
-use super::{admin, claim, clock, insert, limited, nodes, query, settle};
+use super::{admin, claim, clock, insert, limited, nodes, prune, query, settle, ticks};
 
 /// A statement's text.
 #[derive(Clone, Debug)]
@@ -74,5 +74,13 @@ statements! {
     forget_starts: limited::FORGET_STARTS,
     starts: limited::STARTS,
     note_starts: limited::NOTE_STARTS,
+    prune: prune::PRUNE,
+    prunable: prune::PRUNABLE,
+    is_recorded: ticks::IS_RECORDED,
+    has_unfinished: ticks::HAS_UNFINISHED,
+    record_tick: ticks::RECORD,
+    last_tick: ticks::LAST_TICK,
+    ticks: ticks::TICKS,
+    prune_ticks: ticks::PRUNE_TICKS,
     server_time: clock::SERVER_TIME,
 }
