@@ -56,7 +56,8 @@ async fn a_tick_of_a_worker_and_one_of_the_builder_are_run() {
         for entry in ["LeapDay", "daily"] {
             until("inserted", async || outcomes(entry).await == ["inserted", "first_seen"]).await;
         }
-        let over = Filter { state: Some(State::Completed), ..Filter::default() };
+        let mut over = Filter::default();
+        over.state = Some(State::Completed);
         until("run", async || queue.list(&over).await.expect("a read").len() == 2).await;
     };
     runtime(&place, "daily").run_until(watching).await.expect("it runs");
