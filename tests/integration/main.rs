@@ -5,6 +5,7 @@
 
 mod classifier;
 mod command;
+mod conformance;
 mod definitions;
 mod fake_claude;
 mod fences;
