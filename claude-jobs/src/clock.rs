@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A source of the present moment: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// In microseconds.
+    ahead: i64,
+}
 
 #[derive(Clone, Debug, Default)]
 enum Source {
@@ -29,23 +33,35 @@ impl Clock {
 
     /// A clock that stands at `start` until [`advance`](Self::advance) moves it. Clones move together.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_microsecond()))))
+        Self { source: Source::Manual(Arc::new(AtomicI64::new(start.as_microsecond()))), ahead: 0 }
+    }
+
+    /// The same clock, but this much ahead (behind, when negative): a machine whose clock is off.
+    #[must_use]
+    pub fn ahead_by(self, by: SignedDuration) -> Self {
+        let by = i64::try_from(by.as_micros()).unwrap_or(if by.is_negative() { i64::MIN } else { i64::MAX });
+        Self { ahead: self.ahead.saturating_add(by), ..self }
     }
 
     /// Moves a manual clock forward; the system's clock stays as it is.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual(microseconds) = &self.0 {
+        if let Source::Manual(microseconds) = &self.source {
             microseconds.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
         }
     }
 
+    /// Whether it only moves by hand.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.source, Source::Manual(_))
+    }
+
     /// The present moment, to the microsecond (what the databases keep).
     pub fn now(&self) -> Timestamp {
-        let microseconds = match &self.0 {
+        let microseconds = match &self.source {
             Source::System => Timestamp::now().as_microsecond(),
             Source::Manual(microseconds) => microseconds.load(Ordering::SeqCst),
         };
-        timestamp(microseconds)
+        timestamp(microseconds.saturating_add(self.ahead))
     }
 }
 
@@ -105,8 +121,35 @@ pub(crate) fn later(moment: Timestamp, by: Duration) -> Timestamp {
     timestamp(moment.as_microsecond().saturating_add(by))
 }
 
+/// `moment` earlier by `by`; the earliest moment that exists when that overflows.
+pub(crate) fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    timestamp(moment.as_microsecond().saturating_sub(by))
+}
+
+/// `moment` moved by so many microseconds, to the nearest one that exists.
+pub(crate) fn ahead_of(moment: Timestamp, microseconds: i64) -> Timestamp {
+    timestamp(moment.as_microsecond().saturating_add(microseconds))
+}
+
 /// The time from `start` to `end`; zero when `end` is the earlier one.
 pub(crate) fn between(start: Timestamp, end: Timestamp) -> Duration {
     let microseconds = end.as_microsecond().saturating_sub(start.as_microsecond());
     Duration::from_micros(u64::try_from(microseconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_moves_with_the_right_one() {
+        let right = Clock::manual(Timestamp::UNIX_EPOCH);
+        let (fast, slow) = (SignedDuration::from_mins(10), SignedDuration::from_mins(-10));
+        let (fast, slow) = (right.clone().ahead_by(fast), right.clone().ahead_by(slow));
+        right.advance(Duration::from_secs(60));
+        assert_eq!([&right, &fast, &slow].map(|clock| clock.now().as_second()), [60, 660, -540]);
+        let never = right.ahead_by(SignedDuration::MIN).ahead_by(SignedDuration::MIN);
+        assert_eq!(never.now(), Timestamp::MIN);
+    }
 }

@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::builder::JobBuilder;
-use crate::clock::Clock;
-use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
+use crate::clock::{Clock, ahead_of};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::engine::UserConnection;
+use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings, TickRow};
 use crate::error::{Error, Result};
 use crate::inserter::Inserter;
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::registry::Registry;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
@@ -23,9 +27,19 @@ pub struct Queue {
     engine: Arc<dyn Engine>,
     registry: Registry,
     clock: Clock,
+    /// What has to be added to our clock to get the database's, in microseconds; nothing where it has
+    /// none.
+    behind: Option<Arc<AtomicI64>>,
     wakes: Arc<Wakes>,
     inserter: Arc<Inserter>,
 }
+
+/// How many jobs are removed in one transaction, and how long others may write before the next one.
+const PRUNE_BATCH: u32 = 1_000;
+const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+
+/// By how many microseconds clocks may differ, or drift apart, without a warning.
+const WORTH_A_WARNING: u64 = 2_000_000;
 
 /// A job with its ledger and errors.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +61,16 @@ impl Queue {
     /// `sqlite://jobs.db` is a file (made if it is missing, in a folder that must exist),
     /// `sqlite::memory:` a database that ends with the handle.
     ///
+    /// `postgres://user:password@host/database` is a PostgreSQL server, version 14 or newer, for many
+    /// machines (with the feature `postgres`). Besides what PostgreSQL itself takes (`sslmode`, `host`, …)
+    /// the URL takes
+    ///
+    /// | parameter | default | meaning |
+    /// |---|---|---|
+    /// | `schema` | `claude_jobs` | the schema that holds the tables; nothing else is touched |
+    /// | `connections` | 10 | the most connections of this process, 1 to 1000; one more listens |
+    /// | `notifications` | `on` | `off` behind a pooler that changes servers per transaction |
+    ///
     /// # Errors
     ///
     /// [`Error::Connect`] names the URL and what to do, [`Error::NewerSchema`] a database of a newer
@@ -55,7 +79,9 @@ impl Queue {
         let registry = Registry::linked()?;
         let (engine, wakes) = (engine(url).await?, Arc::new(Wakes::new()));
         let inserter = Arc::new(Inserter::new(Arc::clone(&engine), Arc::clone(&wakes)));
-        Ok(Self { engine, registry, clock: Clock::system(), wakes, inserter })
+        let mut queue = Self { engine, registry, clock: Clock::system(), behind: None, wakes, inserter };
+        queue.behind = queue.compare_clocks().await?.map(|behind| Arc::new(AtomicI64::new(behind)));
+        Ok(queue)
     }
 
     /// Also knows this worker, which need not be linked through the attribute's own registration.
@@ -68,9 +94,13 @@ impl Queue {
         Ok(self)
     }
 
-    /// Takes the time from this clock.
+    /// Takes the time from this clock. PostgreSQL's own clock overrules it, for the sake of the fleet,
+    /// unless it is one that is moved by hand.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
+        let between = self.clock.now().as_microsecond().saturating_sub(clock.now().as_microsecond());
+        let moved = |behind: Arc<AtomicI64>| behind.load(Ordering::Relaxed).saturating_add(between);
+        self.behind = self.behind.map(moved).map(|behind| Arc::new(AtomicI64::new(behind)));
         self.clock = clock;
         self
     }
@@ -108,11 +138,10 @@ impl Queue {
     /// # Errors
     ///
     /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
-    #[cfg(feature = "sqlite")]
-    pub async fn insert_in(&self, connection: &mut sqlx::SqliteConnection, job: NewJob) -> Result<Inserted> {
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub async fn insert_in<C: UserConnection>(&self, connection: &mut C, job: NewJob) -> Result<Inserted> {
         let rows = self.rows([job])?;
-        crate::engine::sqlite::check_database(connection, self.engine.database_id()).await?;
-        let mut inserted = crate::engine::sqlite::insert_in(connection, &rows).await?;
+        let mut inserted = connection.insert(&*self.engine, &rows).await?;
         inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
     }
 
@@ -187,6 +216,52 @@ impl Queue {
         self.engine.delete(id).await
     }
 
+    /// Removes the jobs in this final state that reached it longer ago than this, with their ledger and
+    /// errors, and answers with how many. In batches of 1,000, so that others can write in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidJob`] for a state that is not final, [`Error::Database`].
+    pub async fn prune(&self, state: State, older_than: Duration) -> Result<u64> {
+        let before = self.prunes_before(state, older_than)?;
+        let mut pruned = 0;
+        loop {
+            let removed = self.engine.prune(state, before, PRUNE_BATCH).await?;
+            pruned += removed;
+            if removed < u64::from(PRUNE_BATCH) {
+                return Ok(pruned);
+            }
+            tokio::time::sleep(PRUNE_PAUSE).await;
+        }
+    }
+
+    /// How many jobs [`prune`](Self::prune) would remove.
+    ///
+    /// # Errors
+    ///
+    /// As [`prune`](Self::prune).
+    pub async fn prunable(&self, state: State, older_than: Duration) -> Result<u64> {
+        self.engine.prunable(state, self.prunes_before(state, older_than)?).await
+    }
+
+    fn prunes_before(&self, state: State, older_than: Duration) -> Result<Timestamp> {
+        if !state.is_final() {
+            let rule = "only `completed`, `discarded` and `cancelled` jobs are pruned";
+            return Err(Error::InvalidJob(format!("state `{state}`: {rule}")));
+        }
+        Ok(crate::clock::earlier(self.now(), older_than))
+    }
+
+    /// What became of the ticks of a schedule's entry, newest first: of a worker with `cron`, or of
+    /// [`RuntimeBuilder::cron`](crate::runtime::RuntimeBuilder::cron). They are kept for 30 days.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        self.engine.ticks(entry, limit).await
+    }
+
     /// Settings of the queues that have any.
     ///
     /// # Errors
@@ -258,8 +333,38 @@ impl Queue {
         &self.engine
     }
 
+    /// The present moment: the database's, where it has a clock, so that all nodes agree on what is due
+    /// however far off their own clocks are.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        match &self.behind {
+            Some(behind) if !self.clock.is_manual() => {
+                ahead_of(self.clock.now(), behind.load(Ordering::Relaxed))
+            }
+            _ => self.clock.now(),
+        }
+    }
+
+    /// Compares our clock with the database's anew: clocks drift, and are set.
+    pub(crate) async fn set_clock(&self) -> Result<()> {
+        let (Some(behind), Some(new)) = (&self.behind, self.compare_clocks().await?) else { return Ok(()) };
+        behind.store(new, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How far the database's clock is ahead of ours.
+    async fn compare_clocks(&self) -> Result<Option<i64>> {
+        let asked = self.clock.now();
+        let Some(theirs) = self.engine.clock().await? else { return Ok(None) };
+        let answered = self.clock.now();
+        // It was read somewhere between question and answer.
+        let middle = asked.as_microsecond().midpoint(answered.as_microsecond());
+        let behind = theirs.as_microsecond().saturating_sub(middle);
+        let before = self.behind.as_ref().map_or(0, |behind| behind.load(Ordering::Relaxed));
+        if behind.abs_diff(before) > WORTH_A_WARNING {
+            let seconds = behind as f64 / 1e6;
+            tracing::warn!("the database's clock, which counts, is {seconds:+.1} s ahead of this machine's");
+        }
+        Ok(Some(behind))
     }
 
     pub(crate) fn wakes(&self) -> &Arc<Wakes> {
@@ -289,8 +394,8 @@ impl<W: Worker> JobBuilder<W> {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    #[cfg(feature = "sqlite")]
-    pub async fn insert_in(self, queue: &Queue, connection: &mut sqlx::SqliteConnection) -> Result<Inserted> {
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub async fn insert_in<C: UserConnection>(self, queue: &Queue, connection: &mut C) -> Result<Inserted> {
         queue.insert_in(connection, self.into_new_job()?).await
     }
 }
@@ -306,6 +411,10 @@ async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));
     }
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return Ok(Arc::new(crate::engine::postgres::PostgresEngine::connect(url).await?));
+    }
     Err(unsupported(url))
 }
 
@@ -320,13 +429,32 @@ pub(crate) async fn inspect(url: &str) -> Result<crate::engine::Inspection> {
     if url.starts_with("sqlite:") {
         return crate::engine::sqlite::inspect(url).await;
     }
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return crate::engine::postgres::inspect(url).await;
+    }
     Err(unsupported(url))
+}
+
+#[cfg(feature = "postgres")]
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
 fn unsupported(url: &str) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let known = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres")) {
+        (true, true) => "write `sqlite://path/to/jobs.db` or `postgres://user:password@host/database`",
+        (true, false) => "this build opens SQLite databases; write `sqlite://path/to/jobs.db`",
+        (false, true) => {
+            "this build opens PostgreSQL databases; write `postgres://user:password@host/database`"
+        }
+        (false, false) => {
+            "this build opens no databases; switch on the feature `sqlite` or `postgres` of claude-jobs"
+        }
+    };
     Error::Connect {
         url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
-        reason: "this build opens SQLite databases; write `sqlite://path/to/jobs.db`".to_owned(),
+        reason: known.to_owned(),
     }
 }

@@ -3,14 +3,17 @@
 //! They run in parallel: each has its own ports and folders, ends only what it started, and talks to
 //! 127.0.0.1 only.
 
+mod chaos;
 mod classifier;
 mod command;
 mod conformance;
 mod definitions;
 mod fake_claude;
 mod fences;
+mod limits;
 mod loopback;
 mod options;
+mod outage;
 mod postgres;
 mod queue;
 mod rows;

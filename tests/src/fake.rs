@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::chaos::journal::Journal;
 use crate::record::Record;
 use crate::script::{CHILD_COMMAND, Script, Take};
 
@@ -36,6 +37,15 @@ impl FakeClaude {
         link(&program("fake_claude"), &fake.path());
         fake.rewrite(&script);
         fake
+    }
+
+    /// A fake for thousands of runs: each does what its prompt says (`<milliseconds> <whether it starts
+    /// a tool> <answer>`) and is told in the journal.
+    pub fn journalled() -> (FakeClaude, Journal) {
+        let fake = FakeClaude::from_script(Script::default());
+        let journal = Journal::new(fake.folder().join("journal"));
+        fake.rewrite(&Script { journal: Some(journal.folder().to_owned()), ..Script::default() });
+        (fake, journal)
     }
 
     /// The executable to be run in place of `claude`.

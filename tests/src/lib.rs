@@ -9,14 +9,20 @@
 //! | [`host`] | a program that runs one request, to be killed and stopped |
 //! | [`api`] | a loopback stand-in for the Messages API, which the real CLI talks to |
 //! | [`sandbox`] | a private home, a cleared environment, git repositories, waiting and looking |
+//! | [`alone`] | a test in a process of its own, on a disk of its own |
+//! | [`log`] | what the code under test logs |
+//! | [`chaos`] | nodes in processes of their own, and what befalls them |
 //! | [`postgres`] | a throwaway PostgreSQL server |
 
 #![forbid(unsafe_code)]
 
+pub mod alone;
 pub mod api;
+pub mod chaos;
 pub mod fake;
 pub mod host;
 pub mod invocation;
+pub mod log;
 pub mod postgres;
 pub mod real_claude;
 pub mod record;

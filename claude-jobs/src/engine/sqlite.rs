@@ -15,10 +15,11 @@ use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Turn, Wake,
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Tick,
+    TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 mod admin;
@@ -29,10 +30,12 @@ mod insert;
 mod inspect;
 mod limited;
 mod nodes;
+mod prune;
 mod query;
 mod row;
 mod schema;
 mod settle;
+mod ticks;
 
 pub(crate) use insert::{check_database, insert_in};
 #[cfg(feature = "cli")]
@@ -155,19 +158,15 @@ fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
     format!("{error}; {remedy}")
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let is_busy = match &error {
-            sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
-            other => matches!(other, sqlx::Error::PoolTimedOut),
-        };
-        if is_busy {
-            let seconds = BUSY_TIMEOUT.as_secs();
-            let remedy = "end the transaction that locks it, then try again";
-            return Self::Database(format!("locked by another connection for {seconds} s: {remedy}").into());
-        }
-        Self::Database(Box::new(error))
-    }
+/// What to say when another connection has kept us waiting for too long; PostgreSQL has no such code.
+pub(super) fn locked(error: &sqlx::Error) -> Option<String> {
+    let is_busy = match error {
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
+        other => matches!(other, sqlx::Error::PoolTimedOut),
+    };
+    let seconds = BUSY_TIMEOUT.as_secs();
+    let remedy = "end the transaction that locks it, then try again";
+    is_busy.then(|| format!("locked by another connection for {seconds} s: {remedy}"))
 }
 
 #[async_trait]
@@ -294,6 +293,30 @@ impl Engine for SqliteEngine {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>> {
+        ticks::tick(self, tick).await
+    }
+
+    async fn last_tick(&self, entry: &str, now: Timestamp) -> Result<Option<TickRow>> {
+        ticks::last_tick(&self.readers, entry, now).await
+    }
+
+    async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        ticks::ticks(&self.readers, entry, limit).await
+    }
+
+    async fn prune_ticks(&self, before: Timestamp) -> Result<u64> {
+        ticks::prune_ticks(self, before).await
+    }
+
+    async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64> {
+        prune::prune(self, state, finished_before, limit).await
+    }
+
+    async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64> {
+        prune::prunable(&self.readers, state, finished_before).await
     }
 }
 

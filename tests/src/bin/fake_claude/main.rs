@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod journal;
 mod placeholders;
 mod signals;
 mod stage;
@@ -31,6 +32,10 @@ fn main() {
     }
     if words.starts_with(&["auth".into(), "status".into()]) {
         answer(&script.auth, r#"{"loggedIn":true,"authMethod":"api_key"}"#);
+    }
+
+    if let Some(folder) = &script.journal {
+        journal::play(folder);
     }
 
     let records = env::var_os("FAKE_CLAUDE_RECORD")

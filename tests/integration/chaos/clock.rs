@@ -1,0 +1,1 @@
+//! A node whose clock is off.

@@ -1,0 +1,62 @@
+//! A run that its prompt describes and a journal tells: cheap, for thousands of them.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::exit;
+use std::thread;
+use std::time::Duration;
+
+use claude_jobs_tests::chaos::journal::{Event, Journal};
+use claude_jobs_tests::script::{Child, SESSION_ID};
+use serde_json::{Value, json};
+
+use crate::{child, fail};
+
+/// Plays `<milliseconds> <whether it starts a tool> <answer>`, and ends as the real CLI does.
+pub(crate) fn play(folder: &Path) -> ! {
+    let run = std::env::var("CLAUDE_JOBS_RUN").unwrap_or_else(|_| fail("this is no run of a job"));
+    let journal = Journal::new(folder.to_owned());
+    let lock = journal.start(&run).unwrap_or_else(|error| fail(&format!("no journal: {error}")));
+    let mut prompt = String::new();
+    io::stdin().read_to_string(&mut prompt).unwrap_or_else(|error| fail(&format!("no prompt: {error}")));
+    let mut words = prompt.split_whitespace();
+    let (Some(Ok(millis)), Some(tool), Some(answer)) =
+        (words.next().map(str::parse), words.next(), words.next())
+    else {
+        fail(&format!("a prompt that says nothing: `{prompt}`"))
+    };
+
+    let session = session();
+    print(&json!({ "type": "system", "subtype": "init", "session_id": session }));
+    if tool == "true" {
+        start_tool(&lock);
+    }
+    thread::sleep(Duration::from_millis(millis));
+    // Before the print: what anybody takes for a success has its end in the journal.
+    journal.note(&run, Event::End).unwrap_or_else(|error| fail(&format!("no journal: {error}")));
+    print(&json!({
+        "type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": answer,
+        "session_id": session,
+        "model_usage_since_last_result": {"fake": {"costUSD": 0.01, "inputTokens": 1, "outputTokens": 1}},
+    }));
+    exit(0)
+}
+
+/// A daemon that shares the lock: the job is not free before it is gone too.
+fn start_tool(lock: &File) {
+    rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty()).expect("it is open");
+    child::start(&Child { daemonise: true, ..Child::default() }).expect("a child can be started");
+}
+
+fn session() -> String {
+    let words: Vec<String> = std::env::args().collect();
+    let flag = words.iter().position(|word| word == "--session-id" || word == "--resume");
+    flag.and_then(|place| words.get(place + 1)).map_or(SESSION_ID, |id| id).to_owned()
+}
+
+/// Like the real CLI, goes on when nobody reads any more.
+fn print(event: &Value) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{event}").and_then(|()| stdout.flush());
+}
