@@ -7,7 +7,10 @@ use claude_jobs::Inserted;
 use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError};
 use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
+use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Step, Take};
 use serde_json::json;
 
@@ -156,6 +159,54 @@ async fn the_cli_is_asked_to_resume_and_then_to_start_anew() {
     assert!(has(1, &["--session-id", SESSION]) && !has(1, &["--resume"]), "{:?}", records[1].argv);
     assert!(records[0].stdin.as_deref().is_some_and(|prompt| prompt.contains("was interrupted")));
     assert_eq!(records[1].stdin.as_deref(), Some("the task"));
+}
+
+/// The real CLI: a run whose end nobody saw has left its transcript. With it, the session goes on; without
+/// it, the same attempt starts anew.
+#[tokio::test]
+async fn the_real_cli_continues_a_session_and_starts_anew_without_it() {
+    let api = Api::start([
+        Reply::text("Half of it is done."),
+        Reply::text("All is done."),
+        Reply::text("Done anew."),
+    ]);
+    let sandbox = Sandbox::new();
+    let mut claude = ClaudeCli::builder().binary(real_claude().to_str().expect("UTF-8"));
+    for (name, value) in sandbox.env(&api.url()) {
+        claude = claude.env(name, value);
+    }
+    let claude = Arc::new(claude.build());
+    let run = || {
+        let claude = Arc::clone(&claude);
+        move |request: Request| {
+            let claude = Arc::clone(&claude);
+            async move { claude.run(request).await }
+        }
+    };
+    let place = Place::new().await;
+    let repo = sandbox.git_repo();
+    let job = Resumed::new("paint the shed").working_dir(repo.to_str().expect("UTF-8")).max_attempts(9);
+    let job = inserted(&place, job).await;
+    let unseen = "UPDATE claude_jobs SET state = 'executing', node = 'gone', finished_at = NULL";
+    place.drain(run()).await;
+    sqlx::query(unseen).execute(&mut place.connection().await).await.expect("it is there");
+    place.drain(run()).await;
+    let continued = place.queue.details(job.id()).await.expect("there");
+    let [lost, run_on] = &continued.runs[..] else { panic!("{:#?}", continued.runs) };
+    assert_eq!((run_on.outcome.as_str(), run_on.result.as_deref()), ("success", Some("All is done.")));
+    assert_eq!(run_on.session_id, lost.session_id);
+    assert!(run_on.cost_usd.is_some_and(|cost| cost > 0.0), "{run_on:?}");
+    let resumed = &api.requests()[1];
+    assert!(resumed.mentions("paint the shed") && resumed.mentions("was interrupted"));
+
+    sqlx::query(unseen).execute(&mut place.connection().await).await.expect("it is there");
+    std::fs::remove_dir_all(sandbox.home().join(".claude/projects")).expect("the transcripts are there");
+    place.drain(run()).await;
+    let anew = place.queue.details(job.id()).await.expect("there");
+    let last = &anew.runs[2];
+    assert_eq!((last.outcome.as_str(), last.result.as_deref()), ("success", Some("Done anew.")));
+    assert_ne!(last.session_id, lost.session_id);
+    assert!(last.cost_usd.is_some_and(|cost| cost > 0.0), "{last:?}");
 }
 
 #[tokio::test]
