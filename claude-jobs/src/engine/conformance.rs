@@ -115,7 +115,7 @@ macro_rules! __conformance_checks {
     (insert $then:ident $($context:tt)*) => {
         $crate::$then! { insert [
             order numbers_are_never_used_twice nothing every_column hostile_texts waiting_for_its_time
-            concurrently
+            times_at_their_bounds concurrently
         ] $($context)* }
     };
     (unique $then:ident $($context:tt)*) => {
@@ -195,8 +195,8 @@ macro_rules! __conformance_checks {
     };
     (damage $then:ident $($context:tt)*) => {
         $crate::$then! { damage [
-            unreadable_rows numbers_out_of_bounds numbers_at_their_bounds times_at_their_bounds
-            all_or_none a_refused_follow_on after_a_refusal
+            unreadable_rows numbers_out_of_bounds numbers_at_their_bounds all_or_none a_refused_follow_on
+            after_a_refusal
         ] $($context)* }
     };
 }
