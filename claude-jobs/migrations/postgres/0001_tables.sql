@@ -52,11 +52,11 @@ CREATE INDEX jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, sche
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
 CREATE INDEX jobs_keys_in_use ON {schema}.jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
--- For lists: those of one queue, and the few that failed. For pruning: by age.
+-- For lists: those of one queue, and the few that failed. For pruning: by state and age.
 CREATE INDEX jobs_over ON {schema}.jobs (queue, id)
     WHERE state IN ('completed', 'discarded', 'cancelled');
 CREATE INDEX jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
-CREATE INDEX jobs_finished ON {schema}.jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_finished ON {schema}.jobs (state, finished_at) WHERE finished_at IS NOT NULL;
 CREATE UNIQUE INDEX jobs_unique ON {schema}.jobs (unique_key) WHERE unique_key IS NOT NULL;
 
 -- The ledger: one row per settled attempt.

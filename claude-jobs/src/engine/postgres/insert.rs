@@ -272,12 +272,9 @@ impl Inserter<'_> {
         for row in rows(connection, query).await? {
             holders.insert(row::text(&row, "unique_key")?, row::job(&row)?);
         }
-        for index in 0..part.rows.len() {
-            if answers[index].is_none()
-                && let Some(job) = key(index).and_then(|key| holders.get(key))
-            {
-                answers[index] = Some(Inserted { job: job.clone(), duplicate: true });
-            }
+        for (index, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
+            let holder = key(index).and_then(|key| holders.get(key));
+            *answer = holder.map(|job| Inserted { job: job.clone(), duplicate: true });
         }
         Ok(())
     }
