@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::postgres::{Database, GUARD, give_away, unprivileged};
+use crate::postgres::{Database, give_away, unprivileged};
+
+/// Runs the pooler until standard input ends, as the server's own guard. SIGTERM is its immediate stop.
+const GUARD: &str = r#""$@" & pooler=$!; read -r _; kill -TERM $pooler; wait $pooler"#;
 
 /// A running pooler; it ends with this.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ const UNPRIVILEGED: &str = "postgres";
 
 /// Runs the server until standard input ends, which it does when the test process is gone, however it
 /// went. SIGQUIT is PostgreSQL's immediate stop.
-pub(crate) const GUARD: &str = r#""$@" & server=$!; read -r _; kill -QUIT $server; wait $server"#;
+const GUARD: &str = r#""$@" & server=$!; read -r _; kill -QUIT $server; wait $server"#;
 
 /// Makes a fresh database, starting the server if need be.
 ///
