@@ -6,9 +6,11 @@
 mod chaos;
 mod classifier;
 mod command;
+mod conformance;
 mod definitions;
 mod fake_claude;
 mod fences;
+mod limits;
 mod loopback;
 mod options;
 mod outage;

@@ -158,19 +158,15 @@ fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
     format!("{error}; {remedy}")
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let is_busy = match &error {
-            sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
-            other => matches!(other, sqlx::Error::PoolTimedOut),
-        };
-        if is_busy {
-            let seconds = BUSY_TIMEOUT.as_secs();
-            let remedy = "end the transaction that locks it, then try again";
-            return Self::Database(format!("locked by another connection for {seconds} s: {remedy}").into());
-        }
-        Self::Database(Box::new(error))
-    }
+/// What to say when another connection has kept us waiting for too long; PostgreSQL has no such code.
+pub(super) fn locked(error: &sqlx::Error) -> Option<String> {
+    let is_busy = match error {
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
+        other => matches!(other, sqlx::Error::PoolTimedOut),
+    };
+    let seconds = BUSY_TIMEOUT.as_secs();
+    let remedy = "end the transaction that locks it, then try again";
+    is_busy.then(|| format!("locked by another connection for {seconds} s: {remedy}"))
 }
 
 #[async_trait]
