@@ -27,6 +27,12 @@ pub(crate) const KEYS: &[&str] = &[
     "pinned_args",
     "classifier",
     "backoff",
+    "on_lost",
+    "concurrency_key",
+    "cron",
+    "timezone",
+    "missed",
+    "if_busy",
     "crate",
 ];
 
@@ -63,6 +69,18 @@ pub(crate) struct Attr {
     pub(crate) classifier: Option<Path>,
     /// `backoff = path`: a `fn(u32) -> Duration`.
     pub(crate) backoff: Option<Path>,
+    /// `on_lost = "retry"`.
+    pub(crate) on_lost: Option<LitStr>,
+    /// `concurrency_key = "repository"`: a field or an option.
+    pub(crate) concurrency_key: Option<LitStr>,
+    /// `cron = "0 9 * * *"`.
+    pub(crate) cron: Option<LitStr>,
+    /// `timezone = "Europe/Berlin"`.
+    pub(crate) timezone: Option<LitStr>,
+    /// `missed = "skip"`.
+    pub(crate) missed: Option<LitStr>,
+    /// `if_busy = "queue"`.
+    pub(crate) if_busy: Option<LitStr>,
     /// `crate = path`: the runtime crate under another name.
     pub(crate) krate: Option<Path>,
 }
@@ -123,6 +141,12 @@ impl Attr {
             "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
             "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
             "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
+            "on_lost" => self.on_lost = Some(text(key, input)?),
+            "concurrency_key" => self.concurrency_key = Some(text(key, input)?),
+            "cron" => self.cron = Some(text(key, input)?),
+            "timezone" => self.timezone = Some(text(key, input)?),
+            "missed" => self.missed = Some(text(key, input)?),
+            "if_busy" => self.if_busy = Some(text(key, input)?),
             "crate" => self.krate = Some(path(key, input, "claude-jobs, such as `jobs`")?),
             _ => return Err(unknown_key(key)),
         }
@@ -209,7 +233,8 @@ mod tests {
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
                unique_period = "5m", unique_by = ["args"], unique_states = ["available"], tags = [],
                prompt = include_str!("p.md"), args = { model = "opus", ..BASE }, pinned_args = {},
-               classifier = my::classifier, backoff = slow, crate = jobs,"#,
+               classifier = my::classifier, backoff = slow, on_lost = "hold", concurrency_key = "model",
+               cron = "@daily", timezone = "UTC", missed = "one", if_busy = "skip", crate = jobs,"#,
         );
         assert_eq!(problems, [""; 0]);
         assert_eq!(attr.keys.len(), KEYS.len());

@@ -6,6 +6,7 @@
 
 use std::ops::RangeInclusive;
 
+use claude_jobs_schedule::Schedule;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::{Data, DeriveInput, Expr, ExprLit, Field, Fields, Ident, Lit, LitInt, LitStr};
@@ -27,6 +28,16 @@ pub(crate) const STATES: &[(&str, &str)] = &[
     ("cancelled", "Cancelled"),
 ];
 
+/// What becomes of missed ticks, as it is written, with the variants of `Missed`.
+pub(crate) const MISSED: &[(&str, &str)] = &[("skip", "Skip"), ("one", "One"), ("all", "All")];
+
+/// What becomes of a tick while an earlier one's job is not over, with the variants of `IfBusy`.
+pub(crate) const IF_BUSY: &[(&str, &str)] = &[("queue", "Queue"), ("skip", "Skip")];
+
+/// What becomes of a job whose node died, with the variants of `OnLost`.
+pub(crate) const ON_LOST: &[(&str, &str)] =
+    &[("retry", "Retry"), ("resume", "Resume"), ("hold", "Hold"), ("cancel", "Cancel")];
+
 /// Goes through all rules for the attribute.
 pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems) {
     queue_is_given(attr, problems);
@@ -35,9 +46,15 @@ pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems)
     unique_has_a_period(attr, problems);
     unique_by_names(attr, problems);
     unique_states(attr, problems);
+    concurrency_key_is_a_name(attr, problems);
+    on_lost_is_known(attr, problems);
     prompt_once(attr, problems);
     prompt_is_no_template(attr, problems);
     prompt_is_no_field(attr, fields, problems);
+    schedule_can_be_read(attr, problems);
+    schedule_has_a_cron(attr, problems);
+    schedule_needs_no_input(attr, fields, problems);
+    schedule_has_a_prompt(attr, problems);
 }
 
 /// The item's fields, if it can be a worker: a struct without generics, a unit or with named fields.
@@ -149,18 +166,90 @@ fn unique_states(attr: &Attr, problems: &mut Problems) {
     let Some(states) = &attr.unique_states else { return };
     not_empty("unique_states", states, "`\"available\"`", attr, problems);
     for state in states {
-        if state_variant(state).is_none() {
-            let near = did_you_mean(&state.value(), STATES.iter().map(|(name, _)| *name));
-            let known: Vec<_> = STATES.iter().map(|(name, _)| format!("`{name}`")).collect();
-            problems.at(state, format!("unknown state{near} (the states are {})", known.join(", ")));
+        if variant(state, STATES).is_none() {
+            let (near, known) = known_names(state, STATES);
+            problems.at(state, format!("unknown state{near} (the states are {known})"));
         }
     }
 }
 
-/// The state of that name as the variant of `State`, at the text's place.
-pub(crate) fn state_variant(text: &LitStr) -> Option<Ident> {
-    let (_, variant) = STATES.iter().find(|(name, _)| *name == text.value())?;
+/// The value of that name as a variant, at the text's place.
+pub(crate) fn variant(text: &LitStr, known: &[(&str, &str)]) -> Option<Ident> {
+    let (_, variant) = known.iter().find(|(name, _)| *name == text.value())?;
     Some(Ident::new(variant, text.span()))
+}
+
+/// The known name that is near, and all of them.
+fn known_names(text: &LitStr, known: &[(&str, &str)]) -> (String, String) {
+    let near = did_you_mean(&text.value(), known.iter().map(|(name, _)| *name));
+    let names: Vec<_> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+    (near, names.join(", "))
+}
+
+/// One of a few words.
+fn one_of(key: &str, text: Option<&LitStr>, known: &[(&str, &str)], problems: &mut Problems) {
+    let Some(text) = text else { return };
+    if variant(text, known).is_none() {
+        let (near, known) = known_names(text, known);
+        problems.at(text, format!("unknown `{key}`{near} (it takes {known})"));
+    }
+}
+
+fn on_lost_is_known(attr: &Attr, problems: &mut Problems) {
+    one_of("on_lost", attr.on_lost.as_ref(), ON_LOST, problems);
+}
+
+fn concurrency_key_is_a_name(attr: &Attr, problems: &mut Problems) {
+    if let Some(name) = &attr.concurrency_key
+        && field_name(name).is_none()
+    {
+        problems.at(name, "`concurrency_key` takes the name of a field or an option");
+    }
+}
+
+/// By the parser of the runtime, so that what compiles is what it serves.
+fn schedule_can_be_read(attr: &Attr, problems: &mut Problems) {
+    if let Some(cron) = &attr.cron
+        && let Err(problem) = Schedule::parse(&cron.value(), "UTC")
+    {
+        problems.at(cron, problem);
+    }
+    if let Some(timezone) = &attr.timezone
+        && let Err(problem) = Schedule::parse("@daily", &timezone.value())
+    {
+        problems.at(timezone, problem);
+    }
+    one_of("missed", attr.missed.as_ref(), MISSED, problems);
+    one_of("if_busy", attr.if_busy.as_ref(), IF_BUSY, problems);
+}
+
+fn schedule_has_a_cron(attr: &Attr, problems: &mut Problems) {
+    if attr.means("cron") {
+        return;
+    }
+    for key in ["timezone", "missed", "if_busy"].into_iter().filter_map(|key| attr.key(key)) {
+        problems.at(key, format!("`{key}` needs `cron`, such as `cron = \"0 9 * * *\"`"));
+    }
+}
+
+fn schedule_needs_no_input(attr: &Attr, fields: &[&Field], problems: &mut Problems) {
+    if let Some(cron) = attr.key("cron")
+        && !fields.is_empty()
+    {
+        let remedy = "remove the fields, or schedule such jobs with `RuntimeBuilder::cron`";
+        problems.at(cron, format!("a schedule has no values for the worker's fields: {remedy}"));
+    }
+}
+
+/// What a base sets cannot be seen: generated code looks there.
+fn schedule_has_a_prompt(attr: &Attr, problems: &mut Problems) {
+    if let Some(cron) = attr.key("cron")
+        && takes_prompt(attr)
+        && !attr.args.has_base()
+        && !attr.pinned_args.has_base()
+    {
+        problems.at(cron, "a schedule has no prompt to give: add `prompt = \"…\"` to the worker");
+    }
 }
 
 fn not_empty(key: &str, list: &[LitStr], example: &str, attr: &Attr, problems: &mut Problems) {

@@ -186,7 +186,8 @@ impl Worker<'_> {
         let pinned_args = attr.pinned_args.expand(krate, "__CLAUDE_PINNED");
         let prompt = self.prompt_layer().expand(krate, "__CLAUDE_PROMPT");
         let (unique_checks, unique) = self.unique();
-        let checks = [&args.checks, &prompt.checks, &pinned_args.checks, &unique_checks];
+        let key_check = self.concurrency_key_check();
+        let checks = [&args.checks, &prompt.checks, &pinned_args.checks, &unique_checks, &key_check];
         let constants = quote!(#(#checks)*);
 
         let name = attr.name.as_ref().map_or_else(|| self.item.ident.unraw().to_string(), LitStr::value);
@@ -197,6 +198,7 @@ impl Worker<'_> {
         }
 
         let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
+        let prompt_check = self.cron_prompt_check(&args, &pinned_args);
         let settings = self.settings();
         let fields = self.fields.iter().map(|field| {
             let (cfgs, name) = (cfgs(field), field.ident.as_ref().map(|name| name.unraw().to_string()));
@@ -213,7 +215,7 @@ impl Worker<'_> {
                 ..#defaults
             }
         };
-        (constants, definition)
+        (quote!(#constants #prompt_check), definition)
     }
 
     /// The fields of the definition that are written as they stand in the attribute.
@@ -225,7 +227,54 @@ impl Worker<'_> {
         let tags = attr.tags.as_ref().map(|tags| setting("tags", quote!(&[#(#tags),*])));
         let classifier = attr.classifier.as_ref().map(|path| setting("classifier", path));
         let backoff = attr.backoff.as_ref().map(|path| setting("backoff", path));
-        quote!(#max_attempts #max_snoozes #priority #tags #classifier #backoff)
+        let (on_lost, cron) = (self.on_lost(), self.cron());
+        let some = |value: &LitStr| quote!(::core::option::Option::Some(#value));
+        let key = attr.concurrency_key.as_ref().map(|name| setting("concurrency_key", some(name)));
+        quote!(#max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost #key #cron)
+    }
+
+    fn on_lost(&self) -> Option<TokenStream> {
+        let krate = self.krate;
+        let variant = check::variant(self.attr.on_lost.as_ref()?, check::ON_LOST)?;
+        Some(setting("on_lost", quote!(#krate::__private::OnLost::#variant)))
+    }
+
+    fn cron(&self) -> Option<TokenStream> {
+        let (krate, attr) = (self.krate, self.attr);
+        let expression = attr.cron.as_ref()?;
+        let time_zone = attr.timezone.as_ref().map_or_else(|| "UTC".to_owned(), LitStr::value);
+        let chosen = |text: &Option<LitStr>, known, name: &str| {
+            let name = Ident::new(name, Span::call_site());
+            match text.as_ref().and_then(|text| check::variant(text, known)) {
+                Some(variant) => quote!(#krate::__private::#name::#variant),
+                None => quote!(#krate::__private::#name::DEFAULT),
+            }
+        };
+        let missed = chosen(&attr.missed, check::MISSED, "Missed");
+        let if_busy = chosen(&attr.if_busy, check::IF_BUSY, "IfBusy");
+        Some(setting(
+            "cron",
+            quote! {
+                ::core::option::Option::Some(#krate::__private::WorkerCron {
+                    expression: #expression,
+                    time_zone: #time_zone,
+                    missed: #missed,
+                    if_busy: #if_busy,
+                })
+            },
+        ))
+    }
+
+    /// A worker with a schedule whose prompt must be in a base.
+    fn cron_prompt_check(&self, args: &TokenStream, pinned_args: &TokenStream) -> Option<TokenStream> {
+        let cron = self.attr.cron.as_ref().filter(|_| check::takes_prompt(self.attr))?;
+        let layers = quote!(#args.overlaid_with(#pinned_args));
+        let check = quote_spanned!(cron.span()=> __CLAUDE_CRON_LAYERS.check_prompt());
+        let krate = self.krate;
+        Some(quote! {
+            const __CLAUDE_CRON_LAYERS: #krate::__private::Args = #layers;
+            const _: () = #check;
+        })
     }
 
     /// `prompt = …` as a layer of that one option.
@@ -252,7 +301,8 @@ impl Worker<'_> {
         let form = if matches!(period, Lit::Str(_)) { quote!(Str) } else { quote!(Int) };
         let check = quote_spanned!(period.span()=> __CLAUDE_UNIQUE_PERIOD.check());
         let by = self.attr.unique_by.iter().flatten().map(|name| unique_field(krate, name));
-        let states = self.attr.unique_states.iter().flatten().filter_map(check::state_variant);
+        let states =
+            self.attr.unique_states.iter().flatten().filter_map(|state| check::variant(state, check::STATES));
         let checks = quote! {
             const __CLAUDE_UNIQUE_PERIOD: #krate::__private::UniquePeriod =
                 #krate::__private::UniquePeriod::new(#krate::__private::Literal::#form(#period));
@@ -269,12 +319,20 @@ impl Worker<'_> {
         (checks, unique)
     }
 
-    /// A name in `unique_by` that is no field of the worker must be an option.
     fn unique_by_checks(&self) -> TokenStream {
+        let names = self.attr.unique_by.iter().flatten().filter(|name| !is_part(&name.value()));
+        self.field_or_option(names)
+    }
+
+    fn concurrency_key_check(&self) -> TokenStream {
+        self.field_or_option(self.attr.concurrency_key.iter())
+    }
+
+    /// A name that is no field of the worker must be an option.
+    fn field_or_option<'a>(&self, names: impl Iterator<Item = &'a LitStr>) -> TokenStream {
         let krate = self.krate;
         let fields: Vec<_> =
             self.fields.iter().filter_map(|field| field.ident.as_ref()).map(Ident::unraw).collect();
-        let names = self.attr.unique_by.iter().flatten().filter(|name| !is_part(&name.value()));
         let others = names.filter_map(check::field_name).filter(|name| !fields.contains(name));
         others
             .map(|name| quote!(const _: () = #krate::__private::option!(#name, (#(#fields)*), ());))

@@ -56,6 +56,11 @@ impl Layer {
         self.key(option).is_some()
     }
 
+    /// Whether there are options that cannot be seen.
+    pub(crate) fn has_base(&self) -> bool {
+        self.base.is_some()
+    }
+
     /// The key with which the layer itself sets this option.
     pub(crate) fn key(&self, option: &str) -> Option<&Ident> {
         self.entries.iter().map(|entry| &entry.key).find(|key| *key == option)

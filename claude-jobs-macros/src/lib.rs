@@ -68,6 +68,12 @@ use proc_macro::TokenStream;
 /// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
 /// | `classifier` | the path of a `fn(&Run) -> Verdict` that proposes what becomes of a job | the default classifier |
 /// | `backoff` | the path of a `fn(u32) -> Duration`: the wait before a retry, from the number of counted attempts | 15 s, doubled each time, at most 1 h |
+/// | `on_lost` | what becomes of a job whose node died while it ran: `"retry"` (again from its start), `"resume"` (go on in the lost run's session where its transcript is at hand, else from the start), `"hold"` (`discarded`, for an operator to look at), `"cancel"` | `"retry"` |
+/// | `concurrency_key` | the field or option whose value jobs share that are limited together, such as `"working_dir"` | none |
+/// | `cron` | when runtimes insert a job by themselves: five fields or a nickname such as `"@daily"`. The worker has no fields and a prompt of its own | never |
+/// | `timezone` | the IANA name of the zone whose clocks `cron` is read on | `"UTC"` |
+/// | `missed` | what becomes of ticks that no runtime saw within a minute: `"skip"`, `"one"` (the latest runs), `"all"` (each runs, in order) | `"skip"` |
+/// | `if_busy` | what becomes of a tick while the job of an earlier one is not over: `"queue"` (it waits its turn), `"skip"` | `"queue"` |
 /// | `crate` | the path of `claude-jobs` where it has another name | `::claude_jobs` |
 ///
 /// The options in `args` and `pinned_args` are the rows of the table in `claude_jobs::options`. Each

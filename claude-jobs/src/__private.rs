@@ -7,11 +7,12 @@ pub use ::serde_json::Value;
 
 pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
-pub use crate::definition::Definition;
+pub use crate::definition::{Definition, OnLost};
 pub use crate::job::State;
 pub use crate::options::{Args, Const, Literal};
 pub use crate::outcome::Run;
 pub use crate::registry::{LoadedWorker, Registration};
+pub use crate::schedule::{IfBusy, Missed, WorkerCron};
 pub use crate::settlement::Backoff;
 pub use crate::unique::{UniqueDefault, UniqueField};
 pub use crate::worker::Worker;

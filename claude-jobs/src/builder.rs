@@ -120,6 +120,14 @@ impl<W: Worker> JobBuilder<W> {
     }
 }
 
+impl<W: Worker> TryFrom<JobBuilder<W>> for NewJob {
+    type Error = Error;
+
+    fn try_from(builder: JobBuilder<W>) -> Result<Self> {
+        builder.into_new_job()
+    }
+}
+
 macro_rules! setters {
     ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, |$query:ident, $value:ident| $apply:expr)?;)*) => {
         /// The claude options, each for this job only. Pinned options of the worker stay as they are.

@@ -50,6 +50,11 @@ impl Clock {
         }
     }
 
+    /// Whether it only moves by hand.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.source, Source::Manual(_))
+    }
+
     /// The present moment, to the microsecond (what the databases keep).
     pub fn now(&self) -> Timestamp {
         let microseconds = match &self.source {
@@ -114,6 +119,17 @@ pub(crate) fn timestamp(microseconds: i64) -> Timestamp {
 pub(crate) fn later(moment: Timestamp, by: Duration) -> Timestamp {
     let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     timestamp(moment.as_microsecond().saturating_add(by))
+}
+
+/// `moment` earlier by `by`; the earliest moment that exists when that overflows.
+pub(crate) fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    timestamp(moment.as_microsecond().saturating_sub(by))
+}
+
+/// `moment` moved by so many microseconds, to the nearest one that exists.
+pub(crate) fn ahead_of(moment: Timestamp, microseconds: i64) -> Timestamp {
+    timestamp(moment.as_microsecond().saturating_add(microseconds))
 }
 
 /// The time from `start` to `end`; zero when `end` is the earlier one.

@@ -2,6 +2,7 @@
 
 use crate::classify::{self, Classifier};
 use crate::options::Args;
+use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
 use crate::unique::UniqueDefault;
 
@@ -30,10 +31,34 @@ pub struct Definition {
     pub classifier: Classifier,
     /// How long to wait before a retry.
     pub backoff: Backoff,
+    /// When runtimes insert a job of it by themselves.
+    pub cron: Option<WorkerCron>,
+    /// What becomes of a job whose node died while it ran.
+    pub on_lost: OnLost,
+    /// The field or option whose value jobs must share to be limited together.
+    pub concurrency_key: Option<&'static str>,
     /// Its fields, in order; none for a unit struct.
     pub fields: &'static [&'static str],
     /// `file:line` of the struct.
     pub defined_at: &'static str,
+}
+
+/// What becomes of a job whose node died while it ran: nobody knows how far the run had come.
+///
+/// It is carried out by a node that knows the worker; the jobs of other workers wait for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLost {
+    /// It runs again from its start, at once. The lost attempt counts.
+    #[default]
+    Retry,
+    /// It runs again at once, and goes on in the session of the lost run where the machine that claims it
+    /// has the session's transcript; else it starts anew. The lost attempt counts.
+    Resume,
+    /// It becomes `discarded`, with a reason that begins with `lost:`, until somebody has looked at what
+    /// the run had done and retries or deletes it.
+    Hold,
+    /// It becomes `cancelled`.
+    Cancel,
 }
 
 impl Definition {
@@ -51,6 +76,9 @@ impl Definition {
             pinned_args: Args::EMPTY,
             classifier: classify::default,
             backoff: settlement::backoff,
+            cron: None,
+            on_lost: OnLost::Retry,
+            concurrency_key: None,
             fields: &[],
             defined_at: "",
         }

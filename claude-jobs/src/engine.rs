@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -18,6 +18,9 @@ mod limits;
 mod refusal;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+mod tick;
+
+pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
 pub use limits::{Limits, Rate};
 pub(crate) use refusal::was_refused;
@@ -111,16 +114,37 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Jobs that a node is running and somebody wants cancelled.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>>;
 
+    /// Records a tick of a schedule and inserts its job, all or nothing. `None`: it is recorded already,
+    /// by another node or an earlier look, and nothing was written.
+    async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>>;
+
+    /// The newest recorded tick of an entry that is not later than now. A later one was recorded by a
+    /// node whose clock was ahead.
+    async fn last_tick(&self, entry: &str, now: Timestamp) -> Result<Option<TickRow>>;
+
+    /// The recorded ticks of an entry, newest first.
+    async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>>;
+
+    /// Removes ticks that were due before, save the newest of each entry. Answers with how many.
+    async fn prune_ticks(&self, before: Timestamp) -> Result<u64>;
+
+    /// Removes jobs in this final state that reached it before, the oldest first, with their ledger and
+    /// errors, all or nothing. Answers with how many: below the limit, no more are left.
+    async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64>;
+
+    /// How many jobs [`prune`](Self::prune) would remove in the end.
+    async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64>;
+
     /// Calls `wake` whenever another connection may have made something claimable, or asked for a
     /// cancellation: with the name of the queue, or without one for all. May call it for nothing.
     /// Returns only when it cannot watch any more, with the reason; whoever calls again has missed what
     /// happened between.
     async fn watch(&self, wake: Wake<'_>) -> Error;
 
-    /// How far the database's clock is ahead of this machine's. Every node adds it to its own, so that
-    /// all nodes agree on what is due.
-    async fn clock_offset(&self) -> Result<SignedDuration> {
-        Ok(SignedDuration::ZERO)
+    /// The database's own clock, where it has one: then every node goes by it, so that all agree on what
+    /// is due.
+    async fn clock(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
     }
 }
 

@@ -80,3 +80,10 @@ pub enum Error {
     #[error("{0}")]
     Configuration(String),
 }
+
+/// For a [`NewJob`](crate::NewJob) where anything that becomes one is asked for.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

@@ -17,6 +17,8 @@
 //! | the options of a run, merged from layers | [`options`] |
 //! | the queue in the database | [`Queue`], [`engine`] |
 //! | claiming, running, draining | [`Runtime`] |
+//! | jobs by the clock | [`schedule`] |
+//! | how long jobs that are over are kept | [`retention`] |
 //! | the `claude` process | [`claude`] |
 //! | what a run came to | [`outcome`] |
 //! | what becomes of the job | [`classify`], [`verdict`], [`settlement`] |
@@ -55,8 +57,10 @@ mod passthrough;
 mod producer;
 pub mod queue;
 pub mod registry;
+pub mod retention;
 mod run;
 pub mod runtime;
+pub mod schedule;
 mod service;
 pub mod settlement;
 pub mod unique;

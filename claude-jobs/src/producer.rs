@@ -224,6 +224,8 @@ impl Producer {
             && (!is_open || (has_waited(*claimed) && self.runs.len() >= self.slots as usize))
             && let Some((_, job)) = self.waiting.pop_front()
         {
+            // The pace was judged wrong.
+            self.pace = Pace::new();
             let finished = self.shared.executor.give_back(Arc::new(job));
             self.unsettled.push(finished);
         }
@@ -391,3 +393,6 @@ impl Producer {
 }
 
 type RunResult = Result<(task::Id, (Finished, Duration)), JoinError>;
+
+#[cfg(all(test, feature = "sqlite", feature = "cli"))]
+mod tests;

@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::builder::JobBuilder;
-use crate::clock::Clock;
-use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings};
+use crate::clock::{Clock, ahead_of};
+use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings, TickRow};
 use crate::error::{Error, Result};
 use crate::inserter::Inserter;
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::registry::Registry;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
@@ -23,9 +25,19 @@ pub struct Queue {
     engine: Arc<dyn Engine>,
     registry: Registry,
     clock: Clock,
+    /// What has to be added to our clock to get the database's, in microseconds; nothing where it has
+    /// none.
+    behind: Option<Arc<AtomicI64>>,
     wakes: Arc<Wakes>,
     inserter: Arc<Inserter>,
 }
+
+/// How many jobs are removed in one transaction, and how long others may write before the next one.
+const PRUNE_BATCH: u32 = 1_000;
+const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+
+/// By how many microseconds clocks may differ, or drift apart, without a warning.
+const WORTH_A_WARNING: u64 = 2_000_000;
 
 /// A job with its ledger and errors.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +67,9 @@ impl Queue {
         let registry = Registry::linked()?;
         let (engine, wakes) = (engine(url).await?, Arc::new(Wakes::new()));
         let inserter = Arc::new(Inserter::new(Arc::clone(&engine), Arc::clone(&wakes)));
-        Ok(Self { engine, registry, clock: Clock::system(), wakes, inserter })
+        let mut queue = Self { engine, registry, clock: Clock::system(), behind: None, wakes, inserter };
+        queue.behind = queue.compare_clocks().await?.map(|behind| Arc::new(AtomicI64::new(behind)));
+        Ok(queue)
     }
 
     /// Also knows this worker, which need not be linked through the attribute's own registration.
@@ -68,9 +82,13 @@ impl Queue {
         Ok(self)
     }
 
-    /// Takes the time from this clock.
+    /// Takes the time from this clock. PostgreSQL's own clock overrules it, for the sake of the fleet,
+    /// unless it is one that is moved by hand.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
+        let between = self.clock.now().as_microsecond().saturating_sub(clock.now().as_microsecond());
+        let moved = |behind: Arc<AtomicI64>| behind.load(Ordering::Relaxed).saturating_add(between);
+        self.behind = self.behind.map(moved).map(|behind| Arc::new(AtomicI64::new(behind)));
         self.clock = clock;
         self
     }
@@ -187,6 +205,52 @@ impl Queue {
         self.engine.delete(id).await
     }
 
+    /// Removes the jobs in this final state that reached it longer ago than this, with their ledger and
+    /// errors, and answers with how many. In batches of 1,000, so that others can write in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidJob`] for a state that is not final, [`Error::Database`].
+    pub async fn prune(&self, state: State, older_than: Duration) -> Result<u64> {
+        let before = self.prunes_before(state, older_than)?;
+        let mut pruned = 0;
+        loop {
+            let removed = self.engine.prune(state, before, PRUNE_BATCH).await?;
+            pruned += removed;
+            if removed < u64::from(PRUNE_BATCH) {
+                return Ok(pruned);
+            }
+            tokio::time::sleep(PRUNE_PAUSE).await;
+        }
+    }
+
+    /// How many jobs [`prune`](Self::prune) would remove.
+    ///
+    /// # Errors
+    ///
+    /// As [`prune`](Self::prune).
+    pub async fn prunable(&self, state: State, older_than: Duration) -> Result<u64> {
+        self.engine.prunable(state, self.prunes_before(state, older_than)?).await
+    }
+
+    fn prunes_before(&self, state: State, older_than: Duration) -> Result<Timestamp> {
+        if !state.is_final() {
+            let rule = "only `completed`, `discarded` and `cancelled` jobs are pruned";
+            return Err(Error::InvalidJob(format!("state `{state}`: {rule}")));
+        }
+        Ok(crate::clock::earlier(self.now(), older_than))
+    }
+
+    /// What became of the ticks of a schedule's entry, newest first: of a worker with `cron`, or of
+    /// [`RuntimeBuilder::cron`](crate::runtime::RuntimeBuilder::cron). They are kept for 30 days.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        self.engine.ticks(entry, limit).await
+    }
+
     /// Settings of the queues that have any.
     ///
     /// # Errors
@@ -256,8 +320,38 @@ impl Queue {
         &self.engine
     }
 
+    /// The present moment: the database's, where it has a clock, so that all nodes agree on what is due
+    /// however far off their own clocks are.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        match &self.behind {
+            Some(behind) if !self.clock.is_manual() => {
+                ahead_of(self.clock.now(), behind.load(Ordering::Relaxed))
+            }
+            _ => self.clock.now(),
+        }
+    }
+
+    /// Compares our clock with the database's anew: clocks drift, and are set.
+    pub(crate) async fn set_clock(&self) -> Result<()> {
+        let (Some(behind), Some(new)) = (&self.behind, self.compare_clocks().await?) else { return Ok(()) };
+        behind.store(new, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How far the database's clock is ahead of ours.
+    async fn compare_clocks(&self) -> Result<Option<i64>> {
+        let asked = self.clock.now();
+        let Some(theirs) = self.engine.clock().await? else { return Ok(None) };
+        let answered = self.clock.now();
+        // It was read somewhere between question and answer.
+        let middle = asked.as_microsecond().midpoint(answered.as_microsecond());
+        let behind = theirs.as_microsecond().saturating_sub(middle);
+        let before = self.behind.as_ref().map_or(0, |behind| behind.load(Ordering::Relaxed));
+        if behind.abs_diff(before) > WORTH_A_WARNING {
+            let seconds = behind as f64 / 1e6;
+            tracing::warn!("the database's clock, which counts, is {seconds:+.1} s ahead of this machine's");
+        }
+        Ok(Some(behind))
     }
 
     pub(crate) fn wakes(&self) -> &Arc<Wakes> {

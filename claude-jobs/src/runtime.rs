@@ -16,12 +16,15 @@ use crate::clock::Uptime;
 use crate::engine::Limits;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::job::NewJob;
 use crate::node::{self, Sightings, Terms};
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::StopReason;
 use crate::producer::Producer;
 use crate::queue::Queue;
+use crate::retention::Retention;
+use crate::schedule::Cron;
 use crate::service;
 use crate::worker::Worker;
 
@@ -46,6 +49,8 @@ impl Runtime {
             ends_when_idle: false,
             stop_runs: Box::pin(std::future::pending()),
             notify: Notify::default(),
+            crons: Vec::new(),
+            retention: Retention::default(),
         }
     }
 }
@@ -62,6 +67,8 @@ pub struct RuntimeBuilder {
     ends_when_idle: bool,
     stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
     notify: Notify,
+    crons: Vec<(Cron, Result<NewJob>)>,
+    retention: Retention,
 }
 
 impl fmt::Debug for RuntimeBuilder {
@@ -108,6 +115,44 @@ impl RuntimeBuilder {
     /// least 12 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// Inserts this job whenever the entry is due: one job per tick, however many runtimes have the entry.
+    /// The job is a [`JobBuilder`](crate::JobBuilder) or a [`NewJob`]; each carries the tick in its
+    /// notes, as `{"cron": {"entry": …, "due": …}}`. The entries of workers with a `cron` of their own
+    /// need no call. A runtime that [drains](Self::drain) inserts none.
+    ///
+    /// The first time that a database sees an entry, or sees it with another expression or time zone,
+    /// nothing before that moment counts as missed.
+    ///
+    /// ```
+    /// use claude_jobs::prelude::*;
+    /// use claude_jobs::schedule::Cron;
+    ///
+    /// #[claude_worker(queue = "reviews", max_attempts = 1)]
+    /// struct Review { repository: String }
+    ///
+    /// # fn example(queue: Queue) {
+    /// let job = Review::new("api".into(), "Review what was merged yesterday.");
+    /// let runtime = Runtime::builder(queue)
+    ///     .queue("reviews", 2)
+    ///     .cron(Cron::new("review-api", "0 9 * * 1-5").time_zone("Europe/Berlin"), job);
+    /// # }
+    /// ```
+    pub fn cron<J>(mut self, entry: Cron, job: J) -> Self
+    where
+        J: TryInto<NewJob>,
+        Error: From<J::Error>,
+    {
+        self.crons.push((entry, job.try_into().map_err(Error::from)));
+        self
+    }
+
+    /// How long jobs that are over are kept. Default: for ever. A runtime that [drains](Self::drain)
+    /// removes none.
+    pub fn prune(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 
@@ -170,6 +215,7 @@ impl RuntimeBuilder {
         let queue = self.queue?;
         check_queues(&self.queues)?;
         Options::check_layer(&self.args)?;
+        let crons = service::cron::entries(&queue, self.crons)?;
         let terms = Terms::of(self.lease).ok_or_else(|| {
             let shortest = Terms::SHORTEST.as_secs();
             Error::Configuration(format!("the lease is too short: give at least {shortest} s"))
@@ -202,6 +248,10 @@ impl RuntimeBuilder {
         services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
+        if !self.ends_when_idle {
+            services.spawn(service::cron::serve(Arc::clone(&shared), crons, claiming.clone()));
+            services.spawn(service::prune::serve(Arc::clone(&shared), self.retention, shutdown.clone()));
+        }
         let mut producers = JoinSet::new();
         let mut idle = Vec::new();
         let names = self.queues.iter().map(|(name, _)| name.clone()).collect();

@@ -2,6 +2,8 @@
 //! node at once.
 
 pub(crate) mod cancel;
+pub(crate) mod cron;
 pub(crate) mod lease;
+pub(crate) mod prune;
 pub(crate) mod rescue;
 pub(crate) mod watch;

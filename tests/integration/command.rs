@@ -4,6 +4,7 @@
 mod bad_input;
 mod crash;
 mod live;
+mod prune;
 mod real_cli;
 
 use std::path::{Path, PathBuf};

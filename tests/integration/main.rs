@@ -9,6 +9,7 @@ mod command;
 mod definitions;
 mod fake_claude;
 mod fences;
+mod limits;
 mod loopback;
 mod options;
 mod outage;

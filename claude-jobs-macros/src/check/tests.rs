@@ -25,6 +25,14 @@ fn good_definitions() {
             "queue = \"q\", unique_period = 1, unique_by = [\"type\"], unique_states = [\"executing\"]",
             "struct W;",
         ),
+        ("queue = \"q\", cron = \"@daily\", prompt = \"x\"", "struct W;"),
+        (
+            "queue = \"q\", cron = \"0 9 * * 1-5\", timezone = \"Asia/Tokyo\", missed = \"all\", \
+             if_busy = \"skip\", on_lost = \"resume\", pinned_args = { prompt = \"x\" }",
+            "struct W {}",
+        ),
+        ("queue = \"q\", cron = \"@daily\", args = { ..BASE }", "struct W;"),
+        ("queue = \"q\", concurrency_key = \"type\"", "struct W { r#type: u8 }"),
     ];
     for (attribute, item) in cases {
         assert_eq!(messages(attribute, item), [""; 0], "{attribute} {item}");
@@ -56,6 +64,31 @@ fn each_rule_of_the_attribute() {
         ),
         ("queue = \"q\", prompt = \"{number}\"", "prompt templates are not supported yet"),
         ("queue = \"q\", prompt = \"a\", args = { prompt = \"b\" }", "the prompt is given twice"),
+        (
+            "queue = \"q\", on_lost = \"retyr\"",
+            "unknown `on_lost`: did you mean `retry`? (it takes `retry`, `resume`, ",
+        ),
+        (
+            "queue = \"q\", concurrency_key = \"a b\"",
+            "`concurrency_key` takes the name of a field or an option",
+        ),
+        ("queue = \"q\", timezone = \"UTC\"", "`timezone` needs `cron`"),
+        ("queue = \"q\", missed = \"one\"", "`missed` needs `cron`"),
+        ("queue = \"q\", cron = \"@daily\"", "a schedule has no prompt to give"),
+        ("queue = \"q\", prompt = \"a\", cron = \"61 * * * *\"", "`61` is no minute: give 0 to 59"),
+        ("queue = \"q\", prompt = \"a\", cron = \"0 0 31 2 *\"", "`0 0 31 2 *` is never due"),
+        (
+            "queue = \"q\", prompt = \"a\", cron = \"@daily\", timezone = \"Berlin\"",
+            "unknown time zone `Berlin`: did you mean `Europe/Berlin`?",
+        ),
+        (
+            "queue = \"q\", prompt = \"a\", cron = \"@daily\", missed = \"none\"",
+            "unknown `missed`: did you mean `one`?",
+        ),
+        (
+            "queue = \"q\", prompt = \"a\", cron = \"@daily\", if_busy = \"wait\"",
+            "unknown `if_busy` (it takes `queue`, `skip`)",
+        ),
     ];
     for (attribute, message) in cases {
         let found = messages(attribute, "struct W;");
@@ -73,6 +106,8 @@ fn each_rule_of_the_item() {
         ("union W { a: u8 }", "a worker is a struct"),
         ("struct W { prompt: String }", "`new` takes the job's prompt already"),
     ];
+    let scheduled = messages("queue = \"q\", prompt = \"x\", cron = \"@daily\"", "struct W { a: u8 }");
+    assert!(scheduled.len() == 1 && scheduled[0].starts_with("a schedule has no values"), "{scheduled:?}");
     for (item, message) in cases {
         let found = messages("queue = \"q\"", item);
         assert!(found.len() == 1 && found[0].starts_with(message), "{item}: {found:#?}");

@@ -11,7 +11,7 @@ use crate::database::{Databases, cpu_of};
 use crate::measurement::Measurement;
 use crate::settings::Sizes;
 use crate::worker::{NoClaude, QUEUE, Tracker};
-use crate::workloads::{measurement, parallel};
+use crate::workloads::{adaptive, measurement};
 
 const ARGUMENT: &str = "--idle-runtime";
 
@@ -25,7 +25,7 @@ pub(crate) fn requested() -> Option<String> {
 pub(crate) async fn serve(url: &str) {
     let queue = Queue::connect(url).await.expect("the database is there");
     let runtime =
-        Runtime::builder(queue).queue(QUEUE, parallel(10)).claude(NoClaude::new(&Tracker::new(1, 1)));
+        Runtime::builder(queue).queue(QUEUE, adaptive(10)).claude(NoClaude::new(&Tracker::new(1, 1)));
     let end = tokio::task::spawn_blocking(|| std::io::stdin().lock().lines().count());
     println!("ready");
     runtime.run_until(async { drop(end.await) }).await.expect("it runs");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use claude_jobs::{Queue, Runtime};
+use claude_jobs::{Limits, Queue, Runtime};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +33,8 @@ pub(crate) async fn measure(
             let mut taken = Vec::new();
             for (row, limits) in [
                 ("w3 drain, 10 strict", strict(10)),
-                ("w3 drain, 10 adaptive", parallel(10)),
-                ("w3 drain, 50 adaptive", parallel(50)),
+                ("w3 drain, 10 adaptive", adaptive(10)),
+                ("w3 drain, 50 adaptive", adaptive(50)),
             ] {
                 taken.push(drain(databases, row, content, sizes.drain, limits).await);
             }
@@ -50,13 +50,13 @@ pub(crate) async fn measure(
 }
 
 /// So many at once, claimed as a user gets it.
-pub(crate) fn parallel(jobs: u32) -> u32 {
-    jobs
+pub(crate) fn adaptive(jobs: u32) -> Limits {
+    Limits::local(jobs)
 }
 
 /// So many at once, and no job claimed before its slot is free.
-fn strict(jobs: u32) -> u32 {
-    jobs
+fn strict(jobs: u32) -> Limits {
+    Limits::local(jobs).claim_ahead(false)
 }
 
 /// W1: inserts split over tasks, each waiting for one to be durable before its next.
@@ -103,7 +103,7 @@ async fn drain(
     row: &str,
     content: Content,
     jobs: u64,
-    limits: u32,
+    limits: Limits,
 ) -> Measurement {
     let url = databases.filled(content).await;
     let queue = open(&url).await;
@@ -136,7 +136,7 @@ async fn pickup(databases: &mut Databases, row: &str, jobs: u64, sender: Sender)
     let served = open(&url).await;
     let sending = if sender == Sender::Another { open(&url).await } else { served.clone() };
     let tracker = Tracker::new(jobs, jobs);
-    let runtime = start(served, parallel(10), &tracker);
+    let runtime = start(served, adaptive(10), &tracker);
     // The peers' harness gives its workers two seconds to come to rest.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut tick = tokio::time::interval(Duration::from_millis(25));
@@ -161,10 +161,10 @@ async fn backlog(databases: &mut Databases, sizes: &Sizes) -> Vec<Measurement> {
     let mut taken = Vec::new();
     for (name, more) in ["1k", "100k", "1M"].into_iter().zip(sizes.backlogs) {
         let content = Content { completed: 0, waiting: jobs + more };
-        taken.push(drain(databases, &format!("w5 {name} more waiting"), content, jobs, parallel(10)).await);
+        taken.push(drain(databases, &format!("w5 {name} more waiting"), content, jobs, adaptive(10)).await);
     }
     let content = Content { completed: sizes.backlogs[2], waiting: jobs + sizes.backlogs[0] };
-    taken.push(drain(databases, "w5 1M completed", content, jobs, parallel(10)).await);
+    taken.push(drain(databases, "w5 1M completed", content, jobs, adaptive(10)).await);
     taken
 }
 
@@ -178,7 +178,7 @@ struct Started {
     task: JoinHandle<claude_jobs::Result<()>>,
 }
 
-fn start(queue: Queue, limits: u32, tracker: &Arc<Tracker>) -> Started {
+fn start(queue: Queue, limits: Limits, tracker: &Arc<Tracker>) -> Started {
     let end = CancellationToken::new();
     let listener = Arc::clone(tracker);
     let runtime = Runtime::builder(queue)

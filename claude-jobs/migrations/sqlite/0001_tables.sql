@@ -109,3 +109,17 @@ CREATE TABLE claude_jobs_nodes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claude_jobs_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE INDEX claude_jobs_finished ON claude_jobs (state, finished_at) WHERE finished_at IS NOT NULL;
+
+-- The ticks of schedules: whoever records one inserts its job.
+CREATE TABLE claude_jobs_ticks (
+    entry TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    schedule TEXT NOT NULL,               -- the entry's expression and time zone then
+    recorded_at INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('first_seen', 'inserted', 'duplicate', 'busy', 'missed')),
+    job_id INTEGER,
+    missed INTEGER NOT NULL DEFAULT 0,    -- how many ticks the row stands for that were not run
+    PRIMARY KEY (entry, due)
+) STRICT, WITHOUT ROWID;

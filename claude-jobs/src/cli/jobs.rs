@@ -12,9 +12,10 @@ use crate::error::Result as EngineResult;
 use crate::job::{Job, JobId, State};
 use crate::queue::Queue;
 
+mod prune;
 mod show;
 
-/// Look at jobs; cancel, retry and delete them
+/// Look at jobs; cancel, retry, delete and prune them
 #[derive(Debug, clap::Args)]
 pub(super) struct JobsCommand {
     #[command(subcommand)]
@@ -39,6 +40,8 @@ enum Action {
     Retry(Ids),
     /// Remove jobs that are not running, with their runs and errors
     Delete(Ids),
+    /// Remove all jobs that ended in a state long ago, with their runs and errors
+    Prune(prune::PruneFlags),
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,6 +113,7 @@ impl JobsCommand {
             Action::Retry(Ids { ids }) => {
                 each(ids, async |id| queue.retry(id).await.map(|job| job.state.name()), self.json).await
             }
+            Action::Prune(flags) => prune::prune(&queue, flags, self.json).await,
             Action::Delete(Ids { ids }) => {
                 each(ids, async |id| queue.delete(id).await.map(|()| "deleted"), self.json).await
             }

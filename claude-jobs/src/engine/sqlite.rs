@@ -17,10 +17,11 @@ use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Turn, Wake,
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Tick,
+    TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 mod admin;
@@ -31,10 +32,12 @@ mod insert;
 mod inspect;
 mod limited;
 mod nodes;
+mod prune;
 mod query;
 mod row;
 mod schema;
 mod settle;
+mod ticks;
 
 pub(crate) use insert::{check_database, insert_in};
 #[cfg(feature = "cli")]
@@ -326,6 +329,30 @@ impl Engine for SqliteEngine {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>> {
+        ticks::tick(self, tick).await
+    }
+
+    async fn last_tick(&self, entry: &str, now: Timestamp) -> Result<Option<TickRow>> {
+        ticks::last_tick(&self.readers, entry, now).await
+    }
+
+    async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        ticks::ticks(&self.readers, entry, limit).await
+    }
+
+    async fn prune_ticks(&self, before: Timestamp) -> Result<u64> {
+        ticks::prune_ticks(self, before).await
+    }
+
+    async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64> {
+        prune::prune(self, state, finished_before, limit).await
+    }
+
+    async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64> {
+        prune::prunable(&self.readers, state, finished_before).await
     }
 }
 

@@ -37,7 +37,8 @@ pub struct NewJob {
     pub unique: Option<Unique>,
     /// Only so many jobs with the same key run at once, on all nodes and in all queues: as many as the
     /// queue's [`Limits::per_key`](crate::engine::Limits::per_key) says, one by default. 1 to 512
-    /// characters, none of them a control character.
+    /// characters, none of them a control character. Where the worker names a field or an option as its
+    /// `concurrency_key`, `name=value` is the default.
     pub concurrency_key: Option<String>,
     /// The user's own notes.
     pub meta: Map<String, Value>,
@@ -83,6 +84,7 @@ impl NewJob {
         self.tags.splice(0..0, definition.tags.iter().map(|tag| (*tag).to_owned()));
         let mut seen = std::collections::HashSet::new();
         self.tags.retain(|tag| seen.insert(tag.clone()));
+        self.concurrency_key = self.concurrency_key.take().or_else(|| self.derived_key(definition));
         self.check_settings()?;
 
         let unique = self.unique.clone().or_else(|| definition.unique.map(Unique::from));
@@ -113,10 +115,23 @@ impl NewJob {
         })
     }
 
+    /// `name=value` of the field or option that the worker names; none where it has no value. Workers
+    /// that name the same one, such as `working_dir`, share their keys.
+    fn derived_key(&self, definition: &Definition) -> Option<String> {
+        let name = definition.concurrency_key?;
+        let [worker, pinned]: [ArgMap; 2] = [definition.args.into(), definition.pinned_args.into()];
+        let option = || pinned.get(name).or_else(|| self.args.get(name)).or_else(|| worker.get(name));
+        match self.input.get(name).or_else(option)? {
+            Value::Null => None,
+            Value::String(text) => Some(format!("{name}={text}")),
+            other => Some(format!("{name}={other}")),
+        }
+    }
+
     /// The layers that are known at insert, merged: worker < job < pinned. The runtime's defaults
     /// come beneath them when the job runs.
     fn check_args(&self, definition: &Definition) -> Result<(), InvalidArgs> {
-        let [worker, pinned] = [definition.args.into(), definition.pinned_args.into()];
+        let [worker, pinned]: [ArgMap; 2] = [definition.args.into(), definition.pinned_args.into()];
         Options::merge([&worker, &self.args, &pinned]).map(drop)
     }
 

@@ -36,6 +36,12 @@ macro_rules! layers {
                 }
             }
 
+            /// Panics where there is no prompt, for a worker whose schedule has none to give.
+            #[track_caller]
+            pub const fn check_prompt(self) {
+                assert!(self.prompt.is_some(), "a schedule has no prompt to give: add `prompt = \"…\"` to the worker");
+            }
+
             /// These options, with those of `higher` in place of ours where both are set.
             pub const fn overlaid_with(mut self, higher: Self) -> Self {
                 $(if higher.$name.is_some() { self.$name = higher.$name; })*

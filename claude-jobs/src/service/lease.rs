@@ -52,6 +52,9 @@ pub(crate) fn extend_runs(shared: &Shared, asked: Uptime) {
 /// Renews the lease. A node that was declared dead stops its runs and becomes another node.
 async fn keep(shared: &Shared) -> Result<()> {
     if renew(shared).await? {
+        if let Err(error) = shared.queue.set_clock().await {
+            tracing::warn!(%error, "cannot compare the clocks, will try again");
+        }
         return Ok(());
     }
     tracing::error!("this node was declared dead: stopping its runs and starting over");

@@ -36,7 +36,7 @@ async fn what_is_asked_often_is_answered_from_indexes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite://{}/jobs.db", folder.path().display());
     let engine = SqliteEngine::connect(&url).await.expect("a new database");
-    let table: [(&'static str, &[&str]); 12] = [
+    let table: [(&'static str, &[&str]); 15] = [
         (claim::STAGE, &["SEARCH claude_jobs USING INDEX claude_jobs_due (queue=? AND scheduled_at<?)"]),
         (
             claim::TAKE,
@@ -91,6 +91,20 @@ async fn what_is_asked_often_is_answered_from_indexes() {
             ],
         ),
         (insert::RELEASE_EXPIRED, &["SEARCH claude_jobs USING INDEX claude_jobs_unique (unique_key=?)"]),
+        (
+            prune::PRUNE,
+            &[
+                "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH claude_jobs USING INDEX claude_jobs_finished (state=? AND finished_at>? AND finished_at<?)",
+            ],
+        ),
+        (
+            prune::PRUNABLE,
+            &[
+                "SEARCH claude_jobs USING INDEX claude_jobs_finished (state=? AND finished_at>? AND finished_at<?)",
+            ],
+        ),
+        (ticks::IS_BUSY, &[]),
     ];
     for (sql, expected) in table {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));

@@ -1,0 +1,162 @@
+//! What only shows from inside: claims whose answer was lost, turns that seemed to fail, jobs that were
+//! claimed ahead for nothing.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::claude::Request;
+use crate::engine::{ClaimRequest, Filter};
+use crate::job::{NewJob, State};
+use crate::notice::{Notice, Notify};
+use crate::outcome::{Ending, Report};
+use crate::passthrough::Passthrough;
+use crate::queue::Queue;
+use crate::settlement::Settlement;
+
+/// A queue in memory with so many jobs for the built-in worker.
+async fn queue(jobs: usize) -> Queue {
+    let queue = Queue::connect("sqlite::memory:").await.expect("a database");
+    let queue = queue.register::<Passthrough>().expect("the name is free");
+    let job = || {
+        let mut job = NewJob::new("claude", serde_json::Value::Null);
+        job.args.set("prompt", "x".into());
+        job
+    };
+    queue.insert_many(std::iter::repeat_with(job).take(jobs)).await.expect("an insert");
+    queue
+}
+
+/// A producer of one slot whose runs last until `go` is cancelled, and who was told it is settled.
+async fn producer(
+    queue: &Queue,
+    go: CancellationToken,
+    told: Arc<Mutex<Vec<(JobId, bool)>>>,
+) -> (Producer, watch::Receiver<bool>) {
+    let mut shared = Shared::of(queue.clone()).await.expect("a node");
+    shared.executor.claude = Arc::new(move |_: Request| {
+        let go = go.clone();
+        async move {
+            go.cancelled().await;
+            let mut report = Report::new(None);
+            report.ending = Ending::Failed("nothing to say".to_owned());
+            Ok::<_, crate::claude::RunnerError>(report)
+        }
+    });
+    shared.executor.notify = Notify::new(move |notice| {
+        if let Notice::Settled { job, is_ours, .. } = notice {
+            told.lock().expect("no holder panics").push((job.id, *is_ours));
+        }
+    });
+    let (idle, is_idle) = watch::channel(false);
+    (Producer::new(Arc::new(shared), "default".to_owned(), Limits::local(1), idle), is_idle)
+}
+
+async fn states(queue: &Queue) -> Vec<State> {
+    queue.list(&Filter::default()).await.expect("a read").iter().rev().map(|job| job.state).collect()
+}
+
+/// The claim that was carried out, and of which nobody was told.
+async fn claim_unheard(producer: &Producer) -> Vec<Job> {
+    let shared = &producer.shared;
+    let request = ClaimRequest {
+        queue: "default",
+        node: &shared.node_id(),
+        workers: &["claude"],
+        limits: Limits::local(9),
+        running: 0,
+        ahead: 0,
+        now: shared.queue.now(),
+    };
+    shared.queue.engine().claim(&request).await.expect("a write").jobs
+}
+
+#[tokio::test]
+async fn jobs_whose_claim_was_never_answered_are_found_and_run() {
+    let (queue, go) = (queue(3).await, CancellationToken::new());
+    let told = Arc::default();
+    let (mut producer, mut idle) = producer(&queue, go.clone(), Arc::clone(&told)).await;
+    assert_eq!(claim_unheard(&producer).await.len(), 3);
+    let now = Instant::now();
+    producer.unsure = Some(Unsure { look: now, until: now + POLL });
+    go.cancel();
+    let claiming = CancellationToken::new();
+    let serving = tokio::spawn(producer.serve(claiming.clone()));
+    idle.wait_for(|idle| *idle).await.expect("it serves");
+    claiming.cancel();
+    serving.await.expect("it ends");
+    let mut ours = told.lock().expect("no holder panics").clone();
+    ours.sort();
+    assert_eq!(ours, [(JobId(1), true), (JobId(2), true), (JobId(3), true)]);
+    for job in queue.list(&Filter::default()).await.expect("a read") {
+        assert_eq!((job.state, job.attempt), (State::Retryable, 1), "{job:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_that_was_written_by_a_turn_that_seemed_to_fail_is_ours() {
+    let queue = queue(2).await;
+    let told = Arc::default();
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::clone(&told)).await;
+    let jobs = claim_unheard(&producer).await;
+    let mut failed = Batch::default();
+    let mut settlements: Vec<Settlement> = Vec::new();
+    for job in jobs {
+        let finished = producer.shared.executor.broken(Arc::new(job), "it broke");
+        settlements.push(finished.settlement.clone());
+        failed.push(finished);
+    }
+    // The first was written; the second was another's before.
+    let engine = queue.engine();
+    engine.settle(&settlements[..1], queue.now()).await.expect("a write");
+    let mut theirs = settlements[1].clone();
+    theirs.run.ending = "lost".to_owned();
+    engine.settle(&[theirs], queue.now()).await.expect("a write");
+
+    producer.unsettled.put_back(failed);
+    let claiming = CancellationToken::new();
+    claiming.cancel();
+    producer.serve(claiming).await;
+    assert_eq!(*told.lock().expect("no holder panics"), [(JobId(1), true), (JobId(2), false)]);
+}
+
+#[tokio::test]
+async fn what_was_claimed_ahead_and_finds_no_slot_is_given_back_unharmed() {
+    let (queue, go) = (queue(20).await, CancellationToken::new());
+    let told = Arc::default();
+    let (mut producer, _idle) = producer(&queue, go.clone(), Arc::clone(&told)).await;
+    // So far everything was over in no time; now comes a job that is not.
+    (0..64).for_each(|_| producer.pace.note(Duration::from_micros(10)));
+    let claiming = CancellationToken::new();
+    let serving = tokio::spawn(producer.serve(claiming.clone()));
+    while told.lock().expect("no holder panics").len() < 19 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    claiming.cancel();
+    let mut expected = vec![State::Available; 20];
+    expected[0] = State::Executing;
+    assert_eq!(states(&queue).await, expected);
+    let last = queue.details(JobId(20)).await.expect("a read");
+    assert_eq!((last.job.attempt, last.job.attempts_left()), (1, last.job.max_attempts), "it costs nothing");
+    let run = &last.runs[0];
+    assert_eq!((run.verdict.as_str(), run.ending.as_str()), ("give back", "not started"));
+    go.cancel();
+    serving.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn of_jobs_that_take_their_time_only_as_many_are_claimed_as_run() {
+    let (queue, go) = (queue(5).await, CancellationToken::new());
+    let (producer, _idle) = producer(&queue, go.clone(), Arc::default()).await;
+    let claiming = CancellationToken::new();
+    let serving = tokio::spawn(producer.serve(claiming.clone()));
+    while !states(&queue).await.contains(&State::Executing) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    queue.wakes().wake_all();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let executing = states(&queue).await.into_iter().filter(|state| *state == State::Executing).count();
+    assert_eq!(executing, 1);
+    claiming.cancel();
+    go.cancel();
+    serving.await.expect("it ends");
+}
