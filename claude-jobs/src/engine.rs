@@ -15,21 +15,32 @@ use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 mod limits;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod refusal;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 mod tick;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod user_connection;
 
 pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
 pub use limits::{Limits, Rate};
 pub(crate) use refusal::was_refused;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use user_connection::UserConnection;
 
 /// Where jobs are kept.
 #[async_trait]
 pub trait Engine: std::fmt::Debug + Send + Sync {
     /// What tells this database from every other; made with its tables.
     fn database_id(&self) -> Uuid;
+
+    /// The schema of its tables, in a database that has schemas.
+    fn schema(&self) -> Option<&str> {
+        None
+    }
 
     /// Writes jobs, all or none. Durable when it returns.
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>>;

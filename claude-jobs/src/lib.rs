@@ -34,6 +34,7 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `sqlite` | yes | the embedded queue |
+//! | `postgres` | no | the queue of many machines, in PostgreSQL 14 or newer |
 //! | `cli` | yes | the `claude-jobs` command and [`cli::main`] |
 
 mod builder;

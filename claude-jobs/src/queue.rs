@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use crate::builder::JobBuilder;
 use crate::clock::{Clock, ahead_of};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::engine::UserConnection;
 use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings, TickRow};
 use crate::error::{Error, Result};
 use crate::inserter::Inserter;
@@ -58,6 +60,16 @@ impl Queue {
     ///
     /// `sqlite://jobs.db` is a file (made if it is missing, in a folder that must exist),
     /// `sqlite::memory:` a database that ends with the handle.
+    ///
+    /// `postgres://user:password@host/database` is a PostgreSQL server, version 14 or newer, for many
+    /// machines (with the feature `postgres`). Besides what PostgreSQL itself takes (`sslmode`, `host`, …)
+    /// the URL takes
+    ///
+    /// | parameter | default | meaning |
+    /// |---|---|---|
+    /// | `schema` | `claude_jobs` | the schema that holds the tables; nothing else is touched |
+    /// | `connections` | 10 | the most connections of this process, 1 to 1000; one more listens |
+    /// | `notifications` | `on` | `off` behind a pooler that changes servers per transaction |
     ///
     /// # Errors
     ///
@@ -126,11 +138,10 @@ impl Queue {
     /// # Errors
     ///
     /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
-    #[cfg(feature = "sqlite")]
-    pub async fn insert_in(&self, connection: &mut sqlx::SqliteConnection, job: NewJob) -> Result<Inserted> {
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub async fn insert_in<C: UserConnection>(&self, connection: &mut C, job: NewJob) -> Result<Inserted> {
         let rows = self.rows([job])?;
-        crate::engine::sqlite::check_database(connection, self.engine.database_id()).await?;
-        let mut inserted = crate::engine::sqlite::insert_in(connection, &rows).await?;
+        let mut inserted = connection.insert(&*self.engine, &rows).await?;
         inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
     }
 
@@ -381,8 +392,8 @@ impl<W: Worker> JobBuilder<W> {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
-    #[cfg(feature = "sqlite")]
-    pub async fn insert_in(self, queue: &Queue, connection: &mut sqlx::SqliteConnection) -> Result<Inserted> {
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub async fn insert_in<C: UserConnection>(self, queue: &Queue, connection: &mut C) -> Result<Inserted> {
         queue.insert_in(connection, self.into_new_job()?).await
     }
 }
@@ -398,6 +409,10 @@ async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));
     }
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return Ok(Arc::new(crate::engine::postgres::PostgresEngine::connect(url).await?));
+    }
     Err(unsupported(url))
 }
 
@@ -412,13 +427,32 @@ pub(crate) async fn inspect(url: &str) -> Result<crate::engine::Inspection> {
     if url.starts_with("sqlite:") {
         return crate::engine::sqlite::inspect(url).await;
     }
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return crate::engine::postgres::inspect(url).await;
+    }
     Err(unsupported(url))
+}
+
+#[cfg(feature = "postgres")]
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
 fn unsupported(url: &str) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let known = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres")) {
+        (true, true) => "write `sqlite://path/to/jobs.db` or `postgres://user:password@host/database`",
+        (true, false) => "this build opens SQLite databases; write `sqlite://path/to/jobs.db`",
+        (false, true) => {
+            "this build opens PostgreSQL databases; write `postgres://user:password@host/database`"
+        }
+        (false, false) => {
+            "this build opens no databases; switch on the feature `sqlite` or `postgres` of claude-jobs"
+        }
+    };
     Error::Connect {
         url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
-        reason: "this build opens SQLite databases; write `sqlite://path/to/jobs.db`".to_owned(),
+        reason: known.to_owned(),
     }
 }

@@ -1,6 +1,37 @@
-//! The throwaway PostgreSQL server works.
+//! The queue on PostgreSQL: what is special about it. What holds for every engine is in the suite.
 
-use claude_jobs_tests::postgres::database;
+use claude_jobs::prelude::*;
+use claude_jobs_tests::postgres::{Database, database};
+
+mod connecting;
+mod inserting;
+mod noticing;
+mod pooler;
+mod running;
+
+/// A queue in a database of its own.
+struct Server {
+    database: Database,
+    queue: Queue,
+}
+
+impl Server {
+    async fn new() -> Server {
+        let database = database();
+        let queue = Queue::connect(&database.url()).await.expect("a new database");
+        Server { database, queue }
+    }
+
+    fn url(&self) -> String {
+        self.database.url()
+    }
+
+    /// A connection of the user's own.
+    async fn connection(&self) -> sqlx::PgConnection {
+        use sqlx::Connection;
+        sqlx::PgConnection::connect(&self.url()).await.expect("the database is there")
+    }
+}
 
 #[test]
 fn each_database_is_fresh() {

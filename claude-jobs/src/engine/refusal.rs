@@ -1,4 +1,4 @@
-//! Tells a write that the database has refused from one of which nobody knows.
+//! What an error of the database means: whether it has refused a write, or nobody knows what became of it.
 
 use crate::error::Error;
 
@@ -7,9 +7,28 @@ use crate::error::Error;
 pub(crate) fn was_refused(error: &Error) -> bool {
     match error {
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
-        Error::Database(source) => {
-            matches!(source.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::Database(_)))
-        }
+        Error::Database(source) => match source.downcast_ref() {
+            Some(sqlx::Error::Database(error)) => !ends_the_connection(error.code().as_deref()),
+            _ => false,
+        },
         _ => false,
+    }
+}
+
+/// A PostgreSQL server that shuts down, or an operator who ends the connection, may cut in between a
+/// commit and its answer. SQLite's codes are plain numbers.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn ends_the_connection(code: Option<&str>) -> bool {
+    code.is_some_and(|code| code.starts_with("57P") || (code.len() == 5 && code.starts_with("08")))
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        #[cfg(feature = "sqlite")]
+        if let Some(explained) = super::sqlite::explained(&error) {
+            return Self::Database(explained);
+        }
+        Self::Database(Box::new(error))
     }
 }

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
@@ -175,33 +178,29 @@ fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
     format!("{error}; {remedy}")
 }
 
-/// SQLite's own numbers for why.
-const BUSY: u32 = 5;
-const READ_ONLY: u32 = 8;
-
 /// A write to a file that was opened for reading only.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}: make the file, its folder and its disk writable, then try again")]
-struct ReadOnly(#[source] sqlx::Error);
+struct ReadOnly(String);
 
-/// Why SQLite refused, without the details that the higher bits tell.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let sqlx::Error::Database(error) = error else { return None };
-    error.code()?.parse().ok().map(|code: u32| code & 0xff)
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let code = primary_code(&error);
-        if code == Some(READ_ONLY) {
-            return Self::Database(Box::new(ReadOnly(error)));
+/// What to say of an error that SQLite explains with less words. None of its errors is PostgreSQL's.
+pub(super) fn explained(error: &sqlx::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+    // SQLite's own numbers; the higher bits tell details.
+    const BUSY: u32 = 5;
+    const READ_ONLY: u32 = 8;
+    let code = match error {
+        sqlx::Error::PoolTimedOut => BUSY,
+        sqlx::Error::Database(error) => {
+            error.try_downcast_ref::<SqliteError>()?.code()?.parse::<u32>().ok()? & 0xff
         }
-        if code == Some(BUSY) || matches!(error, sqlx::Error::PoolTimedOut) {
-            let seconds = BUSY_TIMEOUT.as_secs();
-            let remedy = "end the transaction that locks it, then try again";
-            return Self::Database(format!("locked by another connection for {seconds} s: {remedy}").into());
-        }
-        Self::Database(Box::new(error))
+        _ => return None,
+    };
+    let seconds = BUSY_TIMEOUT.as_secs();
+    let remedy = "end the transaction that locks it, then try again";
+    match code {
+        BUSY => Some(format!("locked by another connection for {seconds} s: {remedy}").into()),
+        READ_ONLY => Some(Box::new(ReadOnly(error.to_string()))),
+        _ => None,
     }
 }
 

@@ -1,0 +1,298 @@
+//! The engine of many machines: a schema of our own in a PostgreSQL database.
+//!
+//! Whatever happens a thousand times a second is one statement, which is a transaction by itself: it
+//! settles a batch of runs and claims the next jobs, or inserts a batch and tells the other nodes. All
+//! else runs in transactions at READ COMMITTED, where each statement sees what was committed before it.
+//! Every statement names the schema, so that nobody's `search_path` matters.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgRow};
+use uuid::Uuid;
+
+use super::{
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Tick,
+    TickRow, Turn, Wake,
+};
+use crate::error::{Error, Result};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
+use crate::settlement::Settlement;
+
+mod address;
+mod admin;
+mod claim;
+mod clock;
+mod connections;
+mod explain;
+mod insert;
+#[cfg(feature = "cli")]
+mod inspect;
+mod limited;
+mod listen;
+mod moment;
+mod nodes;
+mod prune;
+mod query;
+mod row;
+mod schema;
+mod settle;
+mod statements;
+mod ticks;
+
+use address::Address;
+use connections::Connections;
+use explain::explain;
+pub(crate) use insert::insert_in;
+#[cfg(feature = "cli")]
+pub(crate) use inspect::inspect;
+use statements::{Statement, Statements};
+
+/// A statement with its parameters.
+type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+/// The PostgreSQL engine.
+pub(crate) struct PostgresEngine {
+    address: Address,
+    connections: Connections,
+    sql: Statements,
+    database_id: Uuid,
+}
+
+impl PostgresEngine {
+    /// Connects, and brings the tables up to date.
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let connections = Connections::new(&address);
+        let sql = Statements::of(&address.schema);
+        let database_id =
+            schema::migrate(&connections, &address.schema).await.map_err(|error| explain(&address, error))?;
+        Ok(Self { address, connections, sql, database_id })
+    }
+
+    /// A statement, prepared once per connection; anew each time where a pooler may change the server.
+    fn query<'q>(&self, statement: &Statement) -> Query<'q> {
+        sqlx::query(statement.text()).persistent(self.address.notifications)
+    }
+
+    /// Runs one statement, in a transaction of its own.
+    async fn rows(&self, query: Query<'_>) -> Result<Vec<PgRow>> {
+        self.connections.rows(query).await
+    }
+
+    /// Runs one statement that answers with a row.
+    async fn row(&self, query: Query<'_>) -> Result<PgRow> {
+        self.rows(query).await?.into_iter().next().ok_or_else(no_row)
+    }
+
+    /// Where notifications go.
+    fn channel(&self) -> &str {
+        self.address.schema.name()
+    }
+
+    /// Settles in a transaction of several statements what brings more than its own rows, and claims.
+    async fn turn_in_steps(
+        &self,
+        settlements: &[Settlement],
+        claim: Option<&ClaimRequest<'_>>,
+        now: Timestamp,
+    ) -> Result<Turn> {
+        let tells = claim.is_some_and(|request| request.limits.span_nodes());
+        let mut work = self.connections.begin().await?;
+        let turn = async {
+            let settled = settle::settle(self, &mut work, settlements, now, tells).await?;
+            let claimed = match claim {
+                Some(request) => claim::claim_in(self, &mut work, request).await?,
+                None => Claimed::default(),
+            };
+            Ok(Turn { settled, claimed })
+        };
+        let turn = turn.await;
+        work.finish(turn).await
+    }
+}
+
+fn first(rows: &[PgRow]) -> Result<&PgRow> {
+    rows.first().ok_or_else(no_row)
+}
+
+fn no_row() -> Error {
+    Error::Database("the database answered with no row".into())
+}
+
+/// How often an operation is tried when PostgreSQL ends it to let another one through.
+const TRIES: u32 = 10;
+
+/// Tries again when the transaction was ended to let another one through (a deadlock, a conflict):
+/// nothing of it was written.
+async fn retried<T, F: Future<Output = Result<T>>>(operation: impl Fn() -> F) -> Result<T> {
+    for tried in 1.. {
+        match operation().await {
+            Err(error) if tried < TRIES && has_given_way(&error) => {
+                tokio::time::sleep(Duration::from_millis(u64::from(tried) * 5)).await;
+            }
+            result => return result,
+        }
+    }
+    unreachable!("the last try answers")
+}
+
+/// serialization_failure, deadlock_detected
+fn has_given_way(error: &Error) -> bool {
+    explain::code(error).is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+impl fmt::Debug for PostgresEngine {
+    /// Without the password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresEngine").field("url", &self.address.shown).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Engine for PostgresEngine {
+    fn database_id(&self) -> Uuid {
+        self.database_id
+    }
+
+    fn schema(&self) -> Option<&str> {
+        Some(self.address.schema.name())
+    }
+
+    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        insert::insert(self, rows).await
+    }
+
+    async fn turn(
+        &self,
+        settlements: &[Settlement],
+        claim: Option<&ClaimRequest<'_>>,
+        now: Timestamp,
+    ) -> Result<Turn> {
+        if settlements.is_empty() {
+            let Some(request) = claim else { return Ok(Turn::default()) };
+            let claimed = retried(|| claim::claim(self, request)).await?;
+            return Ok(Turn { claimed, ..Turn::default() });
+        }
+        let in_one = claim.filter(|request| !request.limits.span_nodes());
+        let Some(request) = in_one.filter(|_| !settlements.iter().any(settle::has_more)) else {
+            return retried(|| self.turn_in_steps(settlements, claim, now)).await;
+        };
+        let (mut turn, is_done) = retried(|| claim::turn(self, settlements, request, now)).await?;
+        if !is_done {
+            // The settlements are committed: what goes wrong from here on must not hide that.
+            match retried(|| claim::claim(self, request)).await {
+                Ok(claimed) => turn.claimed = claimed,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot claim, will try again");
+                    turn.claimed.next_due = Some(now);
+                }
+            }
+        }
+        Ok(turn)
+    }
+
+    async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>> {
+        nodes::held(self, node, queue).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        query::job(self, id).await
+    }
+
+    async fn jobs(&self, filter: &Filter) -> Result<Vec<Job>> {
+        query::jobs(self, filter).await
+    }
+
+    async fn counts(&self) -> Result<Vec<Count>> {
+        query::counts(self).await
+    }
+
+    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool> {
+        query::is_busy(self, queues, workers, now).await
+    }
+
+    async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>> {
+        query::errors(self, id).await
+    }
+
+    async fn runs(&self, id: JobId) -> Result<Vec<RunRow>> {
+        query::runs(self, id).await
+    }
+
+    async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled> {
+        admin::cancel(self, id, now).await
+    }
+
+    async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job> {
+        admin::retry(self, id, now).await
+    }
+
+    async fn delete(&self, id: JobId) -> Result<()> {
+        admin::delete(self, id).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueSettings>> {
+        query::queues(self).await
+    }
+
+    async fn change_queue(&self, name: &str, change: QueueChange) -> Result<QueueSettings> {
+        admin::change_queue(self, name, change).await
+    }
+
+    async fn renew(&self, node: &NodeRow, registered: bool) -> Result<bool> {
+        nodes::renew(self, node, registered).await
+    }
+
+    async fn retire(&self, node: &str) -> Result<()> {
+        nodes::retire(self, node).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>> {
+        nodes::nodes(self).await
+    }
+
+    async fn orphans(&self, dead: &[NodeRow]) -> Result<Vec<Job>> {
+        retried(|| nodes::orphans(self, dead)).await
+    }
+
+    async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>> {
+        nodes::cancel_requests(self, node).await
+    }
+
+    async fn watch(&self, wake: Wake<'_>) -> Error {
+        listen::watch(self, wake).await
+    }
+
+    async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>> {
+        retried(|| ticks::tick(self, tick)).await
+    }
+
+    async fn last_tick(&self, entry: &str, now: Timestamp) -> Result<Option<TickRow>> {
+        ticks::last_tick(self, entry, now).await
+    }
+
+    async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>> {
+        ticks::ticks(self, entry, limit).await
+    }
+
+    async fn prune_ticks(&self, before: Timestamp) -> Result<u64> {
+        retried(|| ticks::prune_ticks(self, before)).await
+    }
+
+    async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64> {
+        retried(|| prune::prune(self, state, finished_before, limit)).await
+    }
+
+    async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64> {
+        prune::prunable(self, state, finished_before).await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>> {
+        clock::now(self).await.map(Some)
+    }
+}

@@ -1,0 +1,177 @@
+//! The URL: what of it is ours, what PostgreSQL's, and how it is shown without its password.
+
+use std::str::FromStr;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::error::{Error, Result};
+
+/// The schema, unless the URL says otherwise.
+const SCHEMA: &str = "claude_jobs";
+
+/// The most connections, unless the URL says otherwise; the listener's is one more.
+const CONNECTIONS: u32 = 10;
+
+/// Where the queue is, taken from `postgres://…?schema=…&connections=…&notifications=…`.
+#[derive(Clone)]
+pub(super) struct Address {
+    /// What PostgreSQL needs to know. Holds the password: never shown.
+    pub(super) options: PgConnectOptions,
+    pub(super) schema: Schema,
+    pub(super) connections: u32,
+    /// Off behind a pooler that hands out server connections per transaction: nothing may then depend on
+    /// the session, neither `LISTEN` nor settings nor prepared statements.
+    pub(super) notifications: bool,
+    /// The URL without its password.
+    pub(super) shown: String,
+}
+
+/// The name of our schema, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Schema(String);
+
+impl Schema {
+    pub(super) fn of(name: &str) -> Result<Self, String> {
+        let mut bytes = name.bytes();
+        let starts_well = bytes.next().is_some_and(|first| first.is_ascii_lowercase() || first == b'_');
+        let goes_on_well =
+            bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if name.len() <= 63 && starts_well && goes_on_well && !name.starts_with("pg_") {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(format!(
+            "schema `{}`: give 1 to 63 lower-case letters, digits and underscores, the first one no digit, and \
+             not `pg_…`, which is PostgreSQL's own",
+            name.escape_default()
+        ))
+    }
+
+    /// The name. It is the notification channel, too.
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// A statement's text with the schema's name in place of `{schema}`. Quoted: the name may be a
+    /// reserved word.
+    pub(super) fn fill(&self, template: &str) -> String {
+        template.replace("{schema}", &format!("\"{}\"", self.0))
+    }
+}
+
+impl Address {
+    /// Reads the URL.
+    pub(super) fn parse(url: &str) -> Result<Self> {
+        // What cannot be read is not shown either: who knows where its password is.
+        let unreadable = |reason: String| Error::Connect { url: "postgres://…".to_owned(), reason };
+        let (theirs, ours) = split(url);
+        let options = PgConnectOptions::from_str(&theirs)
+            .map_err(|error| {
+                unreadable(format!(
+                    "{error}; write it as `postgres://user:password@host:5432/database?schema={SCHEMA}`, with \
+                     special characters in the password percent-encoded (`@` is `%40`, `/` is `%2F`)"
+                ))
+            })?
+            // One round trip less, and a pooler that knows no such setting goes along.
+            .extra_float_digits(None)
+            .disable_statement_logging();
+        let mut address = Self {
+            schema: Schema(SCHEMA.to_owned()),
+            connections: CONNECTIONS,
+            notifications: true,
+            shown: shown(&options),
+            options,
+        };
+        for (key, value) in ours {
+            address.set(key, value).map_err(|reason| address.refused(reason))?;
+        }
+        if address.schema.name() != SCHEMA {
+            address.shown.push_str(&format!("?schema={}", address.schema.name()));
+        }
+        Ok(address)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let value_shown = value.escape_default();
+        match key {
+            "schema" => self.schema = Schema::of(value)?,
+            "connections" => match value.parse() {
+                Ok(connections @ 1..=1000) => self.connections = connections,
+                _ => return Err(format!("connections `{value_shown}`: give 1 to 1000")),
+            },
+            _ => match value {
+                "on" => self.notifications = true,
+                "off" => self.notifications = false,
+                _ => return Err(format!("notifications `{value_shown}`: give `on` or `off`")),
+            },
+        }
+        Ok(())
+    }
+
+    /// The error of a database that cannot be opened.
+    pub(super) fn refused(&self, reason: String) -> Error {
+        Error::Connect { url: self.shown.clone(), reason }
+    }
+}
+
+/// The URL without our own parameters, and these.
+fn split(url: &str) -> (String, Vec<(&str, &str)>) {
+    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), Vec::new()) };
+    let pairs = query.split('&').map(|pair| (pair, pair.split_once('=').unwrap_or((pair, ""))));
+    let is_ours = |key: &str| matches!(key, "schema" | "connections" | "notifications");
+    let (ours, theirs): (Vec<_>, Vec<_>) = pairs.partition(|(_, (key, _))| is_ours(key));
+    let theirs: Vec<_> = theirs.into_iter().map(|(pair, _)| pair).collect();
+    let rest = if theirs.is_empty() { String::new() } else { format!("?{}", theirs.join("&")) };
+    (format!("{base}{rest}"), ours.into_iter().map(|(_, pair)| pair).collect())
+}
+
+/// Put together again from the parts that are no secret.
+fn shown(options: &PgConnectOptions) -> String {
+    let (user, port) = (options.get_username(), options.get_port());
+    let database = options.get_database().unwrap_or(user);
+    match options.get_socket() {
+        Some(socket) => format!("postgres://{user}@{}:{port}/{database}", socket.display()),
+        None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_parameters_are_taken_out_and_theirs_left_in() {
+        let url = "postgres://me:secret@db.example:6432/app?schema=my_jobs&sslmode=require&notifications=off";
+        let address = Address::parse(url).expect("a good URL");
+        assert_eq!(
+            (address.schema.name(), address.connections, address.notifications),
+            ("my_jobs", 10, false)
+        );
+        assert!(matches!(address.options.get_ssl_mode(), sqlx::postgres::PgSslMode::Require));
+        assert_eq!(address.shown, "postgres://me@db.example:6432/app?schema=my_jobs");
+        assert_eq!(split(url).0, "postgres://me:secret@db.example:6432/app?sslmode=require");
+        assert_eq!(address.schema.fill("SELECT 1 FROM {schema}.jobs"), "SELECT 1 FROM \"my_jobs\".jobs");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_without_the_password() {
+        for (url, expected) in [
+            ("postgres://me:p?ss@word@db/app", "percent-encoded"),
+            ("postgres://me:p/ss@db/app", "percent-encoded"),
+            ("postgres://me:secret@db:notaport/app", "percent-encoded"),
+            ("postgres://me:secret@db/app?sslmode=sometimes", "sometimes"),
+            ("postgres://me:secret@db/app?schema=Jobs", "schema `Jobs`"),
+            ("postgres://me:secret@db/app?schema=1jobs", "schema `1jobs`"),
+            ("postgres://me:secret@db/app?schema=pg_jobs", "PostgreSQL's own"),
+            ("postgres://me:secret@db/app?schema=", "schema ``"),
+            ("postgres://me:secret@db/app?schema=a%22b", "schema `a%22b`"),
+            ("postgres://me:secret@db/app?connections=0", "connections `0`"),
+            ("postgres://me:secret@db/app?notifications=yes", "notifications `yes`"),
+        ] {
+            let Err(error) = Address::parse(url) else { panic!("{url} was read") };
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(expected), "{expected} not in {text}");
+            assert!(!text.contains("secret") && !text.contains("p?ss") && !text.contains("p/ss"), "{text}");
+        }
+    }
+}

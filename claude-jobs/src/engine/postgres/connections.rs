@@ -1,0 +1,237 @@
+//! Our connections: a few, the most recently used one first.
+//!
+//! Not sqlx's pool: that asks the server whether the connection lives each time one is returned, and
+//! hands them out in turn, so that every one of them prepares every statement. Here a connection comes
+//! back only from work that went well; one that failed, or whose work was given up in the middle, is
+//! closed, and with it goes whatever the work held.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{Connection, Executor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use super::statements::Statement;
+use super::{Query, address::Address};
+use crate::error::{Error, Result};
+
+/// How long the server may take to let us in, and how long one waits for a free connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long one statement may take before its connection is given up: the network may have eaten the
+/// answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+
+/// A connection that was idle for so long is asked whether it lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// A connection that was idle for so long is closed.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// The plans of a queue must not depend on when its table was last analysed: made while it is nearly
+/// empty, kept while it grows, a plan that reads the whole table would be kept too. Everything that is
+/// asked often has its index, in its order, and nothing else is to be considered.
+const SESSION: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+    SET enable_mergejoin = off; SET enable_sort = off; SET jit = off; \
+    SET default_transaction_isolation = 'read committed'";
+
+/// Where connections come from.
+pub(super) struct Connections {
+    options: PgConnectOptions,
+    /// Whether each connection has a session of its own.
+    has_session: bool,
+    permits: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Idle>>>,
+}
+
+struct Idle {
+    connection: PgConnection,
+    since: Instant,
+}
+
+impl Connections {
+    pub(super) fn new(address: &Address) -> Self {
+        Self {
+            options: address.options.clone(),
+            has_session: address.notifications,
+            permits: Arc::new(Semaphore::new(address.connections as usize)),
+            idle: Arc::default(),
+        }
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn lend(&self) -> Result<Lent> {
+        let permit = timeout(CONNECT_WITHIN, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            let seconds = CONNECT_WITHIN.as_secs();
+            let remedy = "give more with `connections=` in the URL";
+            return Err(Error::Database(format!("no connection was free for {seconds} s: {remedy}").into()));
+        };
+        let connection = match self.living().await {
+            Some(connection) => connection,
+            None => self.open().await?,
+        };
+        Ok(Lent { connection: Some(connection), home: Arc::clone(&self.idle), _permit: permit })
+    }
+
+    /// An idle connection that lives.
+    async fn living(&self) -> Option<PgConnection> {
+        loop {
+            let Idle { mut connection, since } = lock(&self.idle).pop()?;
+            if since.elapsed() < TRUSTED_FOR {
+                return Some(connection);
+            }
+            if let Ok(Ok(())) = timeout(Duration::from_secs(5), connection.ping()).await {
+                return Some(connection);
+            }
+            // The others have been idle for longer still.
+            lock(&self.idle).clear();
+        }
+    }
+
+    pub(super) async fn open(&self) -> Result<PgConnection> {
+        let opened = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            if self.has_session {
+                connection.execute(SESSION).await?;
+            }
+            Ok::<_, sqlx::Error>(connection)
+        };
+        match timeout(CONNECT_WITHIN, opened).await {
+            Ok(connection) => Ok(connection?),
+            Err(_) => Err(Error::Database("the server does not let us in".into())),
+        }
+    }
+
+    /// Runs one statement, in a transaction of its own.
+    pub(super) async fn rows(&self, query: Query<'_>) -> Result<Vec<PgRow>> {
+        if !self.has_session {
+            // Between two transactions a pooler may change the server, which would not know the
+            // statement; within one it may not.
+            let mut work = self.begin().await?;
+            let rows = work.rows(query).await;
+            return work.finish(rows).await;
+        }
+        let mut lent = self.lend().await?;
+        let rows = rows(&mut lent, query).await;
+        if rows.is_ok() || rows.as_ref().is_err_and(crate::engine::was_refused) {
+            lent.give_back();
+        }
+        rows
+    }
+
+    /// Begins a transaction in which each statement sees what was committed before it.
+    pub(super) async fn begin(&self) -> Result<Work> {
+        let mut lent = self.lend().await?;
+        control(&mut lent, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        Ok(Work { lent })
+    }
+}
+
+impl fmt::Debug for Connections {
+    /// Without the options: they hold the password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Connections").field("idle", &lock(&self.idle).len()).finish_non_exhaustive()
+    }
+}
+
+fn lock(idle: &Mutex<Vec<Idle>>) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) async fn rows(connection: &mut PgConnection, query: Query<'_>) -> Result<Vec<PgRow>> {
+    match timeout(ANSWER_WITHIN, query.fetch_all(connection)).await {
+        Ok(rows) => Ok(rows?),
+        Err(_) => Err(no_answer()),
+    }
+}
+
+async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()> {
+    match timeout(ANSWER_WITHIN, connection.execute(sql)).await {
+        Ok(done) => Ok(done.map(drop)?),
+        Err(_) => Err(no_answer()),
+    }
+}
+
+fn no_answer() -> Error {
+    Error::Database(format!("the server did not answer within {} s", ANSWER_WITHIN.as_secs()).into())
+}
+
+/// A connection in use. Dropped, it is closed.
+pub(super) struct Lent {
+    /// Taken out only by `give_back`, which ends this.
+    connection: Option<PgConnection>,
+    home: Arc<Mutex<Vec<Idle>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// Returns it for others to use.
+    pub(super) fn give_back(mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let now = Instant::now();
+        let mut idle = lock(&self.home);
+        idle.push(Idle { connection, since: now });
+        idle.retain(|idle| now.duration_since(idle.since) < KEPT_FOR);
+    }
+}
+
+impl Deref for Lent {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("taken out by nothing that leaves it in use")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("taken out by nothing that leaves it in use")
+    }
+}
+
+/// A transaction. Dropped, it is rolled back by closing its connection.
+pub(super) struct Work {
+    lent: Lent,
+}
+
+impl Work {
+    /// Runs one statement.
+    pub(super) async fn rows(&mut self, query: Query<'_>) -> Result<Vec<PgRow>> {
+        rows(&mut self.lent, query).await
+    }
+
+    /// Runs one of our own statements that takes no parameters.
+    pub(super) async fn control(&mut self, sql: &'static str) -> Result<()> {
+        control(&mut self.lent, sql).await
+    }
+
+    /// Runs statements that take no parameters and may be many.
+    pub(super) async fn script(&mut self, sql: &Statement) -> Result<()> {
+        sqlx::raw_sql(sql.text()).execute(&mut *self.lent).await?;
+        Ok(())
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.lent
+    }
+
+    /// Commits what went well, rolls back what did not.
+    pub(super) async fn finish<T>(mut self, result: Result<T>) -> Result<T> {
+        match &result {
+            Ok(_) => control(&mut self.lent, "COMMIT").await?,
+            Err(_) => {
+                if control(&mut self.lent, "ROLLBACK").await.is_err() {
+                    // Its end rolls it back, too.
+                    return result;
+                }
+            }
+        }
+        self.lent.give_back();
+        result
+    }
+}

@@ -1,0 +1,47 @@
+//! What is wrong when a database cannot be opened, and what to do.
+
+use super::address::Address;
+use crate::error::Error;
+
+/// The SQLSTATE of an error of the server's.
+pub(super) fn code(error: &Error) -> Option<String> {
+    let Error::Database(source) = error else { return None };
+    let sqlx::Error::Database(error) = source.downcast_ref()? else { return None };
+    error.code().map(|code| code.into_owned())
+}
+
+/// Names the URL, without its password, and the remedy.
+pub(super) fn explain(address: &Address, error: Error) -> Error {
+    let Error::Database(source) = &error else { return error };
+    let options = &address.options;
+    let (user, schema) = (options.get_username(), address.schema.name());
+    let database = options.get_database().unwrap_or(user);
+    let remedy = match (code(&error).as_deref(), source.downcast_ref()) {
+        (Some("28P01" | "28000"), _) => {
+            "check user and password in the URL, and the server's `pg_hba.conf`".to_owned()
+        }
+        (Some("3D000"), _) => format!("create it (`createdb {database}`), or name another one in the URL"),
+        (Some("42501"), _) => format!(
+            "let the database's owner run `CREATE SCHEMA {schema} AUTHORIZATION \"{user}\"` (or, where the tables \
+             are there, grant their use), or connect as another user"
+        ),
+        (Some("25006"), _) => "this server only reads: connect to the primary one".to_owned(),
+        (Some("53300"), _) => "end other programs' connections, or raise the server's limit".to_owned(),
+        (Some("57P03"), _) => "the server is starting or stopping: try again".to_owned(),
+        (Some("08P01"), _) => {
+            "does a pooler stand between? Behind one that changes servers per transaction, add \
+             `notifications=off` to the URL"
+                .to_owned()
+        }
+        (_, Some(sqlx::Error::Io(_))) => {
+            "no server answers there: is it running, and are host and port right?".to_owned()
+        }
+        (_, Some(sqlx::Error::Tls(_))) => {
+            "the server's certificate or TLS is not as `sslmode` asks: give `sslrootcert=FILE`, or another \
+             `sslmode`"
+                .to_owned()
+        }
+        _ => return address.refused(source.to_string()),
+    };
+    address.refused(format!("{source}; {remedy}"))
+}

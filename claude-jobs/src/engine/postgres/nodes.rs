@@ -1,0 +1,101 @@
+//! Nodes, their leases, and the jobs of dead ones.
+
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::PostgresEngine;
+use super::moment::Moment;
+use super::row::{self, cleaned, job_columns, moment, text};
+use crate::engine::NodeRow;
+use crate::error::Result;
+use crate::job::{Job, JobId};
+
+pub(super) const REGISTER: &str = "INSERT INTO {schema}.nodes (id, host, process, started_at, lease_until, lease) \
+    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+
+/// A node that was declared dead is gone from the table and cannot renew itself back into it.
+/// nodes_pkey
+pub(super) const RENEW: &str =
+    "UPDATE {schema}.nodes SET lease_until = $2, lease = $3 WHERE id = $1 RETURNING id";
+
+pub(super) async fn renew(engine: &PostgresEngine, node: &NodeRow, registered: bool) -> Result<bool> {
+    let lease = i64::try_from(node.lease.as_micros()).unwrap_or(i64::MAX);
+    let query = if registered {
+        engine.query(&engine.sql.renew).bind(&node.id).bind(Moment(node.lease_until)).bind(lease)
+    } else {
+        let query = engine.query(&engine.sql.register).bind(&node.id).bind(cleaned(&node.host));
+        let query = query.bind(cleaned(&node.process)).bind(Moment(node.started_at));
+        query.bind(Moment(node.lease_until)).bind(lease)
+    };
+    Ok(!engine.rows(query).await?.is_empty())
+}
+
+/// nodes_pkey
+pub(super) const RETIRE: &str = "DELETE FROM {schema}.nodes WHERE id = $1";
+
+pub(super) async fn retire(engine: &PostgresEngine, node: &str) -> Result<()> {
+    engine.rows(engine.query(&engine.sql.retire).bind(node)).await?;
+    Ok(())
+}
+
+pub(super) const NODES: &str = "SELECT id, host, process, started_at, lease_until, lease FROM {schema}.nodes \
+    ORDER BY id COLLATE \"C\"";
+
+pub(super) async fn nodes(engine: &PostgresEngine) -> Result<Vec<NodeRow>> {
+    let rows = engine.rows(engine.query(&engine.sql.nodes)).await?;
+    let mut nodes = Vec::with_capacity(rows.len());
+    for row in &rows {
+        nodes.push(NodeRow {
+            id: text(row, "id")?,
+            host: text(row, "host")?,
+            process: text(row, "process")?,
+            started_at: moment(row, "started_at")?,
+            lease_until: moment(row, "lease_until")?,
+            lease: Duration::from_micros(u64::try_from(row.try_get::<i64, _>("lease")?).unwrap_or(0)),
+        });
+    }
+    Ok(nodes)
+}
+
+/// nodes_pkey. One that renews at the same moment is not as it was seen, and stays.
+pub(super) const BURY: &str = "DELETE FROM {schema}.nodes AS n \
+    USING unnest($1::text[], $2::timestamptz[]) AS dead(id, lease_until) \
+    WHERE n.id = dead.id AND n.lease_until = dead.lease_until";
+
+/// jobs_executing
+pub(super) const ORPHANS: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM {schema}.jobs WHERE state = 'executing' \
+     AND (node IS NULL OR node NOT IN (SELECT n.id FROM {schema}.nodes AS n)) ORDER BY id"
+);
+
+pub(super) async fn orphans(engine: &PostgresEngine, dead: &[NodeRow]) -> Result<Vec<Job>> {
+    if !dead.is_empty() {
+        let ids: Vec<_> = dead.iter().map(|node| node.id.as_str()).collect();
+        let leases: Vec<_> = dead.iter().map(|node| Moment(node.lease_until)).collect();
+        engine.rows(engine.query(&engine.sql.bury).bind(ids).bind(leases)).await?;
+    }
+    row::jobs(&engine.rows(engine.query(&engine.sql.orphans)).await?)
+}
+
+/// jobs_executing
+pub(super) const CANCEL_REQUESTS: &str =
+    "SELECT id FROM {schema}.jobs WHERE state = 'executing' AND node = $1 AND cancel_requested";
+
+pub(super) async fn cancel_requests(engine: &PostgresEngine, node: &str) -> Result<Vec<JobId>> {
+    let rows = engine.rows(engine.query(&engine.sql.cancel_requests).bind(node)).await?;
+    Ok(rows.iter().map(|row| row.try_get("id").map(JobId)).collect::<sqlx::Result<_>>()?)
+}
+
+/// jobs_executing
+pub(super) const HELD: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM {schema}.jobs WHERE state = 'executing' AND queue = $1 AND node = $2 ORDER BY id"
+);
+
+pub(super) async fn held(engine: &PostgresEngine, node: &str, queue: &str) -> Result<Vec<Job>> {
+    row::jobs(&engine.rows(engine.query(&engine.sql.held).bind(queue).bind(node)).await?)
+}

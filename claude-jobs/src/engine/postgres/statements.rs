@@ -1,0 +1,86 @@
+//! Every statement's text with the schema's name in it, made once for a connection to a database.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+
+use super::address::Schema;
+use super::{admin, claim, clock, insert, limited, nodes, prune, query, settle, ticks};
+
+/// A statement's text.
+#[derive(Clone, Debug)]
+pub(super) struct Statement(Arc<str>);
+
+impl Statement {
+    /// `{schema}` in a text of ours stands for the schema's quoted name, which was checked. Nothing else
+    /// ever becomes part of a text.
+    pub(super) fn of(template: &'static str, schema: &Schema) -> Self {
+        Self(schema.fill(template).into())
+    }
+
+    pub(super) fn text(&self) -> AssertSqlSafe<Arc<str>> {
+        AssertSqlSafe(Arc::clone(&self.0))
+    }
+}
+
+macro_rules! statements {
+    ($($name:ident: $template:expr,)*) => {
+        /// Every statement.
+        #[derive(Debug)]
+        pub(super) struct Statements {
+            $(pub(super) $name: Statement,)*
+        }
+
+        impl Statements {
+            pub(super) fn of(schema: &Schema) -> Self {
+                Self { $($name: Statement::of($template, schema),)* }
+            }
+        }
+    };
+}
+
+statements! {
+    job: query::JOB,
+    counts: query::COUNTS,
+    is_busy: query::IS_BUSY,
+    errors: query::ERRORS,
+    runs: query::RUNS,
+    queues: query::QUEUES,
+    insert: insert::INSERT,
+    release_expired: insert::RELEASE_EXPIRED,
+    holders: insert::HOLDERS,
+    locked: admin::LOCKED,
+    request_cancel: admin::REQUEST_CANCEL,
+    cancel: admin::CANCEL,
+    retry: admin::RETRY,
+    delete: admin::DELETE,
+    change_queue: admin::CHANGE_QUEUE,
+    register: nodes::REGISTER,
+    renew: nodes::RENEW,
+    retire: nodes::RETIRE,
+    nodes: nodes::NODES,
+    bury: nodes::BURY,
+    orphans: nodes::ORPHANS,
+    cancel_requests: nodes::CANCEL_REQUESTS,
+    held: nodes::HELD,
+    look: claim::LOOK,
+    stage: claim::STAGE,
+    turn: claim::TURN,
+    settle: settle::SETTLE,
+    pause_queue: settle::PAUSE_QUEUE,
+    lock: limited::LOCK,
+    count_executing: limited::COUNT_EXECUTING,
+    take_keyed: limited::TAKE_KEYED,
+    forget_starts: limited::FORGET_STARTS,
+    starts: limited::STARTS,
+    note_starts: limited::NOTE_STARTS,
+    prune: prune::PRUNE,
+    prunable: prune::PRUNABLE,
+    is_recorded: ticks::IS_RECORDED,
+    has_unfinished: ticks::HAS_UNFINISHED,
+    record_tick: ticks::RECORD,
+    last_tick: ticks::LAST_TICK,
+    ticks: ticks::TICKS,
+    prune_ticks: ticks::PRUNE_TICKS,
+    server_time: clock::SERVER_TIME,
+}
