@@ -3,7 +3,8 @@
 //! `CLAUDE_JOBS_CHAOS_SEED` repeats a storm; `CLAUDE_JOBS_CHAOS_SECONDS` makes it longer or shorter.
 
 mod clock;
-mod sqlite;
+mod fleet;
+pub(crate) mod site;
 pub(crate) mod verdict;
 
 use std::fmt::Write as _;
