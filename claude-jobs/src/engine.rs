@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod limits;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;

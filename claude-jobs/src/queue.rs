@@ -327,7 +327,9 @@ impl Queue {
         &self.registry
     }
 
-    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+    /// The engine below: for the conformance suite, and for what the queue itself does not offer.
+    #[doc(hidden)]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
     }
 

@@ -6,6 +6,7 @@
 mod chaos;
 mod classifier;
 mod command;
+mod conformance;
 mod definitions;
 mod fake_claude;
 mod fences;

@@ -44,7 +44,7 @@ CREATE TABLE {schema}.jobs (
 -- Partial indexes: a job is in one of them at a time, or in none; each full index would cost three
 -- more entries in a job's life.
 CREATE INDEX jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
-    WHERE state = 'available';
+    WHERE state = 'available' AND concurrency_key IS NULL;
 CREATE INDEX jobs_due ON {schema}.jobs (queue, scheduled_at)
     WHERE state IN ('scheduled', 'retryable');
 CREATE INDEX jobs_executing ON {schema}.jobs (queue, node) WHERE state = 'executing';
@@ -116,6 +116,18 @@ CREATE TABLE {schema}.nodes (
     started_at timestamptz NOT NULL,
     lease_until timestamptz NOT NULL,
     lease bigint NOT NULL                  -- microseconds
+);
+
+-- The ticks of schedules: whoever records one inserts its job.
+CREATE TABLE {schema}.ticks (
+    entry text NOT NULL,
+    due timestamptz NOT NULL,
+    schedule text NOT NULL,                -- the entry's expression and time zone then
+    recorded_at timestamptz NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('first_seen', 'inserted', 'duplicate', 'busy', 'missed')),
+    job_id bigint,
+    missed bigint NOT NULL DEFAULT 0,      -- how many ticks the row stands for that were not run
+    PRIMARY KEY (entry, due)
 );
 
 CREATE TABLE {schema}.meta (key text PRIMARY KEY, value text NOT NULL);

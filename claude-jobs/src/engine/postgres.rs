@@ -268,6 +268,10 @@ impl Engine for PostgresEngine {
         listen::watch(self, wake).await
     }
 
+    async fn clock(&self) -> Result<Option<Timestamp>> {
+        Ok(Some(clock::now(self).await?))
+    }
+
     async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>> {
         retried(|| ticks::tick(self, tick)).await
     }
@@ -281,7 +285,7 @@ impl Engine for PostgresEngine {
     }
 
     async fn prune_ticks(&self, before: Timestamp) -> Result<u64> {
-        retried(|| ticks::prune_ticks(self, before)).await
+        ticks::prune_ticks(self, before).await
     }
 
     async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64> {
@@ -290,9 +294,5 @@ impl Engine for PostgresEngine {
 
     async fn prunable(&self, state: State, finished_before: Timestamp) -> Result<u64> {
         prune::prunable(self, state, finished_before).await
-    }
-
-    async fn clock(&self) -> Result<Option<Timestamp>> {
-        clock::now(self).await.map(Some)
     }
 }

@@ -23,7 +23,8 @@ pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.pau
     EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $2) AS is_registered, \
     (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $1 AND state IN ('scheduled', 'retryable')) \
         AS next_due, \
-    EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND queue = $1) AS has_available, \
+    EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
+        AND queue = $1) AS has_unkeyed, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
         AND queue = $1) AS has_keyed \
     FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $1";
@@ -78,7 +79,8 @@ pub(super) const TURN: &str = concat!(
         FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $40), \
     taken AS (",
     take_rows!("$36", "$41", "$46"),
-    "SELECT id FROM {schema}.jobs WHERE state = 'available' AND queue = $40 AND worker = ANY ($42) \
+    "SELECT id FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
+        AND queue = $40 AND worker = ANY ($42) \
         ORDER BY priority, scheduled_at, id \
         LIMIT (SELECT CASE WHEN paused OR paused_until > $36 OR NOT is_registered OR has_keyed \
             OR $48 AND next_due <= $36 THEN 0 \
@@ -101,7 +103,7 @@ pub(super) struct Found {
     pub(super) settings: QueueSettings,
     is_registered: bool,
     next_due: Option<Timestamp>,
-    has_available: bool,
+    has_unkeyed: bool,
     pub(super) has_keyed: bool,
 }
 
@@ -136,7 +138,7 @@ fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
         settings: settings(row, "concurrency", request)?,
         is_registered: row.try_get("is_registered")?,
         next_due: optional_moment(row, "next_due")?,
-        has_available: row.try_get("has_available")?,
+        has_unkeyed: row.try_get("has_unkeyed")?,
         has_keyed: row.try_get("has_keyed")?,
     })
 }
@@ -155,7 +157,7 @@ fn settings(row: &PgRow, concurrency: &str, request: &ClaimRequest<'_>) -> Resul
 /// Claims with nothing to settle. Most polls find nothing: look before writing.
 pub(super) async fn claim(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
     let seen = found(&engine.rows(look(engine, request)).await?, request)?;
-    if seen.is_closed(request) || (!seen.is_due(request) && !seen.has_available) {
+    if seen.is_closed(request) || !(seen.is_due(request) || seen.has_unkeyed || seen.has_keyed) {
         return Ok(seen.with(Vec::new(), None));
     }
     if !seen.is_due(request) && !seen.is_limited(request) {
@@ -257,7 +259,7 @@ fn read(rows: &[PgRow], settlements: &[Settlement], request: &ClaimRequest<'_>) 
             .map(|new| new.scheduled_at)
             .chain(optional_moment(head, "next_due")?)
             .min(),
-        has_available: true,
+        has_unkeyed: true,
         has_keyed,
     };
     let mut jobs = Vec::new();

@@ -10,6 +10,5 @@ use crate::error::Result;
 pub(super) const SERVER_TIME: &str = "SELECT clock_timestamp() AS now";
 
 pub(super) async fn now(engine: &PostgresEngine) -> Result<Timestamp> {
-    let row = engine.row(engine.query(&engine.sql.server_time)).await?;
-    Ok(moment(&row, "now")?)
+    Ok(moment(&engine.row(engine.query(&engine.sql.server_time)).await?, "now")?)
 }

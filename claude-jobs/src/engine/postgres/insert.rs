@@ -73,14 +73,11 @@ impl<'a> Inserter<'a> {
 }
 
 /// Writes jobs inside a transaction of the engine's.
-pub(super) async fn insert_more(
+pub(super) async fn insert_all(
     engine: &PostgresEngine,
     work: &mut Work,
     new: &[JobRow],
 ) -> Result<Vec<Inserted>> {
-    if new.is_empty() {
-        return Ok(Vec::new());
-    }
     Inserter::of(engine).insert_parts(work.connection(), &parts(new)?).await
 }
 
@@ -275,12 +272,9 @@ impl Inserter<'_> {
         for row in rows(connection, query).await? {
             holders.insert(row::text(&row, "unique_key")?, row::job(&row)?);
         }
-        for index in 0..part.rows.len() {
-            if answers[index].is_none()
-                && let Some(job) = key(index).and_then(|key| holders.get(key))
-            {
-                answers[index] = Some(Inserted { job: job.clone(), duplicate: true });
-            }
+        for (index, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
+            let holder = key(index).and_then(|key| holders.get(key));
+            *answer = holder.map(|job| Inserted { job: job.clone(), duplicate: true });
         }
         Ok(())
     }

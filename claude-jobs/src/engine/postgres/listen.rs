@@ -57,7 +57,9 @@ async fn listen(engine: &PostgresEngine, wake: Wake<'_>) -> Result<std::convert:
             Ok(Err(error)) => return Err(error.into()),
             // A connection that the network has swallowed looks like one on which nothing happens.
             Err(_) => match timeout(ANSWER_WITHIN, listener.execute("SELECT 1")).await {
-                Ok(answer) => drop(answer?),
+                Ok(answer) => {
+                    answer?;
+                }
                 Err(_) => return Err(Error::Database("the server no longer answers".into())),
             },
         }

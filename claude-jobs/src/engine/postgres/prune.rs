@@ -8,18 +8,18 @@ use super::moment::Moment;
 use crate::error::Result;
 use crate::job::State;
 
-/// Those that another node is just removing are left to it. jobs_finished, then the primary keys
-pub(super) const PRUNE: &str = "WITH gone AS (DELETE FROM {schema}.jobs \
-        WHERE id = ANY (ARRAY (SELECT id FROM {schema}.jobs \
-            WHERE state = $1 AND finished_at IS NOT NULL AND finished_at < $2 \
-            ORDER BY finished_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING id), \
-    ledger AS (DELETE FROM {schema}.runs WHERE job_id = ANY (ARRAY (SELECT id FROM gone))), \
-    failures AS (DELETE FROM {schema}.errors WHERE job_id = ANY (ARRAY (SELECT id FROM gone))) \
-    SELECT count(*) AS jobs FROM gone";
+/// Those that another node is just removing are left to it. jobs_finished, jobs_pkey, runs_pkey,
+/// errors_pkey
+pub(super) const PRUNE: &str = "WITH old AS (SELECT id FROM {schema}.jobs \
+        WHERE state = $1 AND finished_at < $2 ORDER BY finished_at LIMIT $3 FOR UPDATE SKIP LOCKED), \
+    ledger AS (DELETE FROM {schema}.runs WHERE job_id = ANY (ARRAY (SELECT id FROM old))), \
+    failures AS (DELETE FROM {schema}.errors WHERE job_id = ANY (ARRAY (SELECT id FROM old))), \
+    pruned AS (DELETE FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM old)) RETURNING 1) \
+    SELECT count(*) AS jobs FROM pruned";
 
 /// jobs_finished
-pub(super) const PRUNABLE: &str = "SELECT count(*) AS jobs FROM {schema}.jobs \
-    WHERE state = $1 AND finished_at IS NOT NULL AND finished_at < $2";
+pub(super) const PRUNABLE: &str =
+    "SELECT count(*) AS jobs FROM {schema}.jobs WHERE state = $1 AND finished_at < $2";
 
 pub(super) async fn prune(
     engine: &PostgresEngine,
@@ -28,12 +28,14 @@ pub(super) async fn prune(
     limit: u32,
 ) -> Result<u64> {
     let query = engine.query(&engine.sql.prune).bind(state.name()).bind(Moment(before));
-    let jobs: i64 = engine.row(query.bind(i64::from(limit))).await?.try_get("jobs")?;
-    Ok(u64::try_from(jobs).unwrap_or(0))
+    count(engine, query.bind(i64::from(limit))).await
 }
 
 pub(super) async fn prunable(engine: &PostgresEngine, state: State, before: Timestamp) -> Result<u64> {
-    let query = engine.query(&engine.sql.prunable).bind(state.name()).bind(Moment(before));
+    count(engine, engine.query(&engine.sql.prunable).bind(state.name()).bind(Moment(before))).await
+}
+
+async fn count(engine: &PostgresEngine, query: super::Query<'_>) -> Result<u64> {
     let jobs: i64 = engine.row(query).await?.try_get("jobs")?;
     Ok(u64::try_from(jobs).unwrap_or(0))
 }

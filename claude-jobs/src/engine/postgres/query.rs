@@ -91,7 +91,9 @@ pub(super) const IS_BUSY: &str = "WITH open AS (SELECT served.name FROM unnest($
             AND (q.paused OR q.paused_until > $3 OR q.concurrency <= 0))) \
     SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'executing' \
             AND queue = ANY ($1) AND worker = ANY ($2)) \
-        OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' \
+        OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
+            AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2)) \
+        OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
             AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state IN ('scheduled', 'retryable') \
             AND queue = ANY (ARRAY (SELECT name FROM open)) AND scheduled_at <= $3 AND worker = ANY ($2)) \

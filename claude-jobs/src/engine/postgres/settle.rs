@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::connections::Work;
-use super::insert::insert_more;
+use super::insert::insert_all;
 use super::moment::Moment;
 use super::row::{clean, json, state_bit};
 use super::{PostgresEngine, Query};
@@ -120,7 +120,7 @@ pub(super) async fn settle(
     let settled = answers(settlements, Some(ours));
     let ours = settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
     for settlement in ours.map(|(settlement, _)| settlement).filter(|settlement| has_more(settlement)) {
-        insert_more(engine, work, &settlement.follow_ons).await?;
+        insert_all(engine, work, &settlement.follow_ons).await?;
         if let Some(until) = settlement.pause_queue_until {
             let query = engine.query(&engine.sql.pause_queue).bind(settlement.id.0);
             work.rows(query.bind(Moment(until))).await?;

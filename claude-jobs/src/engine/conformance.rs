@@ -1,0 +1,198 @@
+//! What every engine must do: one suite of checks, for the authors of engines.
+//!
+//! Behind the feature `conformance`. An engine that passes can stand under a [`Queue`](crate::Queue);
+//! [`suite!`] makes one test of each check:
+//!
+//! ```ignore
+//! use claude_jobs::engine::conformance::suite;
+//!
+//! suite!(mine, async || MyDatabase::new());
+//! ```
+//!
+//! A check is an `async fn` in one of the topics below, and is listed once, in `__conformance_checks`.
+//! (One that is not listed does not compile without a warning: nobody could reach it.) It is given a new
+//! and empty database, tells the engine what time it is, and waits for nothing but the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Engine;
+use crate::job::JobId;
+
+mod admin;
+mod claim;
+mod damage;
+mod fence;
+mod fixture;
+mod insert;
+mod limits;
+mod model;
+mod nodes;
+mod query;
+mod race;
+mod random;
+mod reference;
+mod settle;
+mod turn;
+mod unique;
+mod watch;
+
+pub use crate::__conformance_suite as suite;
+
+/// A check may take so long on a slow machine before it counts as stuck.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A new and empty database, which is there for as long as this value.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// Opens it, with connections of its own. Checks open it several times, as several programs do.
+    async fn connect(&self) -> Arc<dyn Engine>;
+
+    /// Overwrites a column of a job by hand with an SQL literal: a number, or a text in single quotes.
+    /// `false` where the column cannot hold that.
+    async fn overwrite(&self, job: JobId, column: &str, literal: &str) -> bool;
+
+    /// From now on the database refuses every new job of this worker, by a trigger or a constraint.
+    async fn refuse(&self, worker: &str);
+}
+
+/// Runs one check on a new database.
+///
+/// # Panics
+///
+/// When the engine does not what it must.
+pub fn run<D: Database>(make: impl AsyncFnOnce() -> D, check: impl AsyncFnOnce(&dyn Database)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("threads for the check").block_on(async {
+        let database = make().await;
+        let ended = tokio::time::timeout(LONGEST, check(&database)).await;
+        ended.expect("a check ends within five minutes");
+    });
+}
+
+/// Makes a module of tests, one per check: `suite!(name, make)`, where `make` is an
+/// `async fn() -> impl Database`. A third argument chooses topics, for an engine that cannot have all:
+/// `suite!(name, make, [insert, claim])`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_suite {
+    ($engine:ident, $make:expr) => {
+        $crate::engine::conformance::suite!(
+            $engine,
+            $make,
+            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, model, watch, damage]
+        );
+    };
+    ($engine:ident, $make:expr, [$($topic:ident),+ $(,)?]) => {
+        mod $engine {
+            $(mod $topic {
+                use super::super::*;
+                $crate::__conformance_checks!($topic __conformance_tests $make);
+            })+
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($topic:ident [$($check:ident)+] $make:expr) => {
+        $(#[test]
+        fn $check() {
+            $crate::engine::conformance::run($make, $crate::engine::conformance::checks::$topic::$check);
+        })+
+    };
+}
+
+/// Every check, listed once, by topic; `$then!` makes something of a topic's.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_checks {
+    (insert $then:ident $($context:tt)*) => {
+        $crate::$then! { insert [order numbers_are_never_used_twice nothing every_column hostile_texts waiting_for_its_time concurrently] $($context)* }
+    };
+    (unique $then:ident $($context:tt)*) => {
+        $crate::$then! { unique [in_one_batch the_holder_is_shown_as_it_is across_connections until expired_in_one_batch released_by_a_claim released_by_a_settlement released_by_a_cancellation never_acquired_again kept_through_a_retry_by_hand released_in_one_claim] $($context)* }
+    };
+    (claim $then:ident $($context:tt)*) => {
+        $crate::$then! { claim [order waiting_jobs_become_claimable next_due unknown_workers unregistered_nodes pauses concurrency_setting room what_a_claim_changes other_queues two_connections held] $($context)* }
+    };
+    (limits $then:ident $($context:tt)*) => {
+        $crate::$then! { limits [global global_under_races per_key keys_are_data per_key_under_races other_keys_are_not_starved one_order_with_and_without_keys keys_of_unknown_workers keys_of_waiting_jobs rate next_due_under_a_rate rate_under_races together nothing_is_claimed_ahead] $($context)* }
+    };
+    (settle $then:ident $($context:tt)*) => {
+        $crate::$then! { settle [every_state ledger attempts_in_order notes_and_session what_does_not_count cancellation_requests texts_with_nul follow_ons pauses a_large_batch] $($context)* }
+    };
+    (fence $then:ident $($context:tt)*) => {
+        $crate::$then! { fence [superseded_runs jobs_that_do_not_run twice_in_one_batch after_a_rescue the_same_node_again under_races] $($context)* }
+    };
+    (turn $then:ident $($context:tt)*) => {
+        $crate::$then! { turn [settles_and_claims nothing settles_whatever_the_claim what_is_given_back follow_ons places_that_become_free pauses rate under_races] $($context)* }
+    };
+    (admin $then:ident $($context:tt)*) => {
+        $crate::$then! { admin [cancel retry retry_gives_an_attempt delete change_queue changes_under_races cancel_under_races deletion_under_races] $($context)* }
+    };
+    (nodes $then:ident $($context:tt)*) => {
+        $crate::$then! { nodes [registration retirement death a_renewal_at_the_last_moment jobs_without_a_node two_rescuers cancel_requests database_id] $($context)* }
+    };
+    (query $then:ident $($context:tt)*) => {
+        $crate::$then! { query [filters pages counts nobody is_busy is_busy_in_closed_queues] $($context)* }
+    };
+    (model $then:ident $($context:tt)*) => {
+        $crate::$then! { model [random_operations] $($context)* }
+    };
+    (watch $then:ident $($context:tt)*) => {
+        $crate::$then! { watch [what_others_do dropped] $($context)* }
+    };
+    (damage $then:ident $($context:tt)*) => {
+        $crate::$then! { damage [unreadable_rows numbers_out_of_bounds numbers_at_their_bounds times_at_their_bounds all_or_none a_refused_follow_on after_a_refusal] $($context)* }
+    };
+}
+
+macro_rules! exports {
+    ($(#[$doc:meta] $topic:ident)+) => {
+        /// The checks by topic.
+        pub mod checks {
+            $(#[$doc] pub mod $topic { $crate::__conformance_checks!($topic __conformance_exports); })+
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_exports {
+    ($topic:ident [$($check:ident)+]) => {
+        $(pub use $crate::engine::conformance::$topic::$check;)+
+    };
+}
+
+exports! {
+    /// Writing jobs.
+    insert
+    /// Uniqueness.
+    unique
+    /// Claims under the node's own limit.
+    claim
+    /// Limits that nodes share.
+    limits
+    /// The end of runs.
+    settle
+    /// Runs that were superseded.
+    fence
+    /// Settlement and claim at once.
+    turn
+    /// What an operator does.
+    admin
+    /// Nodes and the jobs of dead ones.
+    nodes
+    /// Reads.
+    query
+    /// Random operations, against a simple model.
+    model
+    /// Wakes from other connections.
+    watch
+    /// What others write into the tables, or forbid.
+    damage
+}

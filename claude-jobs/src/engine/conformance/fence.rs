@@ -1,0 +1,118 @@
+//! The fence: only the run that the row stands for may change it. Whoever was superseded writes nothing.
+
+use super::Database;
+use super::fixture::{
+    NODE, OTHER, all_jobs, ask, assert_untouched, at, claim, claim_one, end, end_with_all, fields,
+    insert_all, new, node, open, running, settle, state,
+};
+use crate::engine::ClaimRequest;
+use crate::job::{JobId, State};
+use crate::settlement::Settlement;
+
+/// Another attempt, a job that does not run, a job that is not there.
+pub async fn superseded_runs(database: &dyn Database) {
+    let engine = open(database).await;
+    let run = running(&*engine, new(at(0))).await;
+    let before = all_jobs(&*engine).await;
+    for attempt in [0, 2, 3, u32::MAX] {
+        for target in [State::Completed, State::Retryable, State::Available] {
+            let settlement = Settlement { attempt, ..end_with_all(&run, target, at(1)) };
+            assert!(!settle(&*engine, settlement, at(1)).await, "attempt {attempt}");
+            assert_untouched(&*engine, &before, &format!("attempt {attempt}")).await;
+        }
+    }
+    for id in [JobId(0), JobId(-1), JobId(run.id.0 + 1), JobId(i64::MAX), JobId(i64::MIN)] {
+        let settlement = Settlement { id, ..end_with_all(&run, State::Completed, at(1)) };
+        assert!(!settle(&*engine, settlement, at(1)).await, "job {id}");
+        assert_untouched(&*engine, &before, &format!("job {id}")).await;
+    }
+}
+
+/// The same attempt, but the job no longer runs: in whichever state it is.
+pub async fn jobs_that_do_not_run(database: &dyn Database) {
+    let engine = open(database).await;
+    for state in State::ALL.into_iter().filter(|state| *state != State::Executing) {
+        let run = running(&*engine, new(at(0))).await;
+        let first = Settlement { scheduled_at: at(900), ..end(&run, state, at(1)) };
+        assert!(settle(&*engine, first, at(1)).await);
+        let before = (fields(&all_jobs(&*engine).await), fields(&engine.runs(run.id).await.expect("a read")));
+        assert!(!settle(&*engine, end_with_all(&run, State::Completed, at(2)), at(2)).await, "{state}");
+        let after = (fields(&all_jobs(&*engine).await), fields(&engine.runs(run.id).await.expect("a read")));
+        assert_eq!(after, before, "{state}");
+        assert!(engine.errors(run.id).await.expect("a read").is_empty(), "{state}");
+        assert!(engine.queues().await.expect("a read").is_empty(), "{state}");
+        if !state.is_final() {
+            engine.delete(run.id).await.expect("it waits");
+        }
+    }
+}
+
+/// Of the same run twice in one call the first counts, with all of its own and nothing of the other's.
+pub async fn twice_in_one_batch(database: &dyn Database) {
+    let engine = open(database).await;
+    insert_all(&*engine, &[new(at(0)), new(at(0))]).await;
+    let runs = claim(&*engine, &ask(2, at(0))).await;
+    let quiet = Settlement { reason: Some("first".to_owned()), ..end(&runs[0], State::Retryable, at(1)) };
+    let loud = end_with_all(&runs[0], State::Completed, at(1));
+    let batch = [quiet, loud.clone(), end(&runs[1], State::Completed, at(1)), loud];
+    assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true, false, true, false]);
+    let jobs = all_jobs(&*engine).await;
+    assert_eq!(jobs.len(), 2, "no follow-on");
+    assert_eq!((jobs[0].state, jobs[0].reason.as_deref()), (State::Retryable, Some("first")));
+    assert!(jobs[0].meta.is_empty() && jobs[0].resume.is_none());
+    assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 1);
+    assert!(engine.errors(runs[0].id).await.expect("a read").is_empty());
+    assert!(engine.queues().await.expect("a read").is_empty());
+}
+
+/// A node that was declared dead settles nothing once its job was taken back, nor when it runs again.
+pub async fn after_a_rescue(database: &dyn Database) {
+    let (dead, living) = (open(database).await, database.connect().await);
+    let run = running(&*dead, new(at(0))).await;
+    let orphans = living.orphans(&[node(NODE)]).await.expect("a look");
+    assert_eq!(fields(&orphans), fields(&vec![run.clone()]));
+    let lost = Settlement { reason: Some("lost".to_owned()), ..end(&orphans[0], State::Retryable, at(40)) };
+    assert!(settle(&*living, lost.clone(), at(40)).await);
+    assert!(!settle(&*living, lost, at(40)).await, "two rescuers: one of them");
+    let late = end_with_all(&run, State::Completed, at(41));
+    assert!(!settle(&*dead, late.clone(), at(41)).await);
+    let request = ClaimRequest { node: OTHER, ..ask(1, at(42)) };
+    let second = claim(&*living, &request).await.remove(0);
+    assert_eq!((second.id, second.attempt), (run.id, 2));
+    assert!(!settle(&*dead, late, at(43)).await, "another run of the same job");
+    let jobs = all_jobs(&*living).await;
+    assert_eq!(fields(&jobs), fields(&vec![second.clone()]));
+    assert_eq!(living.runs(run.id).await.expect("a read").len(), 1);
+    assert!(settle(&*living, end(&second, State::Completed, at(44)), at(44)).await);
+}
+
+/// The same node's own earlier run is as superseded as anybody's.
+pub async fn the_same_node_again(database: &dyn Database) {
+    let engine = open(database).await;
+    let first = running(&*engine, new(at(0))).await;
+    let back = Settlement { uncounted: true, ..end(&first, State::Available, at(1)) };
+    assert!(settle(&*engine, back, at(1)).await);
+    let second = claim_one(&*engine, at(2)).await;
+    assert_eq!((second.id, second.attempt, second.uncounted), (first.id, 2, 1));
+    assert!(!settle(&*engine, end_with_all(&first, State::Cancelled, at(3)), at(3)).await);
+    assert_eq!(state(&*engine, first.id).await, State::Executing);
+    assert!(settle(&*engine, end(&second, State::Completed, at(4)), at(4)).await);
+}
+
+/// Many that settle the same run at once: one of them does.
+pub async fn under_races(database: &dyn Database) {
+    let engines = [open(database).await, database.connect().await];
+    for _ in 0..20 {
+        let run = running(&*engines[0], new(at(0))).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..8 {
+            let engine = engines[task % 2].clone();
+            let settlement = end_with_all(&run, State::Completed, at(1));
+            let settlement = Settlement { pause_queue_until: None, ..settlement };
+            tasks.spawn(async move { settle(&*engine, settlement, at(1)).await });
+        }
+        let winners = tasks.join_all().await.into_iter().filter(|is_ours| *is_ours).count();
+        assert_eq!(winners, 1);
+    }
+    assert_eq!(all_jobs(&*engines[0]).await.len(), 40, "one follow-on each");
+}

@@ -1,0 +1,301 @@
+//! Thousands of random operations, after each of which the engine and a [`Reference`] must agree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::Database;
+use super::fixture::{NODE, OTHER, all_jobs, at, due, end, failure, fields, ids, new, open};
+use super::random::Random;
+use super::reference::{Reference, claimable};
+use crate::clock::later;
+use crate::engine::{ClaimRequest, Engine, Limits, QueueChange};
+use crate::error::Error;
+use crate::job::{Job, JobId, JobRow, State, UniqueRow};
+use crate::settlement::Settlement;
+
+const QUEUES: [&str; 2] = ["a", "b"];
+const WORKERS: [&str; 3] = ["known", "other", "unknown"];
+
+/// A few thousand operations on two connections in turn.
+pub async fn random_operations(database: &dyn Database) {
+    walk(database, 2_000).await;
+}
+
+async fn walk(database: &dyn Database, steps: u32) {
+    let engines = [open(database).await, database.connect().await];
+    let mut walk =
+        Walk { engines, random: Random::new(), reference: Reference::default(), now: at(0), step: 0 };
+    for step in 1..=steps {
+        walk.step = step;
+        walk.one_step().await;
+        if step % 20 == 0 || step == steps {
+            walk.compare().await;
+        }
+    }
+}
+
+struct Walk {
+    engines: [Arc<dyn Engine>; 2],
+    random: Random,
+    reference: Reference,
+    now: Timestamp,
+    step: u32,
+}
+
+impl Walk {
+    fn engine(&mut self) -> Arc<dyn Engine> {
+        Arc::clone(&self.engines[self.random.below(2)])
+    }
+
+    async fn one_step(&mut self) {
+        match self.random.below(100) {
+            0..25 => self.insert().await,
+            25..50 => self.claim().await,
+            50..65 => self.settle().await,
+            65..75 => self.turn().await,
+            75..80 => self.cancel().await,
+            80..86 => self.retry().await,
+            86..89 => self.delete().await,
+            89..92 => self.change_queue().await,
+            _ => self.now = later(self.now, Duration::from_millis(self.random.below(5_000) as u64)),
+        }
+    }
+
+    async fn insert(&mut self) {
+        let rows: Vec<_> = (0..1 + self.random.below(4)).map(|_| self.row()).collect();
+        let inserted = self.engine().insert(&rows).await.expect("an insert");
+        for (row, answer) in rows.iter().zip(&inserted) {
+            match self.reference.holder(row) {
+                Some(holder) => {
+                    assert_eq!((answer.duplicate, answer.id()), (true, holder), "step {}", self.step)
+                }
+                None => {
+                    assert!(!answer.duplicate, "step {}: {row:?}", self.step);
+                    self.reference.insert(answer.id(), row);
+                }
+            }
+        }
+    }
+
+    fn row(&mut self) -> JobRow {
+        let wait = Duration::from_secs(self.random.below(10) as u64);
+        let row = if self.random.once_in(3) { due(self.now, later(self.now, wait)) } else { new(self.now) };
+        let key = self.random.once_in(3).then(|| self.random.pick(&["k1", "k2", "k3"]).to_owned());
+        let unique = self.random.once_in(4).then(|| self.unique());
+        JobRow {
+            queue: self.random.pick(&QUEUES).to_owned(),
+            worker: self.random.pick(&WORKERS).to_owned(),
+            priority: self.random.below(3) as u8,
+            max_attempts: 1 + self.random.below(3) as u32,
+            input: json!({ "step": self.step }),
+            concurrency_key: key,
+            unique,
+            ..row
+        }
+    }
+
+    fn unique(&mut self) -> UniqueRow {
+        let wait = Duration::from_secs(self.random.below(10) as u64);
+        let counts =
+            |state: &State| matches!(state, State::Scheduled | State::Available) || self.random.once_in(2);
+        UniqueRow {
+            states: State::ALL.into_iter().filter(counts).collect(),
+            key: self.random.pick(&["u1", "u2", "u3", "u4"]).to_owned(),
+            until: self.random.once_in(2).then(|| later(self.now, wait)),
+        }
+    }
+
+    fn request(&mut self) -> ClaimRequest<'static> {
+        let limits = Limits::local(1 + self.random.below(5) as u32).per_key(1 + self.random.below(2) as u32);
+        let limits =
+            if self.random.once_in(3) { limits.global(1 + self.random.below(12) as u32) } else { limits };
+        ClaimRequest {
+            queue: self.random.pick(&QUEUES),
+            node: self.random.pick(&[NODE, OTHER]),
+            workers: if self.random.once_in(5) { &WORKERS } else { &WORKERS[..2] },
+            limits,
+            running: self.random.below(3) as u32,
+            ahead: 0,
+            now: self.now,
+        }
+    }
+
+    async fn claim(&mut self) {
+        let request = self.request();
+        let claimed = self.engine().claim(&request).await.expect("a claim");
+        let expected = self.reference.claim(&request);
+        assert_eq!(ids(&claimed.jobs), expected, "step {}: {request:?}", self.step);
+        for job in &claimed.jobs {
+            assert_eq!(fields(job), fields(&self.reference.jobs[&job.id].job), "step {}", self.step);
+        }
+        let settings = self.reference.queues.get(request.queue).cloned();
+        assert!(settings.is_none_or(|settings| settings == claimed.settings), "step {}", self.step);
+    }
+
+    /// The ends of a few runs, some of them not the job's own.
+    fn ends(&mut self) -> Vec<Settlement> {
+        let mut runs: Vec<Job> = (self.reference.jobs.values().map(|entry| entry.job.clone()))
+            .filter(|job| job.state == State::Executing || self.random.once_in(40))
+            .collect();
+        self.random.shuffle(&mut runs);
+        runs.truncate(self.random.below(6));
+        if self.random.once_in(5) {
+            runs.extend(runs.first().cloned());
+        }
+        runs.iter().map(|run| self.end(run)).collect()
+    }
+
+    fn end(&mut self, run: &Job) -> Settlement {
+        let state = self.random.pick(&[
+            State::Completed,
+            State::Completed,
+            State::Retryable,
+            State::Scheduled,
+            State::Available,
+            State::Discarded,
+            State::Cancelled,
+        ]);
+        let wait = Duration::from_secs(self.random.below(8) as u64);
+        Settlement {
+            attempt: if self.random.once_in(10) { run.attempt.wrapping_sub(1) } else { run.attempt },
+            scheduled_at: if state.is_final() { run.scheduled_at } else { later(self.now, wait) },
+            reason: self.random.once_in(2).then(|| format!("step {}", self.step)),
+            uncounted: self.random.once_in(4),
+            snoozed: self.random.once_in(4),
+            meta: self
+                .random
+                .once_in(4)
+                .then(|| Map::from_iter([("step".to_owned(), Value::from(self.step))])),
+            resume: self.random.once_in(4).then(|| format!("session {}", self.step)),
+            error: self.random.once_in(3).then(|| failure(run, self.now)),
+            pause_queue_until: self.random.once_in(15).then(|| later(self.now, wait)),
+            ..end(run, state, self.now)
+        }
+    }
+
+    async fn settle(&mut self) {
+        let mut ends = self.ends();
+        for end in &mut ends {
+            if self.random.once_in(5) {
+                end.follow_ons =
+                    vec![JobRow { unique: None, ..self.row() }, JobRow { unique: None, ..self.row() }];
+            }
+        }
+        let settled = self.engine().settle(&ends, self.now).await.expect("a settlement");
+        let expected: Vec<_> = ends.iter().map(|end| self.reference.settle(end, self.now)).collect();
+        assert_eq!(settled, expected, "step {}", self.step);
+        let written = ends.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
+        let rows: Vec<_> = written.flat_map(|(end, _)| end.follow_ons.clone()).collect();
+        if !rows.is_empty() {
+            let jobs = all_jobs(&*self.engines[0]).await;
+            let new: Vec<_> = jobs.iter().filter(|job| !self.reference.jobs.contains_key(&job.id)).collect();
+            assert_eq!(new.len(), rows.len(), "step {}", self.step);
+            new.iter().zip(&rows).for_each(|(job, row)| self.reference.insert(job.id, row));
+        }
+    }
+
+    /// The claim may see the queue as it was before the settlements or as it is after them.
+    async fn turn(&mut self) {
+        let (ends, request) = (self.ends(), self.request());
+        let turn = self.engine().turn(&ends, Some(&request), self.now).await.expect("a turn");
+        let mut first = self.reference.clone();
+        let settled: Vec<_> = ends.iter().map(|end| first.settle(end, self.now)).collect();
+        assert_eq!(turn.settled, settled, "step {}", self.step);
+        let after = first.claim(&request);
+        let mut other = self.reference.clone();
+        let before = other.claim(&request);
+        for end in &ends {
+            other.settle(end, self.now);
+        }
+        let claimed = ids(&turn.claimed.jobs);
+        assert!(
+            claimed == after || claimed == before,
+            "step {}: {claimed:?}, not {after:?}, {before:?}",
+            self.step
+        );
+        self.reference = if claimed == after { first } else { other };
+    }
+
+    fn any_job(&mut self) -> JobId {
+        let ids: Vec<_> = self.reference.jobs.keys().copied().collect();
+        if ids.is_empty() { JobId(1) } else { self.random.pick(&ids) }
+    }
+
+    /// A job that is due may be written as such or not yet: the engine's word is taken for it.
+    async fn agree_on(&mut self, id: JobId) {
+        let stored = self.engines[0].job(id).await.expect("a read");
+        let (Some(stored), Some(entry)) = (stored, self.reference.jobs.get_mut(&id)) else { return };
+        assert_eq!(claimable(&stored, self.now), claimable(&entry.job, self.now), "step {}", self.step);
+        entry.job.state = stored.state;
+    }
+
+    async fn cancel(&mut self) {
+        let id = self.any_job();
+        let answer = self.engine().cancel(id, self.now).await;
+        assert_eq!(done(answer), self.reference.cancel(id, self.now), "step {}: {id}", self.step);
+    }
+
+    async fn retry(&mut self) {
+        let id = self.any_job();
+        self.agree_on(id).await;
+        let answer = self.engine().retry(id, self.now).await;
+        assert_eq!(done(answer), self.reference.retry(id, self.now), "step {}: {id}", self.step);
+    }
+
+    async fn delete(&mut self) {
+        let id = self.any_job();
+        let answer = self.engine().delete(id).await;
+        assert_eq!(done(answer), self.reference.delete(id), "step {}: {id}", self.step);
+    }
+
+    async fn change_queue(&mut self) {
+        let queue = self.random.pick(&QUEUES);
+        let scale = QueueChange::Scale(Some(self.random.below(5) as u32));
+        let change = self.random.pick(&[
+            QueueChange::Pause,
+            QueueChange::Resume,
+            QueueChange::Resume,
+            scale,
+            QueueChange::Scale(None),
+        ]);
+        let settings = self.engine().change_queue(queue, change).await.expect("a change");
+        assert_eq!(settings, self.reference.change(queue, change), "step {}", self.step);
+    }
+
+    /// Every job in every field, the counts, the ledgers.
+    async fn compare(&mut self) {
+        let engine = self.engine();
+        let plain = |job: &Job| fields(&Job { state: claimable(job, self.now), ..job.clone() });
+        let stored = all_jobs(&*engine).await;
+        let expected: Vec<_> = self.reference.jobs.values().map(|entry| plain(&entry.job)).collect();
+        for (stored, expected) in stored.iter().map(plain).zip(&expected) {
+            assert_eq!(stored, *expected, "step {}", self.step);
+        }
+        assert_eq!(stored.len(), expected.len(), "step {}", self.step);
+        let mut counted = BTreeMap::new();
+        for job in &stored {
+            *counted.entry((job.queue.clone(), job.state.name())).or_insert(0) += 1;
+        }
+        let counts = engine.counts().await.expect("a count").into_iter();
+        let counts: BTreeMap<_, _> =
+            counts.map(|count| ((count.queue, count.state.name()), count.jobs)).collect();
+        assert_eq!(counts, counted, "step {}", self.step);
+        if let Some(entry) = self.reference.jobs.values().nth(self.random.below(1 + stored.len())) {
+            let runs = engine.runs(entry.job.id).await.expect("a read");
+            assert_eq!(runs.len(), entry.runs, "step {}: {:?}", self.step, entry.job);
+        }
+    }
+}
+
+/// Whether the engine has done it; an error other than that it may not be done is one.
+fn done<T>(answer: Result<T, Error>) -> bool {
+    match answer {
+        Ok(_) => true,
+        Err(Error::WrongState { .. } | Error::NoSuchJob(_)) => false,
+        Err(error) => panic!("{error}"),
+    }
+}

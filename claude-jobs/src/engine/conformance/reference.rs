@@ -1,0 +1,174 @@
+//! A simple queue in memory, to compare an engine with.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::engine::{ClaimRequest, QueueChange, QueueSettings};
+use crate::job::{Job, JobId, JobRow, State, UniqueRow};
+use crate::settlement::Settlement;
+
+/// What an engine should hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reference {
+    pub(super) jobs: BTreeMap<JobId, Entry>,
+    pub(super) queues: BTreeMap<String, QueueSettings>,
+}
+
+/// A job, the key it holds, and its settled attempts.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) job: Job,
+    key: Option<UniqueRow>,
+    pub(super) runs: usize,
+}
+
+impl Entry {
+    /// A key is let go of for good by the first state that it does not count in.
+    fn enter(&mut self, state: State) {
+        self.job.state = state;
+        self.key.take_if(|key| !key.states.contains(&state));
+    }
+}
+
+impl Reference {
+    /// The job that stands in a new one's way. A key whose time is over is let go of.
+    pub(super) fn holder(&mut self, row: &JobRow) -> Option<JobId> {
+        let key = &row.unique.as_ref()?.key;
+        let holder =
+            self.jobs.values_mut().find(|entry| entry.key.as_ref().is_some_and(|held| held.key == *key))?;
+        holder.key.take_if(|held| held.until.is_some_and(|until| until <= row.inserted_at));
+        holder.key.is_some().then_some(holder.job.id)
+    }
+
+    pub(super) fn insert(&mut self, id: JobId, row: &JobRow) {
+        let entry = Entry { job: row.stored_as(id.0), key: row.unique.clone(), runs: 0 };
+        assert!(self.jobs.insert(id, entry).is_none(), "{id} is new");
+    }
+
+    pub(super) fn claim(&mut self, request: &ClaimRequest<'_>) -> Vec<JobId> {
+        let settings = self.queues.get(request.queue).cloned().unwrap_or_default();
+        let is_paused = settings.paused || settings.paused_until.is_some_and(|until| until > request.now);
+        let slots = settings.concurrency.unwrap_or(request.limits.concurrency);
+        let mut room = if is_paused { 0 } else { slots.saturating_sub(request.running) as usize };
+        if let Some(global) = request.limits.global {
+            let executing =
+                |entry: &&Entry| entry.job.state == State::Executing && entry.job.queue == request.queue;
+            room = room.min((global as usize).saturating_sub(self.jobs.values().filter(executing).count()));
+        }
+        let mut order: Vec<_> = (self.jobs.values().map(|entry| &entry.job))
+            .filter(|job| job.queue == request.queue && claimable(job, request.now) == State::Available)
+            .filter(|job| request.workers.contains(&job.worker.as_str()))
+            .map(|job| (job.priority, job.scheduled_at, job.id))
+            .collect();
+        order.sort();
+        let mut claimed = Vec::new();
+        for (_, _, id) in order {
+            if claimed.len() < room && self.key_has_room(id, request.limits.per_key) {
+                self.start(id, request);
+                claimed.push(id);
+            }
+        }
+        claimed
+    }
+
+    fn key_has_room(&self, id: JobId, per_key: u32) -> bool {
+        let key = &self.jobs[&id].job.concurrency_key;
+        let same = |entry: &&Entry| entry.job.state == State::Executing && entry.job.concurrency_key == *key;
+        key.is_none() || self.jobs.values().filter(same).count() < per_key as usize
+    }
+
+    fn start(&mut self, id: JobId, request: &ClaimRequest<'_>) {
+        let entry = self.jobs.get_mut(&id).expect("it is in line");
+        entry.enter(State::Executing);
+        entry.job.attempt += 1;
+        entry.job.attempted_at = Some(request.now);
+        entry.job.node = Some(request.node.to_owned());
+        entry.job.reason = None;
+    }
+
+    /// Whether it was the job's own run. Follow-on jobs are the caller's to insert.
+    pub(super) fn settle(&mut self, new: &Settlement, now: Timestamp) -> bool {
+        let Some(entry) = self.jobs.get_mut(&new.id) else { return false };
+        if entry.job.state != State::Executing || entry.job.attempt != new.attempt {
+            return false;
+        }
+        let is_cancelled = entry.job.cancel_requested && !new.state.is_final();
+        entry.enter(if is_cancelled { State::Cancelled } else { new.state });
+        entry.runs += 1;
+        let job = &mut entry.job;
+        job.finished_at = if is_cancelled { Some(now) } else { new.finished_at };
+        job.reason = if is_cancelled { Some("cancelled on request".to_owned()) } else { new.reason.clone() };
+        job.scheduled_at = new.scheduled_at;
+        job.uncounted += u32::from(new.uncounted);
+        job.snoozes += u32::from(new.snoozed);
+        job.meta = new.meta.clone().unwrap_or_else(|| job.meta.clone());
+        job.resume = new.resume.clone();
+        (job.node, job.cancel_requested) = (None, false);
+        if let Some(until) = new.pause_queue_until {
+            let queue = job.queue.clone();
+            let settings = self.settings(&queue);
+            settings.paused_until = settings.paused_until.max(Some(until));
+        }
+        true
+    }
+
+    /// Whether the job could be cancelled, or asked for it.
+    pub(super) fn cancel(&mut self, id: JobId, now: Timestamp) -> bool {
+        let Some(entry) = self.jobs.get_mut(&id).filter(|entry| !entry.job.state.is_final()) else {
+            return false;
+        };
+        if entry.job.state == State::Executing {
+            entry.job.cancel_requested = true;
+        } else {
+            entry.enter(State::Cancelled);
+            entry.job.finished_at = Some(now);
+            entry.job.reason = Some("cancelled on request".to_owned());
+        }
+        true
+    }
+
+    pub(super) fn retry(&mut self, id: JobId, now: Timestamp) -> bool {
+        let Some(entry) = self.jobs.get_mut(&id) else { return false };
+        if matches!(entry.job.state, State::Available | State::Executing) {
+            return false;
+        }
+        entry.enter(State::Available);
+        let job = &mut entry.job;
+        (job.scheduled_at, job.finished_at, job.reason) = (now, None, None);
+        job.max_attempts = job.max_attempts.max(job.counted_attempts() + 1);
+        true
+    }
+
+    pub(super) fn delete(&mut self, id: JobId) -> bool {
+        let may = self.jobs.get(&id).is_some_and(|entry| entry.job.state != State::Executing);
+        if may {
+            self.jobs.remove(&id);
+        }
+        may
+    }
+
+    pub(super) fn change(&mut self, queue: &str, change: QueueChange) -> QueueSettings {
+        let settings = self.settings(queue);
+        match change {
+            QueueChange::Pause => settings.paused = true,
+            QueueChange::Resume => (settings.paused, settings.paused_until) = (false, None),
+            QueueChange::Scale(concurrency) => settings.concurrency = concurrency,
+        }
+        settings.clone()
+    }
+
+    fn settings(&mut self, queue: &str) -> &mut QueueSettings {
+        let new = || QueueSettings { name: queue.to_owned(), ..QueueSettings::default() };
+        self.queues.entry(queue.to_owned()).or_insert_with(new)
+    }
+}
+
+/// A job's state, where one that waits for its time and is due counts as claimable: when an engine writes
+/// that down is its own affair.
+pub(super) fn claimable(job: &Job, now: Timestamp) -> State {
+    match job.state {
+        State::Scheduled | State::Retryable if job.scheduled_at <= now => State::Available,
+        other => other,
+    }
+}

@@ -1,0 +1,165 @@
+//! Settlement and claim at once.
+
+use std::time::Duration;
+
+use super::Database;
+use super::fixture::{
+    OTHER, all_jobs, ask, at, claim, due, end, end_with_all, ids, insert, insert_all, keyed, new, open,
+    running, state,
+};
+use crate::engine::{ClaimRequest, Engine, Limits};
+use crate::job::{Job, JobRow, State};
+use crate::settlement::Settlement;
+
+/// Both answers come in one, each in its own order.
+pub async fn settles_and_claims(database: &dyn Database) {
+    let (engine, other) = (open(database).await, database.connect().await);
+    let jobs =
+        insert_all(&*engine, &[new(at(0)), new(at(0)), new(at(0)), due(at(0), at(1)), due(at(0), at(9))])
+            .await;
+    let runs = claim(&*engine, &ask(2, at(0))).await;
+    let stale = Settlement { attempt: 7, ..end_with_all(&runs[1], State::Completed, at(1)) };
+    let batch = [stale, end(&runs[0], State::Completed, at(1)), end(&runs[1], State::Discarded, at(1))];
+    let turn = engine.turn(&batch, Some(&ask(5, at(1))), at(1)).await.expect("a turn");
+    assert_eq!(turn.settled, [false, true, true]);
+    assert_eq!(ids(&turn.claimed.jobs), [jobs[2].id, jobs[3].id]);
+    assert_eq!(turn.claimed.next_due, Some(at(9)));
+    assert_eq!(turn.claimed.settings.name, super::fixture::QUEUE);
+    let states: Vec<_> = all_jobs(&*other).await.iter().map(|job| job.state).collect();
+    let expected = [State::Completed, State::Discarded, State::Executing, State::Executing, State::Scheduled];
+    assert_eq!(states, expected, "nothing of the stale one");
+}
+
+/// Nothing to do is nothing done.
+pub async fn nothing(database: &dyn Database) {
+    let engine = open(database).await;
+    insert(&*engine, new(at(0))).await;
+    let turn = engine.turn(&[], None, at(0)).await.expect("a turn");
+    assert!(turn.settled.is_empty() && turn.claimed.jobs.is_empty());
+    assert_eq!(state(&*engine, all_jobs(&*engine).await[0].id).await, State::Available);
+}
+
+/// A claim that may not be keeps no settlement from being written.
+pub async fn settles_whatever_the_claim(database: &dyn Database) {
+    let engine = open(database).await;
+    insert_all(&*engine, &vec![new(at(0)); 9]).await;
+    let runs = claim(&*engine, &ask(4, at(0))).await;
+    let requests = [
+        ClaimRequest { node: "unknown", ..ask(5, at(1)) },
+        ClaimRequest { workers: &[], ..ask(5, at(1)) },
+        ClaimRequest { running: 5, ..ask(5, at(1)) },
+        ClaimRequest { queue: "empty", ..ask(5, at(1)) },
+    ];
+    for (run, request) in runs.iter().zip(&requests) {
+        let batch = [end(run, State::Completed, at(1))];
+        let turn = engine.turn(&batch, Some(request), at(1)).await.expect("a turn");
+        assert_eq!((turn.settled, turn.claimed.jobs.len()), (vec![true], 0), "{request:?}");
+        assert_eq!(state(&*engine, run.id).await, State::Completed);
+    }
+}
+
+/// What a settlement makes claimable is claimed in the same turn or the next.
+pub async fn what_is_given_back(database: &dyn Database) {
+    let engine = open(database).await;
+    for target in [State::Available, State::Scheduled, State::Retryable] {
+        let run = running(&*engine, new(at(0))).await;
+        let batch = [end(&run, target, at(1))];
+        let next = in_two_turns(&*engine, &batch, &ask(3, at(1))).await;
+        assert_eq!((ids(&next), next[0].attempt), (vec![run.id], 2), "{target}");
+        assert!(super::fixture::settle(&*engine, end(&next[0], State::Completed, at(2)), at(2)).await);
+    }
+}
+
+/// So are follow-on jobs.
+pub async fn follow_ons(database: &dyn Database) {
+    let engine = open(database).await;
+    let run = running(&*engine, new(at(0))).await;
+    let batch =
+        [Settlement { follow_ons: vec![new(at(1)), new(at(1))], ..end(&run, State::Completed, at(1)) }];
+    assert_eq!(in_two_turns(&*engine, &batch, &ask(3, at(1))).await.len(), 2);
+}
+
+/// So is what waits for the place of a run that ends, globally and of its key; and never more than that.
+pub async fn places_that_become_free(database: &dyn Database) {
+    let engine = open(database).await;
+    let keyed = || JobRow { queue: "keyed".to_owned(), ..keyed("a", at(0)) };
+    insert_all(&*engine, &vec![new(at(0)); 9]).await;
+    insert_all(&*engine, &vec![keyed(); 9]).await;
+    let global = ClaimRequest { limits: Limits::local(9).global(3), ..ask(1, at(0)) };
+    let per_key = ClaimRequest { queue: "keyed", limits: Limits::local(9).per_key(3), ..ask(1, at(0)) };
+    for request in [global, per_key] {
+        let runs = claim(&*engine, &request).await;
+        assert_eq!(runs.len(), 3);
+        // One goes back to waiting: its place is free all the same.
+        let waits = Settlement { scheduled_at: at(900), ..end(&runs[1], State::Retryable, at(1)) };
+        let batch = [end(&runs[0], State::Completed, at(1)), waits];
+        assert_eq!(in_two_turns(&*engine, &batch, &request).await.len(), 2, "{request:?}");
+        assert!(claim(&*engine, &ClaimRequest { node: OTHER, ..request }).await.is_empty());
+    }
+}
+
+/// A pause that comes with a settlement holds at the latest from the next turn on.
+pub async fn pauses(database: &dyn Database) {
+    let engine = open(database).await;
+    let run = running(&*engine, new(at(0))).await;
+    let back = end(&run, State::Retryable, at(1));
+    let batch = [Settlement { pause_queue_until: Some(at(60)), ..back }];
+    engine.turn(&batch, Some(&ask(1, at(1))), at(1)).await.expect("a turn");
+    insert(&*engine, new(at(2))).await;
+    let claimed = engine.claim(&ask(9, at(2))).await.expect("a claim");
+    assert!(claimed.jobs.is_empty() && claimed.settings.paused_until == Some(at(60)));
+}
+
+/// A rate counts the starts of turns as all others.
+pub async fn rate(database: &dyn Database) {
+    let engine = open(database).await;
+    insert_all(&*engine, &vec![new(at(0)); 9]).await;
+    let limits = Limits::local(2).rate(5, Duration::from_secs(60));
+    let request = ClaimRequest { limits, ..ask(1, at(0)) };
+    let mut runs = claim(&*engine, &request).await;
+    let mut starts = runs.len();
+    for _ in 0..5 {
+        let batch: Vec<_> = runs.iter().map(|run| end(run, State::Completed, at(0))).collect();
+        runs = engine.turn(&batch, Some(&request), at(0)).await.expect("a turn").claimed.jobs;
+        starts += runs.len();
+    }
+    assert_eq!(starts, 5);
+}
+
+/// Turns against each other on two connections: every job ends once, in as many turns as it takes.
+pub async fn under_races(database: &dyn Database) {
+    const JOBS: usize = 2_000;
+    let engines = [open(database).await, database.connect().await];
+    insert_all(&*engines[0], &vec![new(at(0)); JOBS]).await;
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
+        let (engine, done) = (engines[task % 2].clone(), done.clone());
+        tasks.spawn(async move {
+            let node = [super::fixture::NODE, OTHER][task % 2];
+            let request = ClaimRequest { node, ..ask(1 + 20 * task as u32, at(0)) };
+            let mut runs: Vec<Job> = Vec::new();
+            while done.load(std::sync::atomic::Ordering::SeqCst) < JOBS {
+                let batch: Vec<_> = runs.iter().map(|run| end(run, State::Completed, at(1))).collect();
+                let turn = engine.turn(&batch, Some(&request), at(1)).await.expect("a turn");
+                assert!(turn.settled.iter().all(|is_ours| *is_ours));
+                done.fetch_add(batch.len(), std::sync::atomic::Ordering::SeqCst);
+                runs = turn.claimed.jobs;
+            }
+            assert!(runs.is_empty(), "nothing is left to claim");
+        });
+    }
+    tasks.join_all().await;
+    let jobs = all_jobs(&*engines[0]).await;
+    assert!(jobs.iter().all(|job| job.state == State::Completed && job.attempt == 1));
+}
+
+/// What is claimed in the turn that settles and in the next one.
+async fn in_two_turns(engine: &dyn Engine, batch: &[Settlement], request: &ClaimRequest<'_>) -> Vec<Job> {
+    let turn = engine.turn(batch, Some(request), request.now).await.expect("a turn");
+    assert!(turn.settled.iter().all(|is_ours| *is_ours));
+    let mut jobs = turn.claimed.jobs;
+    let running = jobs.len() as u32;
+    jobs.extend(claim(engine, &ClaimRequest { running, ..request.clone() }).await);
+    jobs
+}
