@@ -52,7 +52,7 @@ CREATE INDEX jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, sche
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
 CREATE INDEX jobs_keys_in_use ON {schema}.jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
--- For lists: those of one queue, and the few that failed. For pruning: by age.
+-- For lists: those of one queue, and the few that failed. For pruning: by state and age.
 CREATE INDEX jobs_over ON {schema}.jobs (queue, id)
     WHERE state IN ('completed', 'discarded', 'cancelled');
 CREATE INDEX jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
@@ -131,15 +131,3 @@ CREATE TABLE {schema}.ticks (
 );
 
 CREATE TABLE {schema}.meta (key text PRIMARY KEY, value text NOT NULL);
-
--- The ticks of schedules: whoever records one inserts its job.
-CREATE TABLE {schema}.ticks (
-    entry text NOT NULL,
-    due timestamptz NOT NULL,
-    schedule text NOT NULL,                -- the entry's expression and time zone then
-    recorded_at timestamptz NOT NULL,
-    outcome text NOT NULL CHECK (outcome IN ('first_seen', 'inserted', 'duplicate', 'busy', 'missed')),
-    job_id bigint,
-    missed bigint NOT NULL DEFAULT 0,      -- how many ticks the row stands for that were not run
-    PRIMARY KEY (entry, due)
-);
