@@ -15,23 +15,15 @@ use super::{Chore, Ground, LEASE, all_final, insert, verdict};
 const TEN_MINUTES: i64 = 600;
 
 #[tokio::test]
-async fn ahead_on_sqlite() {
-    beside_a_right_one(Site::sqlite(), TEN_MINUTES).await;
+async fn ten_minutes_off_on_sqlite() {
+    let ahead = beside_a_right_one(Site::sqlite(), TEN_MINUTES);
+    tokio::join!(ahead, beside_a_right_one(Site::sqlite(), -TEN_MINUTES));
 }
 
 #[tokio::test]
-async fn behind_on_sqlite() {
-    beside_a_right_one(Site::sqlite(), -TEN_MINUTES).await;
-}
-
-#[tokio::test]
-async fn ahead_on_postgres() {
-    beside_a_right_one(Site::postgres(), TEN_MINUTES).await;
-}
-
-#[tokio::test]
-async fn behind_on_postgres() {
-    beside_a_right_one(Site::postgres(), -TEN_MINUTES).await;
+async fn ten_minutes_off_on_postgres() {
+    let ahead = beside_a_right_one(Site::postgres(), TEN_MINUTES);
+    tokio::join!(ahead, beside_a_right_one(Site::postgres(), -TEN_MINUTES));
 }
 
 async fn beside_a_right_one(site: Site, clock_ahead_s: i64) {
