@@ -44,7 +44,7 @@ impl Ground {
 
     pub(crate) fn order(&self, url: String, concurrency: u32) -> Order {
         let claude = self.fake.path();
-        Order { url, claude, lease_s: LEASE.as_secs(), concurrency, clock_ahead_s: 0 }
+        Order { url, claude, lease_s: LEASE.as_secs(), concurrency, clock_ahead_s: 0, hides_runs: false }
     }
 
     pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {
