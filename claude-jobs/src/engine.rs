@@ -204,11 +204,9 @@ impl ClaimRequest<'_> {
 
     /// The most jobs that may be claimed where no other limit applies.
     pub(crate) fn most(&self, settings: &QueueSettings) -> u32 {
-        match (self.room(settings), settings.is_open(self.now)) {
-            (_, false) => 0,
-            (room, true) if self.limits.span_nodes() => room,
-            (room, true) => room + self.ahead,
-        }
+        let is_closed = !settings.is_open(self.now) || settings.concurrency == Some(0);
+        let ahead = if is_closed || self.limits.span_nodes() { 0 } else { self.ahead };
+        self.room(settings).saturating_add(ahead)
     }
 }
 

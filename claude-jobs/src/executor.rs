@@ -6,7 +6,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -21,9 +20,11 @@ use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, 
 use crate::queue::Queue;
 use crate::registry::LoadedWorker;
 use crate::run::perform;
-use crate::settlement::{Remains, Settlement};
+use crate::settlement::{LOST, Remains, Settlement};
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
+
+mod continuation;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
@@ -118,16 +119,57 @@ impl Executor {
         Ok(Prepared { definition, worker, options })
     }
 
+    /// Runs claude; a second time, from the start, where the session to continue is not at hand.
     async fn run(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
-        let mut request = Request::new(options);
-        request.session_id = Some(self.queue.session_id(job));
-        request.marker = Some(marker(job));
-        request.database_id = Some(self.queue.engine().database_id());
+        let Some(session) = &job.resume else {
+            return self.run_once(job, options, stop).await;
+        };
+        let continued = self.run_once(job, continuation::of(&options, session), stop).await;
+        if !continuation::is_out_of_reach(&continued) {
+            return continued;
+        }
+        tracing::warn!(job = %job.id, session, "the session of the lost run is not on this machine: starting anew");
+        let anew = self.run_once(job, options, stop).await;
+        continuation::added_up(continued, anew)
+    }
+
+    async fn run_once(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
+        let mut request = self.request(job, options);
         request.stop = stop.clone();
         request.lease = self.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
         request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
         perform(&*self.claude, request).await
+    }
+
+    fn request(&self, job: &Job, options: Options) -> Request {
+        let mut request = Request::new(options);
+        request.session_id = Some(self.queue.session_id(job));
+        request.marker = Some(marker(job));
+        request.database_id = Some(self.queue.engine().database_id());
+        request
+    }
+
+    /// The exact change of the row of a job whose node died, by its worker's policy.
+    ///
+    /// The session is the one that the run was started in. Where that was to continue another, it may have
+    /// been started anew instead; nobody knows, and the next attempt will find out.
+    pub(crate) fn lost(&self, job: &Job, definition: &Definition) -> Settlement {
+        let now = self.queue.now();
+        let own = || self.queue.session_id(job);
+        let asked = || match self.prepare(job) {
+            Ok(prepared) => self.request(job, prepared.options).pinned_session().map(str::to_owned),
+            Err(_) => Some(own()),
+        };
+        let session = job.resume.clone().or_else(asked);
+        let mut report = Report::new(session.clone());
+        report.ending = Ending::Lost;
+        let run = judge(report, &Options::default());
+        let verdict = Verdict::retry(LOST);
+        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
+        remains.run.verdict = definition.on_lost.name().to_owned();
+        remains.error = attempt_error(job, &run, &verdict, now);
+        Settlement::lost(definition.on_lost, session, job, remains, now)
     }
 
     /// The exact change of the row.
@@ -269,16 +311,4 @@ fn attempt_error(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> Opt
 /// What the processes of a job's present run carry in their environment.
 pub(crate) fn marker(job: &Job) -> String {
     format!("{}.{}", job.id, job.attempt)
-}
-
-/// The settlement of a job whose node died: claimable at once, the attempt counts.
-pub(crate) fn rescued(queue: &Queue, job: &Job) -> Settlement {
-    let now = queue.now();
-    let mut report = Report::new(Some(queue.session_id(job)));
-    report.ending = Ending::Lost;
-    let run = judge(report, &Options::default());
-    let verdict = Verdict::retry("lost: the node that ran it died");
-    let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
-    remains.error = attempt_error(job, &run, &verdict, now);
-    Settlement::of(&verdict, job, |_| Duration::ZERO, remains, now)
 }

@@ -36,6 +36,7 @@
 //! | `sqlite` | yes | the embedded queue |
 //! | `postgres` | no | the queue of many machines, in PostgreSQL 14 or newer |
 //! | `cli` | yes | the `claude-jobs` command and [`cli::main`] |
+//! | `conformance` | no | what every engine must do, as tests: for the authors of engines |
 
 mod builder;
 pub mod classify;

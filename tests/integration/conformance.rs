@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use claude_jobs::engine::Engine;
 use claude_jobs::engine::conformance::{Database, suite};
 use claude_jobs::prelude::*;
+use claude_jobs_tests::postgres;
 use sqlx::{Connection, Executor};
 use tempfile::TempDir;
 
@@ -46,6 +47,36 @@ impl Database for SqliteFile {
     }
 }
 
+/// A database of its own on the server that all tests of the process share.
+struct Postgres(postgres::Database);
+
+impl Postgres {
+    async fn make() -> Self {
+        Self(postgres::database())
+    }
+
+    async fn execute(&self, sql: String) -> bool {
+        let mut connection = sqlx::PgConnection::connect(&self.0.url()).await.expect("a connection");
+        connection.execute(sqlx::AssertSqlSafe(sql)).await.is_ok()
+    }
+}
+
+#[async_trait]
+impl Database for Postgres {
+    async fn connect(&self) -> Arc<dyn Engine> {
+        engine(&self.0.url()).await
+    }
+
+    async fn overwrite(&self, job: JobId, column: &str, literal: &str) -> bool {
+        self.execute(format!("UPDATE claude_jobs.jobs SET {column} = {literal} WHERE id = {job}")).await
+    }
+
+    async fn refuse(&self, worker: &str) {
+        let sql = format!("ALTER TABLE claude_jobs.jobs ADD CONSTRAINT refuse CHECK (worker <> '{worker}')");
+        assert!(self.execute(sql).await);
+    }
+}
+
 /// A database that exists on one connection: it cannot be opened twice, and nobody else writes into it.
 struct SqliteInMemory(Arc<dyn Engine>);
 
@@ -76,8 +107,9 @@ async fn engine(url: &str) -> Arc<dyn Engine> {
 }
 
 suite!(sqlite, SqliteFile::make);
+suite!(postgres_server, Postgres::make);
 suite!(
     sqlite_in_memory,
     SqliteInMemory::make,
-    [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, model]
+    [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model]
 );

@@ -128,6 +128,11 @@ impl Database {
         format!("postgres://{UNPRIVILEGED}@localhost/{}?host={socket}", self.name)
     }
 
+    /// The folder of the server's socket, and the database's name.
+    pub(crate) fn place(&self) -> (&Path, &str) {
+        (self.server.folder.path(), &self.name)
+    }
+
     /// Runs SQL with `psql` and returns the bare rows.
     ///
     /// # Panics
@@ -279,7 +284,7 @@ fn is_root() -> bool {
 }
 
 /// A command that runs as somebody whom PostgreSQL accepts.
-fn unprivileged(program: &Path) -> Command {
+pub(crate) fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -294,7 +299,7 @@ fn unprivileged(program: &Path) -> Command {
 }
 
 /// Makes a folder belong to whoever [`unprivileged`] commands run as.
-fn give_away(folder: &Path) {
+pub(crate) fn give_away(folder: &Path) {
     if is_root() {
         chown(folder, Some(user_id()), None).expect("root can give a folder away");
     }

@@ -30,10 +30,12 @@ mod insert;
 mod limits;
 mod model;
 mod nodes;
+mod prune;
 mod query;
 mod race;
 mod random;
 mod reference;
+mod schedule;
 mod settle;
 mod turn;
 mod unique;
@@ -82,7 +84,7 @@ macro_rules! __conformance_suite {
         $crate::engine::conformance::suite!(
             $engine,
             $make,
-            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, model, watch, damage]
+            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model, watch, damage]
         );
     };
     ($engine:ident, $make:expr, [$($topic:ident),+ $(,)?]) => {
@@ -111,43 +113,91 @@ macro_rules! __conformance_tests {
 #[macro_export]
 macro_rules! __conformance_checks {
     (insert $then:ident $($context:tt)*) => {
-        $crate::$then! { insert [order numbers_are_never_used_twice nothing every_column hostile_texts waiting_for_its_time concurrently] $($context)* }
+        $crate::$then! { insert [
+            order numbers_are_never_used_twice nothing every_column hostile_texts waiting_for_its_time
+            times_at_their_bounds concurrently
+        ] $($context)* }
     };
     (unique $then:ident $($context:tt)*) => {
-        $crate::$then! { unique [in_one_batch the_holder_is_shown_as_it_is across_connections until expired_in_one_batch released_by_a_claim released_by_a_settlement released_by_a_cancellation never_acquired_again kept_through_a_retry_by_hand released_in_one_claim] $($context)* }
+        $crate::$then! { unique [
+            in_one_batch the_holder_is_shown_as_it_is across_connections until expired_in_one_batch
+            released_by_a_claim released_by_a_settlement released_by_a_cancellation never_acquired_again
+            kept_through_a_retry_by_hand released_in_one_claim
+        ] $($context)* }
     };
     (claim $then:ident $($context:tt)*) => {
-        $crate::$then! { claim [order waiting_jobs_become_claimable next_due unknown_workers unregistered_nodes pauses concurrency_setting room what_a_claim_changes other_queues two_connections held] $($context)* }
+        $crate::$then! { claim [
+            order waiting_jobs_become_claimable next_due unknown_workers unregistered_nodes pauses
+            concurrency_setting room what_a_claim_changes other_queues two_connections held
+        ] $($context)* }
     };
     (limits $then:ident $($context:tt)*) => {
-        $crate::$then! { limits [global global_under_races per_key keys_are_data per_key_under_races other_keys_are_not_starved one_order_with_and_without_keys keys_of_unknown_workers keys_of_waiting_jobs rate next_due_under_a_rate rate_under_races together nothing_is_claimed_ahead] $($context)* }
+        $crate::$then! { limits [
+            global global_under_races per_key keys_are_data per_key_under_races other_keys_are_not_starved
+            one_order_with_and_without_keys keys_of_unknown_workers keys_of_waiting_jobs rate
+            next_due_under_a_rate rate_under_races together nothing_is_claimed_ahead
+        ] $($context)* }
     };
     (settle $then:ident $($context:tt)*) => {
-        $crate::$then! { settle [every_state ledger attempts_in_order notes_and_session what_does_not_count cancellation_requests texts_with_nul follow_ons pauses a_large_batch] $($context)* }
+        $crate::$then! { settle [
+            every_state ledger attempts_in_order notes_and_session what_does_not_count
+            cancellation_requests texts_with_nul follow_ons pauses a_large_batch
+        ] $($context)* }
     };
     (fence $then:ident $($context:tt)*) => {
-        $crate::$then! { fence [superseded_runs jobs_that_do_not_run twice_in_one_batch after_a_rescue the_same_node_again under_races] $($context)* }
+        $crate::$then! { fence [
+            superseded_runs jobs_that_do_not_run twice_in_one_batch after_a_rescue the_same_node_again
+            under_races batches_the_other_way_round
+        ] $($context)* }
     };
     (turn $then:ident $($context:tt)*) => {
-        $crate::$then! { turn [settles_and_claims nothing settles_whatever_the_claim what_is_given_back follow_ons places_that_become_free pauses rate under_races] $($context)* }
+        $crate::$then! { turn [
+            settles_and_claims nothing settles_whatever_the_claim what_is_given_back follow_ons
+            places_that_become_free pauses rate under_races
+        ] $($context)* }
     };
     (admin $then:ident $($context:tt)*) => {
-        $crate::$then! { admin [cancel retry retry_gives_an_attempt delete change_queue changes_under_races cancel_under_races deletion_under_races] $($context)* }
+        $crate::$then! { admin [
+            cancel retry retry_gives_an_attempt delete change_queue changes_under_races cancel_under_races
+            deletion_under_races
+        ] $($context)* }
     };
     (nodes $then:ident $($context:tt)*) => {
-        $crate::$then! { nodes [registration retirement death a_renewal_at_the_last_moment jobs_without_a_node two_rescuers cancel_requests database_id] $($context)* }
+        $crate::$then! { nodes [
+            registration retirement death a_renewal_at_the_last_moment jobs_without_a_node two_rescuers
+            cancel_requests database_id
+        ] $($context)* }
     };
     (query $then:ident $($context:tt)*) => {
-        $crate::$then! { query [filters pages counts nobody is_busy is_busy_in_closed_queues] $($context)* }
+        $crate::$then! { query [
+            filters pages counts nobody is_busy is_busy_in_closed_queues
+        ] $($context)* }
+    };
+    (schedule $then:ident $($context:tt)*) => {
+        $crate::$then! { schedule [
+            what_is_recorded once under_races if_busy last_tick prune_ticks
+        ] $($context)* }
+    };
+    (prune $then:ident $($context:tt)*) => {
+        $crate::$then! { prune [
+            by_state_and_age oldest_first nothing_that_lives keys_go_along under_races
+        ] $($context)* }
     };
     (model $then:ident $($context:tt)*) => {
-        $crate::$then! { model [random_operations] $($context)* }
+        $crate::$then! { model [
+            random_operations
+        ] $($context)* }
     };
     (watch $then:ident $($context:tt)*) => {
-        $crate::$then! { watch [what_others_do dropped] $($context)* }
+        $crate::$then! { watch [
+            what_others_do dropped
+        ] $($context)* }
     };
     (damage $then:ident $($context:tt)*) => {
-        $crate::$then! { damage [unreadable_rows numbers_out_of_bounds numbers_at_their_bounds times_at_their_bounds all_or_none a_refused_follow_on after_a_refusal] $($context)* }
+        $crate::$then! { damage [
+            unreadable_rows numbers_out_of_bounds numbers_at_their_bounds all_or_none a_refused_follow_on
+            after_a_refusal
+        ] $($context)* }
     };
 }
 
@@ -189,6 +239,10 @@ exports! {
     nodes
     /// Reads.
     query
+    /// Ticks of schedules.
+    schedule
+    /// The removal of jobs that are over for long.
+    prune
     /// Random operations, against a simple model.
     model
     /// Wakes from other connections.

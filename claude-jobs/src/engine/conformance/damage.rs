@@ -94,24 +94,6 @@ pub async fn numbers_at_their_bounds(database: &dyn Database) {
     assert_eq!(fields(&engine.runs(id).await.expect("a read")[0].attempt), u32::MAX);
 }
 
-/// A row with nothing but its queue and worker, as somebody may write it by hand, is as good as any.
-pub async fn times_at_their_bounds(database: &dyn Database) {
-    let engine = open(database).await;
-    let rows: Vec<_> = [jiff::Timestamp::MIN, jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX]
-        .map(|moment| {
-            let moment = crate::clock::timestamp(moment.as_microsecond());
-            JobRow { state: State::Scheduled, scheduled_at: moment, ..new(moment) }
-        })
-        .to_vec();
-    let jobs = insert_all(&*engine, &rows).await;
-    for (row, inserted) in rows.iter().zip(&jobs) {
-        assert_eq!(fields(&job(&*engine, inserted.id).await), fields(&row.stored_as(inserted.id.0)));
-    }
-    let claimed = engine.claim(&ask(9, at(0))).await.expect("a claim");
-    assert_eq!(ids(&claimed.jobs), ids(&jobs[..2]));
-    assert_eq!(claimed.next_due, Some(rows[2].scheduled_at));
-}
-
 /// One row that the database refuses keeps all of a call out, however many there are.
 pub async fn all_or_none(database: &dyn Database) {
     let engine = open(database).await;

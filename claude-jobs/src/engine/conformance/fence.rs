@@ -3,10 +3,10 @@
 use super::Database;
 use super::fixture::{
     NODE, OTHER, all_jobs, ask, assert_untouched, at, claim, claim_one, end, end_with_all, fields,
-    insert_all, new, node, open, running, settle, state,
+    insert_all, new, node, open, running, settle, state, unique,
 };
 use crate::engine::ClaimRequest;
-use crate::job::{JobId, State};
+use crate::job::{JobId, JobRow, State};
 use crate::settlement::Settlement;
 
 /// Another attempt, a job that does not run, a job that is not there.
@@ -115,4 +115,36 @@ pub async fn under_races(database: &dyn Database) {
         assert_eq!(winners, 1);
     }
     assert_eq!(all_jobs(&*engines[0]).await.len(), 40, "one follow-on each");
+}
+
+/// Batches with the same runs, or with follow-on jobs of the same keys, in opposite order: neither waits
+/// for the other for ever, and each does what is its own.
+pub async fn batches_the_other_way_round(database: &dyn Database) {
+    let engines = [open(database).await, database.connect().await];
+    for round in 0..20 {
+        insert_all(&*engines[0], &vec![new(at(0)); 40]).await;
+        let runs = claim(&*engines[0], &ask(40, at(0))).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for (task, engine) in engines.iter().cloned().enumerate() {
+            let mut all: Vec<_> = runs.iter().map(|run| end(run, State::Completed, at(1))).collect();
+            for (number, settlement) in all.iter_mut().enumerate() {
+                let key = format!("{round} {}", number % 20);
+                settlement.follow_ons =
+                    vec![JobRow { queue: "next".to_owned(), ..unique(&key, None, &State::ALL, at(1)) }];
+            }
+            let shared = if round % 2 == 0 { 10 } else { 0 };
+            let own = if task == 0 { 0..20 + shared } else { 20 - shared..40 };
+            let mut batch = all[own].to_vec();
+            if task == 1 {
+                batch.reverse();
+            }
+            tasks.spawn(async move {
+                let settled = engine.settle(&batch, at(1)).await.expect("a settlement");
+                settled.into_iter().filter(|is_ours| *is_ours).count()
+            });
+        }
+        assert_eq!(tasks.join_all().await.iter().sum::<usize>(), 40, "round {round}");
+    }
+    let jobs = all_jobs(&*engines[0]).await;
+    assert_eq!(jobs.iter().filter(|job| job.queue == "next").count(), 20 * 20, "one of each key");
 }

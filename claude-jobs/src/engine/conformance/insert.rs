@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Database;
 use super::fixture::{
     all_jobs, ask, at, claim, due, fields, insert, insert_all, job, just_before, new, open,
 };
+use crate::clock::timestamp;
 use crate::engine::Filter;
 use crate::job::{JobRow, State, UniqueRow};
 use crate::options::ArgMap;
@@ -149,6 +151,23 @@ pub async fn waiting_for_its_time(database: &dyn Database) {
     );
     let claimed = claim(&*engine, &ask(9, at(0))).await;
     assert_eq!(claimed.iter().map(|job| job.id).collect::<Vec<_>>(), [jobs[1].id, jobs[2].id]);
+}
+
+/// Any moment of our era is kept; an earlier one may become the earliest there is.
+pub async fn times_at_their_bounds(database: &dyn Database) {
+    let engine = open(database).await;
+    let first_year = Timestamp::from_second(-62_135_596_800).expect("a moment");
+    let last = timestamp(Timestamp::MAX.as_microsecond());
+    let at_moment = |moment| JobRow { state: State::Scheduled, scheduled_at: moment, ..new(moment) };
+    let rows = [Timestamp::MIN, first_year, Timestamp::UNIX_EPOCH, last].map(at_moment);
+    let jobs = insert_all(&*engine, &rows).await;
+    for (row, inserted) in rows.iter().zip(&jobs).skip(1) {
+        assert_eq!(fields(&job(&*engine, inserted.id).await), fields(&row.stored_as(inserted.id.0)));
+    }
+    let claimed = engine.claim(&ask(9, at(0))).await.expect("a claim");
+    let ids: Vec<_> = claimed.jobs.iter().map(|job| job.id).collect();
+    assert_eq!(ids, [jobs[0].id, jobs[1].id, jobs[2].id]);
+    assert_eq!(claimed.next_due, Some(last));
 }
 
 /// Many connections at once: none lost, none doubled, each batch in order.

@@ -12,7 +12,10 @@ use crate::clock::timestamp;
 /// From the Unix epoch to PostgreSQL's.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// A moment in a parameter or a column. One that [`Timestamp`] cannot hold, such as `infinity`, becomes
+/// PostgreSQL's earliest moment, in the year 4714 BC: others begin earlier.
+const EARLIEST: i64 = -211_813_488_000_000_000;
+
+/// A moment in a parameter or a column. One that the other side cannot hold, such as `infinity`, becomes
 /// the nearest that it can.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Moment(pub(super) Timestamp);
@@ -31,7 +34,7 @@ impl PgHasArrayType for Moment {
 
 impl Encode<'_, Postgres> for Moment {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        Encode::<Postgres>::encode(self.0.as_microsecond().saturating_sub(EPOCH), buffer)
+        Encode::<Postgres>::encode(self.0.as_microsecond().saturating_sub(EPOCH).max(EARLIEST), buffer)
     }
 }
 

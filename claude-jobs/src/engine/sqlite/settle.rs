@@ -79,7 +79,10 @@ async fn update_rows(
 ) -> Result<HashSet<(i64, u32)>> {
     debug_assert_eq!(state_bit(State::Cancelled), 64, "the statement names it");
     let mut ours = HashSet::with_capacity(settlements.len());
-    for (sql, part) in UPDATE.parts(settlements) {
+    // Of two rows for one job SQLite would write either.
+    let mut seen = HashSet::with_capacity(settlements.len());
+    let first: Vec<_> = settlements.iter().filter(|new| seen.insert((new.id, new.attempt))).collect();
+    for (sql, part) in UPDATE.parts(&first) {
         let mut query = sqlx::query(sql);
         for new in part {
             query = query
