@@ -61,6 +61,18 @@ pub enum OnLost {
     Cancel,
 }
 
+impl OnLost {
+    /// Its name in the attribute and in the ledger.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Resume => "resume",
+            Self::Hold => "hold",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
 impl Definition {
     /// The defaults, for a worker of this name and queue.
     pub const fn new(name: &'static str, queue: &'static str) -> Self {

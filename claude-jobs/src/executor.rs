@@ -4,9 +4,11 @@
 //! the options), run claude, decide (classifier, then handler), work out the settlement, write it.
 //! What a step cannot do becomes a verdict, never an error: the job is always settled.
 
-use std::panic::AssertUnwindSafe;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -21,9 +23,11 @@ use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, 
 use crate::queue::Queue;
 use crate::registry::LoadedWorker;
 use crate::run::perform;
-use crate::settlement::{Remains, Settlement};
+use crate::settlement::{LOST, Remains, Settlement};
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
+
+mod continuation;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
@@ -79,7 +83,7 @@ impl Executor {
         let now = self.queue.now();
         let mut run = not_run(StopReason::Shutdown);
         run.ending = Ending::NotStarted(NotStarted::Refused("no free slot".to_owned()));
-        let mut remains = Remains::of(ledger_row(&job, &run, &Verdict::Complete, now));
+        let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
         remains.run.verdict = "give back".to_owned();
         let settlement = Settlement::given_back(&job, remains, now);
         Finished { job, settlement }
@@ -91,7 +95,7 @@ impl Executor {
         let mut run = not_run(StopReason::Cancel);
         run.ending = Ending::Failed(problem.to_owned());
         let verdict = Verdict::cancel(format!("internal error: {problem}"));
-        let remains = Remains::of(ledger_row(&job, &run, &verdict, now));
+        let remains = Remains::of(ledger_row(&job, run, &verdict, now));
         let settlement = Settlement::of(&verdict, &job, crate::settlement::backoff, remains, now);
         Finished { job, settlement }
     }
@@ -118,16 +122,58 @@ impl Executor {
         Ok(Prepared { definition, worker, options })
     }
 
+    /// Runs claude; a second time, from the start, where the session to continue is not at hand.
     async fn run(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
-        let mut request = Request::new(options);
-        request.session_id = Some(self.queue.session_id(job));
-        request.marker = Some(marker(job));
-        request.database_id = Some(self.queue.engine().database_id());
+        let Some(session) = &job.resume else {
+            return self.run_once(job, options, stop).await;
+        };
+        let continued = self.run_once(job, continuation::of(&options, session), stop).await;
+        if !continuation::is_out_of_reach(&continued) {
+            return continued;
+        }
+        tracing::warn!(job = %job.id, session, "the session of the lost run is not on this machine: starting anew");
+        let anew = self.run_once(job, options, stop).await;
+        continuation::added_up(continued, anew)
+    }
+
+    async fn run_once(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
+        let mut request = self.request(job, options);
         request.stop = stop.clone();
         request.lease = self.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
         request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
         perform(&*self.claude, request).await
+    }
+
+    fn request(&self, job: &Job, options: Options) -> Request {
+        let mut request = Request::new(options);
+        request.session_id = Some(self.queue.session_id(job));
+        request.marker = Some(marker(job));
+        request.database_id = Some(self.queue.engine().database_id());
+        request
+    }
+
+    /// The exact change of the row of a job whose node died, by its worker's policy.
+    ///
+    /// The session is the one that the run was started in. Where that was to continue another, it may have
+    /// been started anew instead; nobody knows, and the next attempt will find out.
+    pub(crate) fn lost(&self, job: &Job, definition: &Definition) -> Settlement {
+        let now = self.queue.now();
+        let own = || self.queue.session_id(job);
+        let asked = || match self.prepare(job) {
+            Ok(prepared) => self.request(job, prepared.options).pinned_session().map(str::to_owned),
+            Err(_) => Some(own()),
+        };
+        let session = job.resume.clone().or_else(asked);
+        let mut report = Report::new(session.clone());
+        report.ending = Ending::Lost;
+        let run = judge(report, &Options::default());
+        let verdict = Verdict::retry(LOST);
+        let error = attempt_error(job, &run, &verdict, now);
+        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
+        remains.run.verdict = definition.on_lost.name().to_owned();
+        remains.error = error;
+        Settlement::lost(definition.on_lost, session, job, remains, now)
     }
 
     /// The exact change of the row.
@@ -142,12 +188,15 @@ impl Executor {
                 Vec::new()
             }
         };
-        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
-        remains.error = attempt_error(job, &run, &verdict, now);
+        let error = attempt_error(job, &run, &verdict, now);
+        let pause_queue_until = run.resets_at().filter(|reset| *reset > now);
+        let is_shutdown = run.ending == Ending::Stopped(StopReason::Shutdown);
+        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
+        remains.error = error;
         remains.meta = (meta != job.meta).then_some(meta);
-        remains.pause_queue_until = run.resets_at().filter(|reset| *reset > now);
+        remains.pause_queue_until = pause_queue_until;
         // A shutdown is the node's affair: the job loses neither attempt nor place.
-        if run.ending == Ending::Stopped(StopReason::Shutdown) {
+        if is_shutdown {
             remains.run.verdict = "give back".to_owned();
             return Settlement::given_back(job, remains, now);
         }
@@ -163,8 +212,9 @@ impl Executor {
         let mut run = judge(report, &Options::default());
         run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidArgs, problem.clone()));
         let verdict = Verdict::cancel(format!("invalid_args: {problem}"));
-        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
-        remains.error = attempt_error(job, &run, &verdict, now);
+        let error = attempt_error(job, &run, &verdict, now);
+        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
+        remains.error = error;
         Settlement::of(&verdict, job, crate::settlement::backoff, remains, now)
     }
 }
@@ -178,47 +228,57 @@ async fn decide(
     job: &Arc<Job>,
     stop: &Stop,
 ) -> Decision {
-    let fallback = run.clone();
     let mut cx = Ctx::new(Arc::clone(job), stop.token().clone());
     if matches!(run.ending, Ending::Stopped(StopReason::Cancel | StopReason::Shutdown)) {
         let (meta, follow_ons) = cx.into_parts();
         return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
     }
-    let deciding = tokio::spawn(async move {
-        let (verdict, run) = last_word(definition, &*worker, run, &mut cx).await;
-        let (meta, follow_ons) = cx.into_parts();
-        Decision { verdict, run, meta, follow_ons }
-    });
-    match deciding.await {
-        Ok(decision) => decision,
-        Err(error) => {
-            let why = error.try_into_panic().map_or_else(|_| "aborted".to_owned(), panic_text);
-            let verdict = Verdict::cancel(format!("the handler panicked: {why}"));
-            Decision { verdict, run: fallback, meta: job.meta.clone(), follow_ons: Vec::new() }
+    match catch_panic(last_word(definition, &*worker, &run, &mut cx)).await {
+        Ok((verdict, judged)) => {
+            let (meta, follow_ons) = cx.into_parts();
+            Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons }
+        }
+        Err(panic) => {
+            let verdict = Verdict::cancel(format!("the handler panicked: {}", panic_text(panic)));
+            Decision { verdict, run, meta: job.meta.clone(), follow_ons: Vec::new() }
         }
     }
 }
 
+/// Awaits a future that may panic. Here and not in a task of its own: that would cost a change of threads.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
+    let mut future = pin!(future);
+    let poll = |context: &mut Context<'_>| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+    };
+    poll_fn(poll).await
+}
+
+/// The verdict, and the run as it is to be seen where its answer is not what the worker declares.
 async fn last_word(
     definition: &Definition,
     worker: &dyn LoadedWorker,
-    mut run: Run,
+    run: &Run,
     cx: &mut Ctx,
-) -> (Verdict, Run) {
+) -> (Verdict, Option<Run>) {
+    let mut judged = None;
     if run.failure().is_none() {
-        match worker.handle_result(&run, cx).await {
-            Ok(verdict) => return (verdict, run),
+        match worker.handle_result(run, cx).await {
+            Ok(verdict) => return (verdict, None),
             Err(problem) => {
-                run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidOutput, problem));
+                let outcome = Outcome::Failure(Failure::new(FailureKind::InvalidOutput, problem));
+                judged = Some(Run { outcome, ..run.clone() });
             }
         }
     }
-    let verdict = (definition.classifier)(&run);
+    let run = judged.as_ref().unwrap_or(run);
+    let verdict = (definition.classifier)(run);
     let verdict = match run.failure() {
         Some(failure) => worker.handle_error(verdict, failure, cx).await,
         None => verdict,
     };
-    (verdict, run)
+    (verdict, judged)
 }
 
 /// A run of which nothing was seen.
@@ -234,25 +294,26 @@ fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
 }
 
-fn ledger_row(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> RunRow {
+/// The ledger row, from a run that is not needed any more.
+fn ledger_row(job: &Job, run: Run, verdict: &Verdict, now: Timestamp) -> RunRow {
     RunRow {
         attempt: job.attempt,
         node: job.node.clone(),
         started_at: job.attempted_at.unwrap_or(now),
         finished_at: now,
-        session_id: run.session_id.clone(),
         outcome: run.outcome_name().to_owned(),
+        session_id: run.session_id,
         verdict: verdict.name().to_owned(),
         ending: run.ending.to_string(),
         cost_usd: run.cost_usd,
         turns: run.turns,
         tokens: run.tokens,
-        model: run.model.clone(),
-        cli_version: run.cli_version.clone(),
-        result: run.text.clone(),
-        structured: run.structured.clone(),
-        last_events: run.last_events.clone(),
-        environment: run.environment.clone(),
+        model: run.model,
+        cli_version: run.cli_version,
+        result: run.text,
+        structured: run.structured,
+        last_events: run.last_events,
+        environment: run.environment,
     }
 }
 
@@ -269,16 +330,4 @@ fn attempt_error(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> Opt
 /// What the processes of a job's present run carry in their environment.
 pub(crate) fn marker(job: &Job) -> String {
     format!("{}.{}", job.id, job.attempt)
-}
-
-/// The settlement of a job whose node died: claimable at once, the attempt counts.
-pub(crate) fn rescued(queue: &Queue, job: &Job) -> Settlement {
-    let now = queue.now();
-    let mut report = Report::new(Some(queue.session_id(job)));
-    report.ending = Ending::Lost;
-    let run = judge(report, &Options::default());
-    let verdict = Verdict::retry("lost: the node that ran it died");
-    let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
-    remains.error = attempt_error(job, &run, &verdict, now);
-    Settlement::of(&verdict, job, |_| Duration::ZERO, remains, now)
 }

@@ -9,11 +9,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::clock::later;
+use crate::definition::OnLost;
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State};
 use crate::verdict::{Verdict, Wake};
 
 /// How long to wait before a retry: from the number of counted attempts, at least 1.
 pub type Backoff = fn(attempt: u32) -> Duration;
+
+/// Why a job is where it is whose node died while it ran.
+pub(crate) const LOST: &str = "lost: the node that ran it died";
 
 /// The longest backoff that a worker's own function may ask for: 30 days.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(30 * 86_400);
@@ -51,7 +55,8 @@ pub struct Settlement {
     pub snoozed: bool,
     /// The job's notes, if they changed.
     pub meta: Option<Map<String, Value>>,
-    /// The session that the next attempt continues.
+    /// The session that the next attempt continues. What does not count as an attempt (a snooze, a job
+    /// given back) keeps the one it was to continue.
     pub resume: Option<String>,
     /// The failure, for the job's errors.
     pub error: Option<AttemptError>,
@@ -102,6 +107,7 @@ impl Settlement {
                 Self {
                     uncounted: true,
                     snoozed: true,
+                    resume: job.resume.clone(),
                     ..Self::waiting(State::Scheduled, reason.clone(), wake.max(now), job, remains)
                 }
             }
@@ -120,7 +126,32 @@ impl Settlement {
     /// attempt does not count.
     pub fn given_back(job: &Job, remains: Remains, now: Timestamp) -> Self {
         let reason = "given back: the runtime shut down".to_owned();
-        Self { uncounted: true, ..Self::waiting(State::Available, reason, now, job, remains) }
+        Self {
+            uncounted: true,
+            resume: job.resume.clone(),
+            ..Self::waiting(State::Available, reason, now, job, remains)
+        }
+    }
+
+    /// Ends the run of a dead node by the worker's policy, given the session it ran under. Where it runs
+    /// again, that is at once.
+    pub fn lost(
+        policy: OnLost,
+        session: Option<String>,
+        job: &Job,
+        remains: Remains,
+        now: Timestamp,
+    ) -> Self {
+        let reason = || Some(LOST.to_owned());
+        let at_once = |_| Duration::ZERO;
+        match policy {
+            OnLost::Retry => Self::retried(LOST, None, job, at_once, remains, now),
+            OnLost::Resume => {
+                Self { resume: session, ..Self::retried(LOST, None, job, at_once, remains, now) }
+            }
+            OnLost::Hold => Self::ended(State::Discarded, reason(), job, remains, now),
+            OnLost::Cancel => Self::ended(State::Cancelled, reason(), job, remains, now),
+        }
     }
 
     fn retried(

@@ -3,7 +3,8 @@
 //! `CLAUDE_JOBS_CHAOS_SEED` repeats a storm; `CLAUDE_JOBS_CHAOS_SECONDS` makes it longer or shorter.
 
 mod clock;
-mod sqlite;
+mod fleet;
+pub(crate) mod site;
 pub(crate) mod verdict;
 
 use std::fmt::Write as _;
@@ -43,7 +44,7 @@ impl Ground {
 
     pub(crate) fn order(&self, url: String, concurrency: u32) -> Order {
         let claude = self.fake.path();
-        Order { url, claude, lease_s: LEASE.as_secs(), concurrency, clock_ahead_s: 0 }
+        Order { url, claude, lease_s: LEASE.as_secs(), concurrency, clock_ahead_s: 0, hides_runs: false }
     }
 
     pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {

@@ -1,6 +1,7 @@
 //! The database is away, full, read-only or locked for a while: no job is lost, the log says what
 //! happened without a flood, and the same runtime goes on afterwards.
 
+mod postgres;
 mod sqlite;
 
 use std::time::Duration;

@@ -23,6 +23,7 @@ pub mod fake;
 pub mod host;
 pub mod invocation;
 pub mod log;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod real_claude;
 pub mod record;

@@ -7,10 +7,11 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// A fresh, empty database; its server lives as long as any database does.
@@ -24,7 +25,9 @@ pub struct Database {
 struct Server {
     programs: PathBuf,
     folder: TempDir,
-    process: Child,
+    settings: Vec<String>,
+    /// None while it is stopped.
+    process: Mutex<Option<Child>>,
     databases: AtomicUsize,
 }
 
@@ -72,11 +75,62 @@ pub fn durable_database() -> Database {
     Database { name: "postgres".to_owned(), server }
 }
 
+/// A database on a server of its own, to be stopped and started: what was committed outlives every stop,
+/// though not a power cut.
+///
+/// # Panics
+/// When PostgreSQL is not installed or does not start.
+pub fn private_database() -> Database {
+    let server = Arc::new(Server::start(&["-c", "fsync=off", "-c", "max_connections=100"]));
+    Database { name: "postgres".to_owned(), server }
+}
+
+/// How a server is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Connections are ended with a message, the files are left in order (`pg_ctl -m fast`).
+    Fast,
+    /// As in a crash (`pg_ctl -m immediate`).
+    Immediate,
+}
+
 impl Database {
+    /// The server's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.server.folder.path().join(".s.PGSQL.5432")
+    }
+
+    /// The connection URL by way of a port of this machine, behind which somebody passes the bytes on.
+    pub fn url_by_port(&self, port: u16) -> String {
+        format!("postgres://{UNPRIVILEGED}@127.0.0.1:{port}/{}", self.name)
+    }
+
+    /// Stops the server. Only for a [`private_database`].
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub fn stop(&self, stop: Stop) {
+        self.server.stop(stop);
+    }
+
+    /// Starts the server again, and waits until it lets connections in.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(&self) {
+        self.server.launch();
+        self.server.await_ready();
+    }
+
     /// The connection URL.
     pub fn url(&self) -> String {
         let socket = self.server.folder.path().display();
         format!("postgres://{UNPRIVILEGED}@localhost/{}?host={socket}", self.name)
+    }
+
+    /// The folder of the server's socket, and the database's name.
+    pub(crate) fn place(&self) -> (&Path, &str) {
+        (self.server.folder.path(), &self.name)
     }
 
     /// Runs SQL with `psql` and returns the bare rows.
@@ -116,24 +170,64 @@ impl Server {
             .expect("initdb can be started");
         assert!(initialised.status.success(), "initdb: {initialised:?}");
 
-        let process = unprivileged(Path::new("/bin/sh"))
-            .args(["-c", GUARD, "guard"])
-            .arg(programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            .args(["-c", "listen_addresses="])
-            .args(settings)
-            .current_dir(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log(folder.path()))
-            .spawn()
-            .expect("postgres can be started");
-        let server = Server { programs, folder, process, databases: AtomicUsize::new(0) };
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let server =
+            Server { programs, folder, settings, process: Mutex::default(), databases: AtomicUsize::new(0) };
+        server.launch();
         server.await_ready();
         server
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn launch(&self) {
+        let process = unprivileged(Path::new("/bin/sh"))
+            .args(["-c", GUARD, "guard"])
+            .arg(self.programs.join("postgres"))
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.folder.path())
+            .args(["-c", "listen_addresses="])
+            .args(&self.settings)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log(self.folder.path()))
+            .spawn()
+            .expect("postgres can be started");
+        *self.process() = Some(process);
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, stop: Stop) {
+        if stop == Stop::Fast {
+            let file = self.data().join("postmaster.pid");
+            let text = fs::read_to_string(&file).expect("it runs");
+            let pid = text.lines().next().and_then(|line| Pid::from_raw(line.parse().ok()?));
+            kill_process(pid.expect("its first line is its id"), Signal::INT).expect("it is ours");
+            let start = Instant::now();
+            while file.exists() {
+                assert!(start.elapsed() < Duration::from_secs(30), "postgres does not stop");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.end();
+    }
+
+    /// At once, and waits, so that its folder is quiet.
+    fn end(&self) {
+        let Some(mut process) = self.process().take() else { return };
+        if let Some(mut stdin) = process.stdin.take() {
+            // The end of its input would do; the line makes it certain even if a fork holds a copy.
+            let _ = stdin.write_all(b"stop\n");
+        }
+        let _ = process.wait();
     }
 
     fn await_ready(&self) {
@@ -156,18 +250,14 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Ends the server and waits, so that its folder is quiet when it is removed.
     fn drop(&mut self) {
-        if let Some(mut stdin) = self.process.stdin.take() {
-            // The end of its input would do; the line makes it certain even if a fork holds a copy.
-            let _ = stdin.write_all(b"stop\n");
-        }
-        let _ = self.process.wait();
+        self.end();
     }
 }
 
 fn log(folder: &Path) -> Stdio {
-    fs::File::create(folder.join("log")).expect("the temporary folder can be written").into()
+    let file = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
+    file.expect("the temporary folder can be written").into()
 }
 
 /// The folder of the server programs and `psql`: the newest that Debian installed, else the one on `PATH`.
@@ -194,7 +284,7 @@ fn is_root() -> bool {
 }
 
 /// A command that runs as somebody whom PostgreSQL accepts.
-fn unprivileged(program: &Path) -> Command {
+pub(crate) fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -209,7 +299,7 @@ fn unprivileged(program: &Path) -> Command {
 }
 
 /// Makes a folder belong to whoever [`unprivileged`] commands run as.
-fn give_away(folder: &Path) {
+pub(crate) fn give_away(folder: &Path) {
     if is_root() {
         chown(folder, Some(user_id()), None).expect("root can give a folder away");
     }

@@ -135,20 +135,23 @@ impl ClaudeCliBuilder {
 impl Claude for ClaudeCli {
     async fn run(&self, request: Request) -> Result<Report, RunnerError> {
         let (answer, report) = oneshot::channel();
-        let abandoned = StopOnDrop(request.stop.clone());
+        let mut abandoned = StopOnDrop(Some(request.stop.clone()));
         self.starts().send(Start { request, answer }).map_err(|_| "the thread of the runs has ended")?;
         let report = report.await.map_err(|_| "the run's task has panicked")?;
-        drop(abandoned);
+        abandoned.0 = None;
         Ok(report)
     }
 }
 
-/// Stops the run when nobody waits for it any more. After its end that changes nothing.
-struct StopOnDrop(Stop);
+/// Stops the run when nobody waits for it any more; disarmed at its end, because the stop is the job's:
+/// its handler asks it, and a second run of the same attempt obeys it.
+struct StopOnDrop(Option<Stop>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.fire(StopReason::Shutdown);
+        if let Some(stop) = &self.0 {
+            stop.fire(StopReason::Shutdown);
+        }
     }
 }
 

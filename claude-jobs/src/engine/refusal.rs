@@ -26,8 +26,8 @@ fn ends_the_connection(code: Option<&str>) -> bool {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         #[cfg(feature = "sqlite")]
-        if let Some(text) = super::sqlite::locked(&error) {
-            return Self::Database(text.into());
+        if let Some(explained) = super::sqlite::explained(&error) {
+            return Self::Database(explained);
         }
         Self::Database(Box::new(error))
     }

@@ -6,11 +6,16 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use uuid::Uuid;
 
@@ -55,6 +60,8 @@ pub(crate) struct SqliteEngine {
     /// `data_version` only tells of change when asked on one connection.
     watcher: SqlitePool,
     database_id: Uuid,
+    /// A write has failed because the file could not be opened for writing: the writer opens it again.
+    is_read_only: Arc<AtomicBool>,
     /// The file and what identified it when it was opened; none in memory.
     file: Option<(PathBuf, FileId)>,
 }
@@ -78,7 +85,8 @@ impl SqliteEngine {
         if !in_memory {
             check_path(&path).map_err(refused)?;
         }
-        let pool = |most: u32| {
+        let is_read_only = Arc::new(AtomicBool::new(false));
+        let pool = |most: u32, is_read_only: Arc<AtomicBool>| {
             SqlitePoolOptions::new()
                 .max_connections(most)
                 .min_connections(1)
@@ -89,13 +97,16 @@ impl SqliteEngine {
                     // SQLite has ended this one's transaction by itself (disk full), which sqlx does
                     // not notice: no other could ever begin on it. An in-memory database is its one
                     // connection.
-                    let is_usable = in_memory || !connection.is_in_transaction();
+                    let is_usable = !connection.is_in_transaction();
+                    // SQLite opens a file that it may not write for reading, and never again for both.
+                    let is_writable = !is_read_only.swap(false, Ordering::Relaxed);
+                    let is_usable = in_memory || (is_usable && is_writable);
                     Box::pin(async move { Ok(is_usable) })
                 })
                 .connect_with(options.clone())
         };
         let explain = |error: sqlx::Error| refused(connect_problem(&path, &error));
-        let writer = pool(1).await.map_err(explain)?;
+        let writer = pool(1, Arc::clone(&is_read_only)).await.map_err(explain)?;
         let database_id = schema::migrate(&writer).await.map_err(|error| match error {
             Error::Database(source) => refused(format!("{}: {source}", path.display())),
             other => other,
@@ -104,11 +115,11 @@ impl SqliteEngine {
         let (readers, watcher) = if in_memory {
             (writer.clone(), writer.clone())
         } else {
-            (pool(4).await.map_err(explain)?, pool(1).await.map_err(explain)?)
+            (pool(4, Arc::default()).await.map_err(explain)?, pool(1, Arc::default()).await.map_err(explain)?)
         };
         let file = path.canonicalize().ok().filter(|_| !in_memory);
         let file = file.and_then(|path| file_id(&path).map(|id| (path, id)));
-        Ok(Self { writer, readers, watcher, database_id, file })
+        Ok(Self { writer, readers, watcher, database_id, is_read_only, file })
     }
 
     /// SQLite goes on with a file that was deleted or replaced: what is written there nobody ever reads.
@@ -124,7 +135,16 @@ impl SqliteEngine {
 
     /// A transaction that holds the write lock from its start, so that what it reads stays true.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        self.written(self.writer.begin_with("BEGIN IMMEDIATE").await)
+    }
+
+    /// Passes the result of a write on, and takes note of a file that may not be written.
+    fn written<T, E: Into<Error>>(&self, result: Result<T, E>) -> Result<T> {
+        result.map_err(Into::into).inspect_err(|error| {
+            if matches!(error, Error::Database(source) if source.is::<ReadOnly>()) {
+                self.is_read_only.store(true, Ordering::Relaxed);
+            }
+        })
     }
 }
 
@@ -158,15 +178,30 @@ fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
     format!("{error}; {remedy}")
 }
 
-/// What to say when another connection has kept us waiting for too long; PostgreSQL has no such code.
-pub(super) fn locked(error: &sqlx::Error) -> Option<String> {
-    let is_busy = match error {
-        sqlx::Error::Database(error) => error.code().as_deref() == Some("5"),
-        other => matches!(other, sqlx::Error::PoolTimedOut),
+/// A write to a file that was opened for reading only.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: make the file, its folder and its disk writable, then try again")]
+struct ReadOnly(String);
+
+/// What to say of an error that SQLite explains with less words. None of its errors is PostgreSQL's.
+pub(super) fn explained(error: &sqlx::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+    // SQLite's own numbers; the higher bits tell details.
+    const BUSY: u32 = 5;
+    const READ_ONLY: u32 = 8;
+    let code = match error {
+        sqlx::Error::PoolTimedOut => BUSY,
+        sqlx::Error::Database(error) => {
+            error.try_downcast_ref::<SqliteError>()?.code()?.parse::<u32>().ok()? & 0xff
+        }
+        _ => return None,
     };
     let seconds = BUSY_TIMEOUT.as_secs();
     let remedy = "end the transaction that locks it, then try again";
-    is_busy.then(|| format!("locked by another connection for {seconds} s: {remedy}"))
+    match code {
+        BUSY => Some(format!("locked by another connection for {seconds} s: {remedy}").into()),
+        READ_ONLY => Some(Box::new(ReadOnly(error.to_string()))),
+        _ => None,
+    }
 }
 
 #[async_trait]
@@ -177,7 +212,7 @@ impl Engine for SqliteEngine {
 
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>> {
         if insert::is_one_statement(rows) {
-            return insert_in(&mut *self.writer.acquire().await?, rows).await;
+            return self.written(insert_in(&mut *self.writer.acquire().await?, rows).await);
         }
         let mut transaction = self.begin().await?;
         let inserted = insert_in(&mut transaction, rows).await?;

@@ -1,5 +1,9 @@
 //! Takes back the jobs of nodes that are dead: they are silent for longer than a lease, or their
 //! process is gone from this machine.
+//!
+//! What becomes of such a job is its worker's to say ([`OnLost`](crate::definition::OnLost)). A node that
+//! does not know the worker leaves the job as it is, for one that does; but it, too, ends what is left of
+//! the run on its machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claude::sweep;
 use crate::error::Result;
-use crate::executor::{marker, rescued};
+use crate::executor::marker;
 use crate::node::{self, Sightings};
 use crate::runtime::shared::Shared;
 
@@ -53,10 +57,20 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    let settlements: Vec<_> = orphans.iter().map(|job| rescued(queue, job)).collect();
-    engine.settle(&settlements, queue.now()).await?;
-    for job in &orphans {
-        tracing::warn!(job = %job.id, attempt = job.attempt, "rescued: the node that ran it died");
+    let settlements: Vec<_> = orphans
+        .iter()
+        .filter_map(|job| {
+            let definition = queue.registry().get(&job.worker).ok()?.definition;
+            Some(shared.executor.lost(job, definition))
+        })
+        .collect();
+    if settlements.is_empty() {
+        return Ok(());
+    }
+    let settled = engine.settle(&settlements, queue.now()).await?;
+    for (settlement, _) in settlements.iter().zip(settled).filter(|(_, is_ours)| *is_ours) {
+        let (job, attempt, verdict) = (settlement.id, settlement.attempt, &settlement.run.verdict);
+        tracing::warn!(%job, attempt, verdict, "rescued: the node that ran it died");
     }
     queue.wakes().wake_all();
     Ok(())

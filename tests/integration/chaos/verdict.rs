@@ -7,7 +7,7 @@ use claude_jobs::JobId;
 use claude_jobs::engine::Filter;
 use claude_jobs::prelude::*;
 use claude_jobs_tests::chaos::journal::{Event, Journal};
-use claude_jobs_tests::chaos::node::Node;
+use claude_jobs_tests::chaos::node::{Fleet, Node};
 
 /// What was seen, for the summary.
 pub(crate) struct Tally {
@@ -118,8 +118,8 @@ async fn all(queue: &Queue) -> Vec<JobId> {
 }
 
 /// Ends the nodes in order: no process of theirs or of a run is left.
-pub(crate) fn end(nodes: impl IntoIterator<Item = Node>, fleet: &claude_jobs_tests::chaos::node::Fleet) {
-    for mut node in nodes {
+pub(crate) fn end<'node>(nodes: impl IntoIterator<Item = &'node mut Node>, fleet: &Fleet) {
+    for node in nodes {
         node.end(Duration::from_secs(30));
     }
     let left = fleet.processes();

@@ -113,7 +113,7 @@ async fn nothing_can_be_written(folder: &Path, disk: Disk, reason: &str) {
     let Error::Database(source) = &error else { panic!("{error}") };
     assert!(format!("{error}: {source}").contains(reason), "{error}: {source}");
     wait_until(SOON, "the runs to end", || runs(Event::End) == 2).await;
-    wait_until(SOON, "a settlement to fail", || log.tells(&["cannot settle, will try again", reason])).await;
+    wait_until(SOON, "a settlement to fail", || log.tells(&["cannot reach the jobs", reason])).await;
     // Long enough for every loop to notice, not so long that the node gives up its runs.
     tokio::time::sleep(Duration::from_secs(4)).await;
     disk.heal();
@@ -128,25 +128,39 @@ async fn nothing_can_be_written(folder: &Path, disk: Disk, reason: &str) {
     println!("{tally}, at most {} lines a second", log.most_per_second());
 }
 
-/// The file may not be written from the start: the error says so at once, and what to look at.
+/// The file may only be read when it is opened. Each write says so and what to do; once the file may be
+/// written, the same queue writes.
 #[test]
-fn a_read_only_file_is_named() {
+fn a_read_only_file_is_told_and_written_when_it_may() {
     if let Some(folder) = alone::inside() {
         return block_on(read_only(&folder));
     }
-    alone::run_without_privilege("outage::sqlite::a_read_only_file_is_named");
+    alone::run_without_privilege("outage::sqlite::a_read_only_file_is_told_and_written_when_it_may");
 }
 
 async fn read_only(folder: &Path) {
-    let path = folder.join("jobs.db");
-    drop(connect(&path).await);
-    set_mode(&path, 0o444);
-    set_mode(folder, 0o555);
-    let error = Queue::connect(&format!("sqlite://{}", path.display())).await;
-    set_mode(folder, 0o755);
-    let error = error.expect_err("nothing can be written").to_string();
-    let told = ["cannot be opened for reading and writing", "Permission denied", "jobs.db"];
-    assert!(told.iter().all(|words| error.contains(words)), "{error}");
+    for write in ["insert", "runtime"] {
+        // Made by another process: within one, SQLite uses old descriptors of a file again.
+        let path = folder.join(format!("{write}.db"));
+        let url = format!("sqlite://{}", path.display());
+        let made = std::process::Command::new(env!("CARGO_BIN_EXE_insert_unique")).args([&url, "1"]).status();
+        assert!(made.expect("it starts").success());
+
+        set_mode(&path, 0o444);
+        let queue = connect(&path).await;
+        assert_eq!(queue.counts().await.expect("it may be read").len(), 1);
+        let refused = attempt(&queue, write).await.expect_err("nothing can be written").to_string();
+        assert!(refused.contains("readonly") && refused.contains("writable, then try again"), "{refused}");
+        set_mode(&path, 0o644);
+        attempt(&queue, write).await.unwrap_or_else(|error| panic!("{write}: {error}"));
+    }
+}
+
+async fn attempt(queue: &Queue, write: &str) -> claude_jobs::Result<()> {
+    match write {
+        "insert" => insert(queue, "20 false complete").await.map(drop),
+        _ => Runtime::builder(queue.clone()).queue("empty", 1).drain().await,
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) {

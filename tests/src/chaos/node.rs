@@ -14,6 +14,9 @@ use crate::sandbox::processes_with_env;
 /// The variable that tells which fleet a process belongs to; its runs inherit it.
 pub const FLEET: &str = "CLAUDE_JOBS_TEST_FLEET";
 
+/// The variable that makes a fake `claude` with a journal hide which run it is.
+pub const HIDE: &str = "CLAUDE_JOBS_TEST_HIDE";
+
 /// What a node shall do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Order {
@@ -27,6 +30,9 @@ pub struct Order {
     pub concurrency: u32,
     /// How far its clock is ahead, in seconds.
     pub clock_ahead_s: i64,
+    /// Whether its runs cannot be found by their environment, as those of another machine. Only for nodes
+    /// that are never killed: their supervisors are found all the same.
+    pub hides_runs: bool,
 }
 
 /// A node's place: the process may die and be started again, the log goes on. Killed when dropped.
@@ -59,6 +65,7 @@ impl Node {
         let process = Command::new(crate::fake::program("node"))
             .arg(serde_json::to_string(&self.order).expect("an order is plain data"))
             .env(FLEET, &self.fleet)
+            .envs(self.order.hides_runs.then_some((HIDE, "1")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

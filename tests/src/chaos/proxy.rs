@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -24,11 +24,22 @@ pub enum Wire {
     Silent,
 }
 
+/// An answer that is lost once: from the moment on that the server sends these bytes on a connection,
+/// `after` more of its messages pass, the next is dropped and the connection reset.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// What the server's answer holds.
+    pub bytes: &'static [u8],
+    /// How many messages pass before, the one with the bytes counted.
+    pub after: u32,
+}
+
 /// A wire to a Unix socket. Ends when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     wire: Arc<watch::Sender<Wire>>,
+    trap: Arc<Mutex<Option<Trap>>>,
     accepting: JoinHandle<()>,
 }
 
@@ -41,13 +52,30 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let wire = Arc::new(watch::channel(Wire::Whole).0);
-        let accepting = tokio::spawn(accept(listener, socket, Arc::clone(&wire)));
-        Proxy { address, wire, accepting }
+        let trap = Arc::default();
+        let accepting = tokio::spawn(accept(listener, socket, Arc::clone(&wire), Arc::clone(&trap)));
+        Proxy { address, wire, trap, accepting }
     }
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Sets a trap, in place of one that was not sprung.
+    ///
+    /// # Panics
+    /// Never: no holder of the lock panics.
+    pub fn set_trap(&self, trap: Trap) {
+        *self.trap.lock().expect("no holder panics") = Some(trap);
+    }
+
+    /// Whether the trap was sprung.
+    ///
+    /// # Panics
+    /// Never: no holder of the lock panics.
+    pub fn is_sprung(&self) -> bool {
+        self.trap.lock().expect("no holder panics").is_none()
     }
 
     /// Makes the wire so.
@@ -63,21 +91,28 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, socket: PathBuf, wire: Arc<watch::Sender<Wire>>) {
+type Set = Arc<Mutex<Option<Trap>>>;
+
+async fn accept(listener: TcpListener, socket: PathBuf, wire: Arc<watch::Sender<Wire>>, trap: Set) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let (socket, wire) = (socket.clone(), wire.subscribe());
+        let (socket, wire, trap) = (socket.clone(), wire.subscribe(), Arc::clone(&trap));
         tokio::spawn(async move {
             // Its end, whichever side has caused it, is seen by the other.
-            let _ = serve(client, socket, wire).await;
+            let _ = serve(client, socket, wire, trap).await;
         });
     }
 }
 
-async fn serve(client: TcpStream, socket: PathBuf, mut wire: watch::Receiver<Wire>) -> io::Result<()> {
+async fn serve(
+    client: TcpStream,
+    socket: PathBuf,
+    mut wire: watch::Receiver<Wire>,
+    trap: Set,
+) -> io::Result<()> {
     // Zero makes the close a reset, as that of a machine that knows nothing of the connection.
     client.set_zero_linger()?;
     client.set_nodelay(true)?;
@@ -89,8 +124,8 @@ async fn serve(client: TcpStream, socket: PathBuf, mut wire: watch::Receiver<Wir
     let (from_server, to_server) = server.into_split();
     let mut cut = wire.clone();
     tokio::select! {
-        result = pass(from_client, to_server, wire.clone()) => result,
-        result = pass(from_server, to_client, wire) => result,
+        result = pass(from_client, to_server, wire.clone(), None) => result,
+        result = pass(from_server, to_client, wire, Some(trap)) => result,
         _ = cut.wait_for(|wire| *wire == Wire::Cut) => Ok(()),
     }
 }
@@ -99,14 +134,41 @@ async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut wire: watch::Receiver<Wire>,
+    trap: Option<Set>,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
+    let mut left = None;
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 || wait_while_silent(&mut wire).await == Wire::Cut {
             return Ok(());
         }
+        if let Some(trap) = &trap
+            && springs(trap, &buffer[..count], &mut left)
+        {
+            return Ok(());
+        }
         to.write_all(&buffer[..count]).await?;
+    }
+}
+
+/// Whether this message is the one to be lost; `left` is how many pass before, once the bytes were seen.
+fn springs(trap: &Set, message: &[u8], left: &mut Option<u32>) -> bool {
+    let mut trap = trap.lock().expect("no holder panics");
+    let Some(Trap { bytes, after }) = &*trap else { return false };
+    if left.is_none() && message.windows(bytes.len()).any(|part| part == *bytes) {
+        *left = Some(*after);
+    }
+    match left {
+        Some(0) => {
+            *trap = None;
+            true
+        }
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
     }
 }
 

@@ -31,21 +31,20 @@ pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: boo
         "INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until, lease) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
     };
-    let result = sqlx::query(sql)
+    let write = sqlx::query(sql)
         .bind(&node.id)
         .bind(&node.host)
         .bind(&node.process)
         .bind(node.started_at.as_microsecond())
         .bind(node.lease_until.as_microsecond())
         .bind(i64::try_from(node.lease.as_micros()).unwrap_or(i64::MAX))
-        .execute(&engine.writer)
-        .await?;
-    Ok(result.rows_affected() == 1)
+        .execute(&engine.writer);
+    Ok(engine.written(write.await)?.rows_affected() == 1)
 }
 
 pub(super) async fn retire(engine: &SqliteEngine, node: &str) -> Result<()> {
-    sqlx::query("DELETE FROM claude_jobs_nodes WHERE id = ?").bind(node).execute(&engine.writer).await?;
-    Ok(())
+    let write = sqlx::query("DELETE FROM claude_jobs_nodes WHERE id = ?").bind(node).execute(&engine.writer);
+    engine.written(write.await).map(drop)
 }
 
 /// Whether the node may own runs, inside a transaction that holds the write lock.

@@ -2,20 +2,30 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::exit;
+use std::process::{Command, exit};
 use std::thread;
 use std::time::Duration;
 
 use claude_jobs_tests::chaos::journal::{Event, Journal};
+use claude_jobs_tests::chaos::node::HIDE;
 use claude_jobs_tests::script::{Child, SESSION_ID};
 use serde_json::{Value, json};
 
 use crate::{child, fail};
 
+/// Tells which run a process belongs to, and where that is kept from whoever looks for it.
+const RUN: &str = "CLAUDE_JOBS_RUN";
+const HIDDEN_RUN: &str = "CLAUDE_JOBS_TEST_RUN";
+
 /// Plays `<milliseconds> <whether it starts a tool> <answer>`, and ends as the real CLI does.
 pub(crate) fn play(folder: &Path) -> ! {
-    let run = std::env::var("CLAUDE_JOBS_RUN").unwrap_or_else(|_| fail("this is no run of a job"));
+    let run = std::env::var(RUN).or_else(|_| std::env::var(HIDDEN_RUN));
+    let run = run.unwrap_or_else(|_| fail("this is no run of a job"));
+    if std::env::var_os(HIDE).is_some() {
+        hide(&run);
+    }
     let journal = Journal::new(folder.to_owned());
     let lock = journal.start(&run).unwrap_or_else(|error| fail(&format!("no journal: {error}")));
     let mut prompt = String::new();
@@ -41,6 +51,15 @@ pub(crate) fn play(folder: &Path) -> ! {
         "model_usage_since_last_result": {"fake": {"costUSD": 0.01, "inputTokens": 1, "outputTokens": 1}},
     }));
     exit(0)
+}
+
+/// Goes on as a process whose environment does not tell the run.
+fn hide(run: &str) -> ! {
+    let this = std::env::current_exe().unwrap_or_else(|error| fail(&format!("no program: {error}")));
+    let mut command = Command::new(this);
+    command.args(std::env::args_os().skip(1)).env_remove(RUN).env_remove(HIDE).env(HIDDEN_RUN, run);
+    let error = command.exec();
+    fail(&format!("cannot start over: {error}"))
 }
 
 /// A daemon that shares the lock: the job is not free before it is gone too.

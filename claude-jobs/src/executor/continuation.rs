@@ -1,0 +1,77 @@
+//! Going on in the session of a run that was lost: what is asked of claude, and what is done where the
+//! session's transcript is on another machine. Pure.
+
+use crate::options::Options;
+use crate::outcome::{FailureKind, Run};
+
+/// The prompt of a continuation. The task is in the session already.
+const PROMPT: &str = "The previous run of this task was interrupted before it came to its end. Continue the \
+    task from where it stands. Before you repeat anything, check what is already done: files, commits, \
+    anything sent or created elsewhere. When the task is done, answer as it was asked for at the beginning.";
+
+/// The options of a run that goes on in a session.
+pub(super) fn of(options: &Options, session: &str) -> Options {
+    let mut options = options.clone();
+    options.prompt = Some(PROMPT.to_owned());
+    options.resume = Some(session.to_owned());
+    // Where they name a session, it is the one that this continues.
+    (options.session_id, options.from_pr, options.fork_session) = (None, None, None);
+    options
+}
+
+/// Whether nothing was run because there is no such session here.
+pub(super) fn is_out_of_reach(run: &Run) -> bool {
+    run.failure().is_some_and(|failure| failure.kind == FailureKind::SessionNotFound)
+}
+
+/// The second run, with what the first one has used up: an unknown cost makes the sum unknown.
+pub(super) fn added_up(first: Run, mut second: Run) -> Run {
+    second.cost_usd = first.cost_usd.zip(second.cost_usd).map(|(first, second)| first + second);
+    second.turns = first.turns.map_or(second.turns, |turns| Some(turns + second.turns.unwrap_or(0)));
+    if let Some(tokens) = first.tokens {
+        let sum = second.tokens.get_or_insert_default();
+        sum.input += tokens.input;
+        sum.output += tokens.output;
+        sum.cache_read += tokens.cache_read;
+        sum.cache_creation += tokens.cache_creation;
+    }
+    second.last_events.splice(0..0, first.last_events);
+    second
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Tokens;
+    use crate::options::ArgMap;
+    use crate::outcome::{Report, judge};
+
+    #[test]
+    fn a_continuation_changes_the_session_and_the_prompt_only() {
+        let args =
+            ArgMap::new().prompt("do it").model("opus").session_id("0199f1de-0000-7000-8000-0123456789ab");
+        let options = Options::merge([&args]).expect("valid");
+        let continued = of(&options, "s").to_json();
+        assert_eq!((&continued["resume"], &continued["model"]), (&"s".into(), &"opus".into()));
+        assert_ne!(continued["prompt"], "do it");
+        assert_eq!(continued.len(), 3, "{continued:?}");
+    }
+
+    #[test]
+    fn what_both_runs_used_is_added_up() {
+        let run = |cost: Option<f64>, turns: Option<u32>, input: Option<u64>| {
+            let mut run = judge(Report::new(None), &Options::default());
+            (run.cost_usd, run.turns) = (cost, turns);
+            run.tokens = input.map(|input| Tokens { input, ..Tokens::default() });
+            run
+        };
+        let sum = |first, second| {
+            let run = added_up(first, second);
+            (run.cost_usd, run.turns, run.tokens.map(|tokens| tokens.input))
+        };
+        let both = sum(run(Some(0.5), Some(1), Some(3)), run(Some(0.25), Some(2), Some(4)));
+        assert_eq!(both, (Some(0.75), Some(3), Some(7)));
+        assert_eq!(sum(run(Some(0.0), Some(0), None), run(None, None, None)), (None, Some(0), None));
+        assert_eq!(sum(run(None, None, None), run(Some(0.25), Some(2), Some(4))), (None, Some(2), Some(4)));
+    }
+}
