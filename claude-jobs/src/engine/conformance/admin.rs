@@ -154,8 +154,8 @@ pub async fn change_queue(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     assert!(engine.queues().await.expect("a read").is_empty());
     let mut expected = QueueSettings { name: QUEUE.to_owned(), ..QueueSettings::default() };
-    type Effect = fn(&mut QueueSettings);
-    let steps: [(QueueChange, Effect); 7] = [
+    type Apply = fn(&mut QueueSettings);
+    let steps: [(QueueChange, Apply); 7] = [
         (QueueChange::Pause, |settings| settings.paused = true),
         (QueueChange::Scale(Some(0)), |settings| settings.concurrency = Some(0)),
         (QueueChange::Pause, |_| {}),
