@@ -4,8 +4,11 @@
 //! the options), run claude, decide (classifier, then handler), work out the settlement, write it.
 //! What a step cannot do becomes a verdict, never an error: the job is always settled.
 
-use std::panic::AssertUnwindSafe;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -80,7 +83,7 @@ impl Executor {
         let now = self.queue.now();
         let mut run = not_run(StopReason::Shutdown);
         run.ending = Ending::NotStarted(NotStarted::Refused("no free slot".to_owned()));
-        let mut remains = Remains::of(ledger_row(&job, &run, &Verdict::Complete, now));
+        let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
         remains.run.verdict = "give back".to_owned();
         let settlement = Settlement::given_back(&job, remains, now);
         Finished { job, settlement }
@@ -92,7 +95,7 @@ impl Executor {
         let mut run = not_run(StopReason::Cancel);
         run.ending = Ending::Failed(problem.to_owned());
         let verdict = Verdict::cancel(format!("internal error: {problem}"));
-        let remains = Remains::of(ledger_row(&job, &run, &verdict, now));
+        let remains = Remains::of(ledger_row(&job, run, &verdict, now));
         let settlement = Settlement::of(&verdict, &job, crate::settlement::backoff, remains, now);
         Finished { job, settlement }
     }
@@ -166,9 +169,10 @@ impl Executor {
         report.ending = Ending::Lost;
         let run = judge(report, &Options::default());
         let verdict = Verdict::retry(LOST);
-        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
+        let error = attempt_error(job, &run, &verdict, now);
+        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
         remains.run.verdict = definition.on_lost.name().to_owned();
-        remains.error = attempt_error(job, &run, &verdict, now);
+        remains.error = error;
         Settlement::lost(definition.on_lost, session, job, remains, now)
     }
 
@@ -184,12 +188,15 @@ impl Executor {
                 Vec::new()
             }
         };
-        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
-        remains.error = attempt_error(job, &run, &verdict, now);
+        let error = attempt_error(job, &run, &verdict, now);
+        let pause_queue_until = run.resets_at().filter(|reset| *reset > now);
+        let is_shutdown = run.ending == Ending::Stopped(StopReason::Shutdown);
+        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
+        remains.error = error;
         remains.meta = (meta != job.meta).then_some(meta);
-        remains.pause_queue_until = run.resets_at().filter(|reset| *reset > now);
+        remains.pause_queue_until = pause_queue_until;
         // A shutdown is the node's affair: the job loses neither attempt nor place.
-        if run.ending == Ending::Stopped(StopReason::Shutdown) {
+        if is_shutdown {
             remains.run.verdict = "give back".to_owned();
             return Settlement::given_back(job, remains, now);
         }
@@ -205,8 +212,9 @@ impl Executor {
         let mut run = judge(report, &Options::default());
         run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidArgs, problem.clone()));
         let verdict = Verdict::cancel(format!("invalid_args: {problem}"));
-        let mut remains = Remains::of(ledger_row(job, &run, &verdict, now));
-        remains.error = attempt_error(job, &run, &verdict, now);
+        let error = attempt_error(job, &run, &verdict, now);
+        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
+        remains.error = error;
         Settlement::of(&verdict, job, crate::settlement::backoff, remains, now)
     }
 }
@@ -220,47 +228,57 @@ async fn decide(
     job: &Arc<Job>,
     stop: &Stop,
 ) -> Decision {
-    let fallback = run.clone();
     let mut cx = Ctx::new(Arc::clone(job), stop.token().clone());
     if matches!(run.ending, Ending::Stopped(StopReason::Cancel | StopReason::Shutdown)) {
         let (meta, follow_ons) = cx.into_parts();
         return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
     }
-    let deciding = tokio::spawn(async move {
-        let (verdict, run) = last_word(definition, &*worker, run, &mut cx).await;
-        let (meta, follow_ons) = cx.into_parts();
-        Decision { verdict, run, meta, follow_ons }
-    });
-    match deciding.await {
-        Ok(decision) => decision,
-        Err(error) => {
-            let why = error.try_into_panic().map_or_else(|_| "aborted".to_owned(), panic_text);
-            let verdict = Verdict::cancel(format!("the handler panicked: {why}"));
-            Decision { verdict, run: fallback, meta: job.meta.clone(), follow_ons: Vec::new() }
+    match catch_panic(last_word(definition, &*worker, &run, &mut cx)).await {
+        Ok((verdict, judged)) => {
+            let (meta, follow_ons) = cx.into_parts();
+            Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons }
+        }
+        Err(panic) => {
+            let verdict = Verdict::cancel(format!("the handler panicked: {}", panic_text(panic)));
+            Decision { verdict, run, meta: job.meta.clone(), follow_ons: Vec::new() }
         }
     }
 }
 
+/// Awaits a future that may panic. Here and not in a task of its own: that would cost a change of threads.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
+    let mut future = pin!(future);
+    let poll = |context: &mut Context<'_>| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+    };
+    poll_fn(poll).await
+}
+
+/// The verdict, and the run as it is to be seen where its answer is not what the worker declares.
 async fn last_word(
     definition: &Definition,
     worker: &dyn LoadedWorker,
-    mut run: Run,
+    run: &Run,
     cx: &mut Ctx,
-) -> (Verdict, Run) {
+) -> (Verdict, Option<Run>) {
+    let mut judged = None;
     if run.failure().is_none() {
-        match worker.handle_result(&run, cx).await {
-            Ok(verdict) => return (verdict, run),
+        match worker.handle_result(run, cx).await {
+            Ok(verdict) => return (verdict, None),
             Err(problem) => {
-                run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidOutput, problem));
+                let outcome = Outcome::Failure(Failure::new(FailureKind::InvalidOutput, problem));
+                judged = Some(Run { outcome, ..run.clone() });
             }
         }
     }
-    let verdict = (definition.classifier)(&run);
+    let run = judged.as_ref().unwrap_or(run);
+    let verdict = (definition.classifier)(run);
     let verdict = match run.failure() {
         Some(failure) => worker.handle_error(verdict, failure, cx).await,
         None => verdict,
     };
-    (verdict, run)
+    (verdict, judged)
 }
 
 /// A run of which nothing was seen.
@@ -276,25 +294,26 @@ fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
 }
 
-fn ledger_row(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> RunRow {
+/// The ledger row, from a run that is not needed any more.
+fn ledger_row(job: &Job, run: Run, verdict: &Verdict, now: Timestamp) -> RunRow {
     RunRow {
         attempt: job.attempt,
         node: job.node.clone(),
         started_at: job.attempted_at.unwrap_or(now),
         finished_at: now,
-        session_id: run.session_id.clone(),
         outcome: run.outcome_name().to_owned(),
+        session_id: run.session_id,
         verdict: verdict.name().to_owned(),
         ending: run.ending.to_string(),
         cost_usd: run.cost_usd,
         turns: run.turns,
         tokens: run.tokens,
-        model: run.model.clone(),
-        cli_version: run.cli_version.clone(),
-        result: run.text.clone(),
-        structured: run.structured.clone(),
-        last_events: run.last_events.clone(),
-        environment: run.environment.clone(),
+        model: run.model,
+        cli_version: run.cli_version,
+        result: run.text,
+        structured: run.structured,
+        last_events: run.last_events,
+        environment: run.environment,
     }
 }
 

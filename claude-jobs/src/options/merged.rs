@@ -1,5 +1,6 @@
 //! [`Options`]: all layers merged and checked, ready for a run.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use claude_wrapper::QueryCommand;
@@ -117,10 +118,11 @@ impl Options {
     }
 
     fn decode_layers<'layer>(layers: impl IntoIterator<Item = &'layer ArgMap>) -> (Self, Vec<String>) {
-        let merged = layers.into_iter().fold(ArgMap::new(), ArgMap::overlaid_with);
+        // Only the highest layer's value counts, and so only that one is checked.
+        let merged: BTreeMap<&str, &Value> = layers.into_iter().flat_map(ArgMap::iter).collect();
         let mut options = Self::default();
         let mut problems = Vec::new();
-        for (name, value) in merged.iter() {
+        for (name, value) in merged {
             if !options.decode(name, value) {
                 problems.push(problem(name));
             }

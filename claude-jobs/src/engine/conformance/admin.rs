@@ -154,7 +154,8 @@ pub async fn change_queue(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     assert!(engine.queues().await.expect("a read").is_empty());
     let mut expected = QueueSettings { name: QUEUE.to_owned(), ..QueueSettings::default() };
-    let steps: [(QueueChange, fn(&mut QueueSettings)); 7] = [
+    type Effect = fn(&mut QueueSettings);
+    let steps: [(QueueChange, Effect); 7] = [
         (QueueChange::Pause, |settings| settings.paused = true),
         (QueueChange::Scale(Some(0)), |settings| settings.concurrency = Some(0)),
         (QueueChange::Pause, |_| {}),

@@ -131,7 +131,7 @@ pub async fn one_order_with_and_without_keys(database: &dyn Database) {
     let rows: Vec<_> = (0..30)
         .map(|number: u8| JobRow {
             priority: number % 4,
-            concurrency_key: (number % 3 > 0).then(|| format!("k{number}")),
+            concurrency_key: (!number.is_multiple_of(3)).then(|| format!("k{number}")),
             scheduled_at: at(-i64::from(number % 5)),
             ..new(at(-60))
         })
