@@ -83,6 +83,11 @@ async fn ask_for_the_reason(setup: &Setup, request: &Request, binary: &Path, fir
 async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mut report: Report) -> Report {
     let mut lease = request.lease.watch();
     let until = *lease.borrow_and_update();
+    // This process may have been frozen since it got the job, which is another's by now.
+    if until.is_some_and(|until| until <= Uptime::now()) {
+        report.ending = Ending::Stopped(StopReason::Shutdown);
+        return report;
+    }
     let started = Hold::new(setup.grace, &setup.supervision)
         .map_err(|error| format!("the run's pipes: {error}"))
         .and_then(|hold| Ok((client(setup, request, binary, until, &hold)?, hold)));

@@ -54,7 +54,7 @@ async fn beside_a_right_one(site: Site, clock_ahead_s: i64) {
     let mut jobs = 120;
     for turn in [0, 1] {
         for _ in 0..8 {
-            Chore::new("6000 true complete").insert(&queue).await.expect("valid");
+            Chore::new("10000 true complete").insert(&queue).await.expect("valid");
         }
         jobs += 8;
         running_on(&queue, 2).await;
