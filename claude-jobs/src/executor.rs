@@ -82,10 +82,10 @@ impl Executor {
     pub(crate) fn give_back(&self, job: Arc<Job>) -> Finished {
         let now = self.queue.now();
         let mut run = not_run(StopReason::Shutdown);
-        run.ending = Ending::NotStarted(NotStarted::Refused("no free slot".to_owned()));
+        run.ending = Ending::NotStarted(NotStarted::Refused("not started here".to_owned()));
         let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
         remains.run.verdict = "give back".to_owned();
-        let settlement = Settlement::given_back(&job, remains, now);
+        let settlement = Settlement::given_back("it had not started", &job, remains, now);
         Finished { job, settlement }
     }
 
@@ -198,7 +198,7 @@ impl Executor {
         // A shutdown is the node's affair: the job loses neither attempt nor place.
         if is_shutdown {
             remains.run.verdict = "give back".to_owned();
-            return Settlement::given_back(job, remains, now);
+            return Settlement::given_back("the runtime shut down", job, remains, now);
         }
         remains.follow_ons = follow_ons;
         Settlement::of(&verdict, job, definition.backoff, remains, now)

@@ -1,6 +1,7 @@
 //! What a runtime tells about its jobs while it works.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -46,9 +47,12 @@ impl Notify {
         Self(Some(Arc::new(listener)))
     }
 
+    /// A listener that panics misses this notice; the jobs go on.
     pub(crate) fn send(&self, notice: &Notice<'_>) {
-        if let Some(listener) = &self.0 {
-            listener(notice);
+        if let Some(listener) = &self.0
+            && catch_unwind(AssertUnwindSafe(|| listener(notice))).is_err()
+        {
+            tracing::error!("the listener for notices panicked");
         }
     }
 }

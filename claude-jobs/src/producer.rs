@@ -31,7 +31,7 @@ use turn::{Batch, Kind, Turn, TurnResult};
 const POLL: Duration = Duration::from_secs(5);
 
 /// For how long a job that was claimed ahead may wait for a slot before it is given back.
-const CLAIMED_AHEAD: Duration = Duration::from_millis(50);
+const CLAIMED_AHEAD: Duration = Duration::from_millis(200);
 
 /// How long the loop waits after a turn failed: at first, and at the longest.
 const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

@@ -162,7 +162,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Tells what happens to each job. The listener must not block.
+    /// Tells what happens to each job. The listener must not block; a panic in it is
+    /// logged and stops nothing.
     pub fn on_notice(mut self, listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
         self.notify = Notify::new(listener);
         self

@@ -122,10 +122,10 @@ impl Settlement {
         }
     }
 
-    /// Gives a job back whose run was stopped because the node shuts down: claimable at once, and the
-    /// attempt does not count.
-    pub fn given_back(job: &Job, remains: Remains, now: Timestamp) -> Self {
-        let reason = "given back: the runtime shut down".to_owned();
+    /// Gives a job back that shall not run here, or whose run was stopped because the node shuts down:
+    /// claimable at once, and the attempt does not count.
+    pub fn given_back(why: &str, job: &Job, remains: Remains, now: Timestamp) -> Self {
+        let reason = format!("given back: {why}");
         Self {
             uncounted: true,
             resume: job.resume.clone(),

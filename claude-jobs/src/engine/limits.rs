@@ -60,7 +60,7 @@ impl Limits {
 
     /// Whether a node may claim a few more jobs than it has room for when, judged by the last ones,
     /// they are over within milliseconds. Default: `true`. It never does with jobs that take longer,
-    /// nor under a limit that spans nodes; a job that was claimed ahead and finds no room within 50 ms
+    /// nor under a limit that spans nodes; a job that was claimed ahead and finds no room within 200 ms
     /// is given back.
     #[must_use]
     pub const fn claim_ahead(mut self, allowed: bool) -> Self {

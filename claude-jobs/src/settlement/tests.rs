@@ -119,6 +119,6 @@ fn a_snooze_does_not_count_until_the_snoozes_are_used_up() {
 #[test]
 fn a_job_given_back_is_claimable_and_does_not_count() {
     let job = job(1, 0, 1);
-    let back = Settlement::given_back(&job, remains(&job), now());
+    let back = Settlement::given_back("the runtime shut down", &job, remains(&job), now());
     assert_eq!((back.state, back.scheduled_at, back.uncounted), (State::Available, now(), true));
 }

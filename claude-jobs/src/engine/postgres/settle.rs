@@ -25,6 +25,9 @@ use crate::settlement::Settlement;
 /// Past the fence there can be no ledger row or error yet, unless somebody turned the attempt back by
 /// hand; that must not keep the job from ever being settled.
 ///
+/// The state is compared in a way that no index knows: the planner shall look up each run's row by its
+/// id, not each executing job's run in the batch.
+///
 /// jobs_pkey, runs_pkey, errors_pkey
 macro_rules! settle_rows {
     () => {
@@ -50,7 +53,7 @@ macro_rules! settle_rows {
                 cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, \
                 model, cli_version, result, structured, last_events, environment, error_attempt, error_at, \
                 error_kind, error_message) \
-            WHERE j.id = g.id AND j.attempt = g.attempt AND j.state = 'executing' \
+            WHERE j.id = g.id AND j.attempt = g.attempt AND j.state || '' = 'executing' \
             RETURNING g.*, j.queue, j.concurrency_key), \
         ledger AS (INSERT INTO {schema}.runs AS r (job_id, attempt, node, started_at, finished_at, \
             session_id, outcome, verdict, ending, cost_usd, turns, input_tokens, output_tokens, \
