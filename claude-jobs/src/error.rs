@@ -30,7 +30,8 @@ pub enum Error {
         /// The newest version of this build.
         known: i64,
     },
-    /// The database failed. The operation may be tried again; a write was not committed.
+    /// The database failed, or could not be reached. A write was not committed, unless the connection broke
+    /// while it was: then nobody knows.
     #[error("database: {0}")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection for an insert is to another database than the queue's.

@@ -122,6 +122,7 @@ impl Producer {
             let is_open = !claiming.is_cancelled();
             self.give_back(is_open);
             self.start_runs();
+            self.gather().await;
             self.start_turns(is_open);
             if !is_open && self.is_done() {
                 return;
@@ -129,7 +130,7 @@ impl Producer {
             self.tell_idle();
             let timer = self.timer(is_open);
             tokio::select! {
-                Some(run) = self.runs.join_next_with_id() => self.run_ended(run).await,
+                Some(run) = self.runs.join_next_with_id() => self.run_ended(run),
                 Some(turn) = self.turns.join_next_with_id() => self.turn_ended(turn, is_open).await,
                 _ = wakes.changed(), if is_open => self.look = true,
                 () = tokio::time::sleep_until(timer) => self.time_is_up(),
@@ -194,14 +195,25 @@ impl Producer {
         self.jobs.insert(run.id(), job);
     }
 
-    async fn run_ended(&mut self, run: RunResult) {
+    fn run_ended(&mut self, run: RunResult) {
         self.take_run(run);
-        if self.pace.is_fast() {
-            // Those that are ending at this moment come along.
-            tokio::task::yield_now().await;
-        }
+        self.take_runs();
+    }
+
+    fn take_runs(&mut self) {
         while let Some(run) = self.runs.try_join_next_with_id() {
             self.take_run(run);
+        }
+    }
+
+    /// Those that are ending at this moment come along into the next turn: a round trip for each would
+    /// take longer than they do.
+    async fn gather(&mut self) {
+        let (started, patience) = (Instant::now(), self.pace.patience());
+        let is_due = self.turns.is_empty() && self.waiting.is_empty() && !self.unsettled.is_empty();
+        while is_due && !self.runs.is_empty() && started.elapsed() < patience {
+            tokio::task::yield_now().await;
+            self.take_runs();
         }
     }
 

@@ -94,6 +94,39 @@ impl PostgresEngine {
         self.address.schema.name()
     }
 
+    async fn turn_once(
+        &self,
+        settlements: &[Settlement],
+        claim: Option<&ClaimRequest<'_>>,
+        now: Timestamp,
+    ) -> Result<Turn> {
+        if settlements.is_empty() {
+            let Some(request) = claim else { return Ok(Turn::default()) };
+            let claimed = retried(|| claim::claim(self, request)).await?;
+            return Ok(Turn { claimed, ..Turn::default() });
+        }
+        let spans_nodes = claim.is_some_and(|request| request.limits.span_nodes());
+        if spans_nodes || settlements.iter().any(settle::has_more) {
+            return retried(|| self.turn_in_steps(settlements, claim, now)).await;
+        }
+        let Some(request) = claim else {
+            let settled = retried(|| settle::settle_only(self, settlements, now)).await?;
+            return Ok(Turn { settled, ..Turn::default() });
+        };
+        let (mut turn, is_done) = retried(|| claim::turn(self, settlements, request, now)).await?;
+        if !is_done {
+            // The settlements are committed: what goes wrong from here on must not hide that.
+            match retried(|| claim::claim(self, request)).await {
+                Ok(claimed) => turn.claimed = claimed,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot claim, will try again");
+                    turn.claimed.next_due = Some(now);
+                }
+            }
+        }
+        Ok(turn)
+    }
+
     /// Settles in a transaction of several statements what brings more than its own rows, and claims.
     async fn turn_in_steps(
         &self,
@@ -173,27 +206,15 @@ impl Engine for PostgresEngine {
         claim: Option<&ClaimRequest<'_>>,
         now: Timestamp,
     ) -> Result<Turn> {
-        if settlements.is_empty() {
-            let Some(request) = claim else { return Ok(Turn::default()) };
-            let claimed = retried(|| claim::claim(self, request)).await?;
-            return Ok(Turn { claimed, ..Turn::default() });
-        }
-        let in_one = claim.filter(|request| !request.limits.span_nodes());
-        let Some(request) = in_one.filter(|_| !settlements.iter().any(settle::has_more)) else {
-            return retried(|| self.turn_in_steps(settlements, claim, now)).await;
-        };
-        let (mut turn, is_done) = retried(|| claim::turn(self, settlements, request, now)).await?;
-        if !is_done {
-            // The settlements are committed: what goes wrong from here on must not hide that.
-            match retried(|| claim::claim(self, request)).await {
-                Ok(claimed) => turn.claimed = claimed,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot claim, will try again");
-                    turn.claimed.next_due = Some(now);
-                }
+        match self.turn_once(settlements, claim, now).await {
+            // A ledger row is there already: somebody has turned an attempt back by hand. That must not
+            // keep the job from ever being settled.
+            Err(error) if explain::code(&error).is_some_and(|code| code == "23505") => {
+                settle::forget(self, settlements).await?;
+                self.turn_once(settlements, claim, now).await
             }
+            turn => turn,
         }
-        Ok(turn)
     }
 
     async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>> {

@@ -14,8 +14,11 @@ const HORIZON: Duration = Duration::from_millis(5);
 /// The most jobs claimed ahead.
 const MOST: u32 = 1_000;
 
-/// Runs this fast end together: a settlement waits for the others that are just ending.
-const TOGETHER: Duration = Duration::from_millis(1);
+/// For no longer than this a settlement waits for other runs to end.
+const TOGETHER: Duration = Duration::from_micros(200);
+
+/// About what a round trip to the database takes.
+const ROUND_TRIP: Duration = Duration::from_micros(300);
 
 /// The times that the last runs took.
 #[derive(Debug)]
@@ -53,9 +56,10 @@ impl Pace {
         }
     }
 
-    /// Whether runs end so fast that it pays to settle them together.
-    pub(super) fn is_fast(&self) -> bool {
-        self.mean().is_some_and(|mean| mean < TOGETHER)
+    /// How long to wait for runs that are ending too, before those that have ended are settled: not at
+    /// all where runs take as long as a round trip.
+    pub(super) fn patience(&self) -> Duration {
+        if self.mean().is_some_and(|mean| mean < ROUND_TRIP) { TOGETHER } else { Duration::ZERO }
     }
 
     fn mean(&self) -> Option<Duration> {
@@ -89,6 +93,13 @@ mod tests {
         assert_eq!(after(&[(64, Duration::from_millis(1))]).ahead(10), 50);
         assert_eq!(after(&[(64, Duration::from_micros(10))]).ahead(1), 500);
         assert_eq!(after(&[(64, Duration::ZERO)]).ahead(10), MOST);
+    }
+
+    #[test]
+    fn only_runs_that_are_over_in_no_time_are_waited_for() {
+        assert_eq!(Pace::new().patience(), Duration::ZERO);
+        assert_eq!(after(&[(64, Duration::from_micros(10))]).patience(), TOGETHER);
+        assert_eq!(after(&[(64, ROUND_TRIP)]).patience(), Duration::ZERO);
     }
 
     #[test]

@@ -59,10 +59,10 @@ pub(super) use take_rows;
 
 /// Settles a batch and claims the next jobs, in one statement.
 ///
-/// `$36` the present moment, `$38` the channel, `$39` whether to tell of every settlement, `$40` the
-/// queue, `$41` the node, `$42` the workers, `$43` the node's concurrency, `$44` how many it runs, `$45`
-/// how many more it may claim, `$46` the bit of `executing`, `$47` how many different settlements,
-/// `$48` whether jobs that are due must be staged first.
+/// `$15` the present moment, `$16` the channel, `$17` whether to tell of every settlement, `$18` the
+/// queue, `$19` the node, `$20` the workers, `$21` the node's concurrency, `$22` how many it runs, `$23`
+/// how many more it may claim, `$24` the bit of `executing`, `$25` how many different settlements,
+/// `$26` whether jobs that are due must be staged first.
 ///
 /// It claims nothing where that needs more than one statement: when jobs are due that are not staged,
 /// or wait with a concurrency key.
@@ -71,27 +71,27 @@ pub(super) use take_rows;
 pub(super) const TURN: &str = concat!(
     settle_rows!(),
     ", found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
-        EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $41) AS is_registered, \
-        (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $40 \
+        EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $19) AS is_registered, \
+        (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $18 \
             AND state IN ('scheduled', 'retryable')) AS next_due, \
         EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
-            AND queue = $40) AS has_keyed \
-        FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $40), \
+            AND queue = $18) AS has_keyed \
+        FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $18), \
     taken AS (",
-    take_rows!("$36", "$41", "$46"),
+    take_rows!("$15", "$19", "$24"),
     "SELECT id FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
-        AND queue = $40 AND worker = ANY ($42) \
+        AND queue = $18 AND worker = ANY ($20) \
         ORDER BY priority, scheduled_at, id \
-        LIMIT (SELECT CASE WHEN paused OR paused_until > $36 OR NOT is_registered OR has_keyed \
-            OR $48 AND next_due <= $36 THEN 0 \
-            ELSE greatest(coalesce(concurrency, $43) - $44, 0) + $45 END FROM found) \
+        LIMIT (SELECT CASE WHEN paused OR paused_until > $15 OR NOT is_registered OR has_keyed \
+            OR $26 AND next_due <= $15 THEN 0 \
+            ELSE greatest(coalesce(concurrency, $21) - $22, 0) + $23 END FROM found) \
         FOR UPDATE SKIP LOCKED)) RETURNING ",
     job_columns!(),
     ") SELECT found.paused, found.paused_until, found.concurrency AS queue_concurrency, \
         found.is_registered, found.next_due, found.has_keyed, \
-        CASE WHEN (SELECT count(*) FROM settled) < $47 \
+        CASE WHEN (SELECT count(*) FROM settled) < $25 \
             THEN ARRAY (SELECT s.id FROM settled AS s) END AS settled_ids, \
-        CASE WHEN (SELECT count(*) FROM settled) < $47 \
+        CASE WHEN (SELECT count(*) FROM settled) < $25 \
             THEN ARRAY (SELECT s.attempt FROM settled AS s) END AS settled_attempts, \
         taken.* FROM found LEFT JOIN taken ON true WHERE ",
     tell_of_settled!(),

@@ -67,6 +67,7 @@ statements! {
     stage: claim::STAGE,
     turn: claim::TURN,
     settle: settle::SETTLE,
+    forget: settle::FORGET,
     pause_queue: settle::PAUSE_QUEUE,
     lock: limited::LOCK,
     count_executing: limited::COUNT_EXECUTING,
