@@ -33,6 +33,7 @@ mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
 mod limited;
+mod list;
 mod listen;
 mod moment;
 mod nodes;
@@ -205,7 +206,7 @@ impl Engine for PostgresEngine {
     }
 
     async fn jobs(&self, filter: &Filter) -> Result<Vec<Job>> {
-        query::jobs(self, filter).await
+        list::jobs(self, filter).await
     }
 
     async fn counts(&self) -> Result<Vec<Count>> {
@@ -296,3 +297,6 @@ impl Engine for PostgresEngine {
         prune::prunable(self, state, finished_before).await
     }
 }
+
+#[cfg(test)]
+mod plans;
