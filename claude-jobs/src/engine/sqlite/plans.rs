@@ -35,6 +35,10 @@ macro_rules! fill {
                  CASE WHEN state IN ('completed', 'discarded', 'cancelled') THEN at END, \
                  CASE WHEN state = 'executing' THEN 'node_' || (i % 2) END, key, \
                  CASE WHEN i % 100 = 0 THEN 'unique_' || i END FROM jobs; \
+             INSERT INTO claude_jobs_runs (job_id, attempt, started_at, finished_at, outcome, verdict, ending) \
+             SELECT id, 1, 0, 0, 'success', 'complete', 'completed' FROM claude_jobs WHERE id <= 20000; \
+             INSERT INTO claude_jobs_errors (job_id, attempt, at, kind, message) \
+             SELECT id, 1, 0, 'timeout', 'too long' FROM claude_jobs WHERE id <= 20000; \
              INSERT INTO claude_jobs_nodes VALUES ('node_1', 'host', 'process', 0, 0, 1)"
         )
     };
@@ -125,7 +129,9 @@ impl Reader {
         let rows = sqlx::query(explain).fetch_all(&mut self.connection).await.expect("a plan");
         let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
         let is_ours = |step: &String| {
-            step.contains(" claude_jobs ") || step.ends_with(" claude_jobs") || step.contains("ORDER BY")
+            let table = step.split(' ').nth(1);
+            let of_jobs = ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors"];
+            table.is_some_and(|table| of_jobs.contains(&table)) || step.contains("ORDER BY")
         };
         steps.filter(is_ours).collect()
     }
@@ -271,6 +277,16 @@ fn cases() -> Vec<Case> {
             &[
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_finished (state=? AND finished_at>? AND finished_at<?)",
             ],
+        ),
+        (
+            query::RUNS,
+            vec![json!(500)],
+            &["SEARCH claude_jobs_runs USING PRIMARY KEY (job_id=?)"],
+        ),
+        (
+            query::ERRORS,
+            vec![json!(500)],
+            &["SEARCH claude_jobs_errors USING PRIMARY KEY (job_id=?)"],
         ),
         (ticks::IS_BUSY, vec![json!("entry")], &[]),
     ]

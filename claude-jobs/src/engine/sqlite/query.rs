@@ -89,9 +89,12 @@ pub(super) async fn is_busy(
     Ok(busy)
 }
 
+/// claude_jobs_errors' primary key
+pub(super) const ERRORS: &str =
+    "SELECT attempt, at, kind, message FROM claude_jobs_errors WHERE job_id = ? ORDER BY attempt";
+
 pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<AttemptError>> {
-    let sql = "SELECT attempt, at, kind, message FROM claude_jobs_errors WHERE job_id = ? ORDER BY attempt";
-    let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
+    let rows = sqlx::query(ERRORS).bind(id.0).fetch_all(readers).await?;
     let read = |row: &SqliteRow| {
         Ok(AttemptError {
             attempt: small(row.try_get("attempt")?),
@@ -103,9 +106,11 @@ pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<Attemp
     Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
 }
 
+/// claude_jobs_runs' primary key
+pub(super) const RUNS: &str = "SELECT * FROM claude_jobs_runs WHERE job_id = ? ORDER BY attempt";
+
 pub(super) async fn runs(readers: &SqlitePool, id: JobId) -> Result<Vec<RunRow>> {
-    let sql = "SELECT * FROM claude_jobs_runs WHERE job_id = ? ORDER BY attempt";
-    let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
+    let rows = sqlx::query(RUNS).bind(id.0).fetch_all(readers).await?;
     Ok(rows.iter().map(run).collect::<sqlx::Result<_>>()?)
 }
 
