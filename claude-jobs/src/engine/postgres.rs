@@ -50,7 +50,7 @@ use connections::Connections;
 use explain::explain;
 pub(crate) use insert::insert_in;
 #[cfg(feature = "cli")]
-pub(crate) use inspect::inspect;
+pub(crate) use inspect::{inspect, shown};
 use statements::{Statement, Statements};
 
 /// A statement with its parameters.

@@ -50,7 +50,7 @@ pub(super) fn count_few(
 }
 
 /// The newest of each part, each by its own index; of all of them the newest. jobs_pkey for the rows.
-fn by_parts(engine: &PostgresEngine, filter: &Filter, parts: &[Part]) -> QueryBuilder<Postgres> {
+pub(super) fn by_parts(engine: &PostgresEngine, filter: &Filter, parts: &[Part]) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(fill(
         engine,
         concat!("SELECT ", job_columns!(), " FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM ("),
@@ -70,7 +70,7 @@ fn by_parts(engine: &PostgresEngine, filter: &Filter, parts: &[Part]) -> QueryBu
 }
 
 /// Down by number. jobs_pkey
-fn by_id(engine: &PostgresEngine, filter: &Filter) -> QueryBuilder<Postgres> {
+pub(super) fn by_id(engine: &PostgresEngine, filter: &Filter) -> QueryBuilder<Postgres> {
     let mut sql =
         QueryBuilder::new(fill(engine, concat!("SELECT ", job_columns!(), " FROM {schema}.jobs WHERE true")));
     if let Some(state) = filter.state {

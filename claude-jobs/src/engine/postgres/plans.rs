@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use claude_jobs_tests::postgres::{Database, database};
 use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Execute, Executor, Row};
+use sqlx::{AssertSqlSafe, Connection, Execute, Executor, Postgres, QueryBuilder, Row};
 
 use super::statements::Statement;
 use super::{PostgresEngine, list};
@@ -95,6 +95,7 @@ async fn check(fill: &'static str) {
         }
     }
     faults.extend(faults_of_counts(&engine, &mut connection).await);
+    both_ways_give_the_same_list(&engine).await;
     connection.close().await.expect("a connection");
     drop::<Database>(database);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -272,6 +273,24 @@ async fn faults_of_list(
     // The last pages are few rows, by whichever index.
     let expected = Some(&expected).filter(|_| filter.before != Some(LAST_PAGE));
     Read { blocks, ..read }.faults(expected, MOST_BLOCKS).map(|fault| format!("{fault}\n  {filter:?}"))
+}
+
+/// Which of them is asked depends on how many jobs there are, and may change while one pages.
+async fn both_ways_give_the_same_list(engine: &PostgresEngine) {
+    for filter in filters().into_iter().filter(|filter| filter.before == Some(LAST_PAGE)) {
+        for worker in [None, Some("worker_2".to_owned())] {
+            let filter = Filter { worker, ..filter.clone() };
+            let ids = async |mut sql: QueryBuilder<Postgres>| {
+                let rows = engine.rows(sql.build().persistent(false)).await.expect("a list");
+                rows.iter().map(|row| row.get("id")).collect::<Vec<i64>>()
+            };
+            let by_id = ids(list::by_id(engine, &filter)).await;
+            let parts = parts(&filter);
+            if !parts.is_empty() {
+                assert_eq!(ids(list::by_parts(engine, &filter, &parts)).await, by_id, "{filter:?}");
+            }
+        }
+    }
 }
 
 /// Counting reads index entries and, where the table is vacuumed, no row.

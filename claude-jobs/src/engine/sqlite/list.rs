@@ -48,7 +48,7 @@ pub(super) fn count_few(filter: &Filter, parts: &[Part]) -> Option<QueryBuilder<
 
 /// The newest of each part, each by its own index; of all of them the newest. The primary key for the
 /// rows.
-fn by_parts(filter: &Filter, parts: &[Part]) -> QueryBuilder<Sqlite> {
+pub(super) fn by_parts(filter: &Filter, parts: &[Part]) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(concat!(
         "SELECT ",
         job_columns!(),
@@ -72,7 +72,7 @@ fn push_source(sql: &mut QueryBuilder<Sqlite>, part: &Part) {
 }
 
 /// Down by number: the primary key.
-fn by_id(filter: &Filter) -> QueryBuilder<Sqlite> {
+pub(super) fn by_id(filter: &Filter) -> QueryBuilder<Sqlite> {
     let mut sql =
         QueryBuilder::new(concat!("SELECT ", job_columns!(), " FROM claude_jobs NOT INDEXED WHERE true"));
     if let Some(state) = filter.state {
