@@ -37,7 +37,12 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
-    /// How long the runs may live: as long as the node's lease.
+}
+
+/// What ends a run before its time.
+pub(crate) struct Leash {
+    pub(crate) stop: Stop,
+    /// How long it may live: as long as the lease of the node that has claimed its job.
     pub(crate) lease: Lease,
 }
 
@@ -64,13 +69,13 @@ struct Decision {
 
 impl Executor {
     /// Executes a claimed job. What it came to is yet to be written.
-    pub(crate) async fn execute(&self, job: Arc<Job>, stop: Stop) -> Finished {
+    pub(crate) async fn execute(&self, job: Arc<Job>, leash: Leash) -> Finished {
         self.notify.send(&Notice::Started { job: &job });
         let settlement = match self.prepare(&job) {
             Ok(prepared) => {
                 let Prepared { definition, worker, options } = prepared;
-                let run = self.run(&job, options, &stop).await;
-                let decision = decide(definition, worker, run, &job, &stop).await;
+                let run = self.run(&job, options, &leash).await;
+                let decision = decide(definition, worker, run, &job, &leash.stop).await;
                 self.settlement(&job, definition, decision)
             }
             Err(problem) => self.unrunnable(&job, problem),
@@ -123,23 +128,23 @@ impl Executor {
     }
 
     /// Runs claude; a second time, from the start, where the session to continue is not at hand.
-    async fn run(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
+    async fn run(&self, job: &Arc<Job>, options: Options, leash: &Leash) -> Run {
         let Some(session) = &job.resume else {
-            return self.run_once(job, options, stop).await;
+            return self.run_once(job, options, leash).await;
         };
-        let continued = self.run_once(job, continuation::of(&options, session), stop).await;
+        let continued = self.run_once(job, continuation::of(&options, session), leash).await;
         if !continuation::is_out_of_reach(&continued) {
             return continued;
         }
         tracing::warn!(job = %job.id, session, "the session of the lost run is not on this machine: starting anew");
-        let anew = self.run_once(job, options, stop).await;
+        let anew = self.run_once(job, options, leash).await;
         continuation::added_up(continued, anew)
     }
 
-    async fn run_once(&self, job: &Arc<Job>, options: Options, stop: &Stop) -> Run {
+    async fn run_once(&self, job: &Arc<Job>, options: Options, leash: &Leash) -> Run {
         let mut request = self.request(job, options);
-        request.stop = stop.clone();
-        request.lease = self.lease.clone();
+        request.stop = leash.stop.clone();
+        request.lease = leash.lease.clone();
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
         request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
         perform(&*self.claude, request).await

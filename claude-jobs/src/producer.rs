@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claude::Stop;
 use crate::clock::between;
-use crate::engine::{Claimed, Limits};
+use crate::engine::{self, Claimed, Limits};
 use crate::error::Error;
-use crate::executor::Finished;
+use crate::executor::{Finished, Leash};
 use crate::job::{Job, JobId};
 use crate::runtime::shared::Shared;
 
@@ -177,12 +177,18 @@ impl Producer {
     }
 
     fn start(&mut self, job: Job) {
+        let Some(lease) = self.shared.lease_of(job.node.as_deref()) else {
+            // We were declared dead since: it is another's, or will be.
+            tracing::warn!(job = %job.id, "not started: it was claimed under a lease that is over");
+            self.ours.remove(&(job.id, job.attempt));
+            return;
+        };
         let (shared, stop, job) = (Arc::clone(&self.shared), Stop::default(), Arc::new(job));
         shared.runs().insert((job.id, job.attempt), stop.clone());
-        let running = Arc::clone(&job);
+        let (running, leash) = (Arc::clone(&job), Leash { stop, lease });
         let run = self.runs.spawn(async move {
             let started = Instant::now();
-            let finished = shared.executor.execute(running, stop).await;
+            let finished = shared.executor.execute(running, leash).await;
             (finished, started.elapsed())
         });
         self.jobs.insert(run.id(), job);
@@ -304,11 +310,18 @@ impl Producer {
         match result {
             Ok(turn) => {
                 self.blocked = None;
-                self.settled(batch, &turn.settled).await;
+                let engine::Turn { settled, claimed } = turn;
                 match kind {
-                    Kind::Settle => {}
-                    Kind::Claim { .. } => self.claimed(turn.claimed, asked),
-                    Kind::Reconcile => self.adopt(turn.claimed.jobs),
+                    Kind::Settle => self.settled(batch, &settled).await,
+                    Kind::Claim { .. } => {
+                        self.settled(batch, &settled).await;
+                        self.claimed(claimed, asked);
+                    }
+                    Kind::Reconcile => {
+                        // What the settlements have ended was still ours when we asked.
+                        self.adopt(claimed.jobs);
+                        self.settled(batch, &settled).await;
+                    }
                 }
             }
             Err(error) => self.failed(batch, kind, &error, is_open),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::claude::{Claude, ClaudeCli, Lease};
+use crate::claude::{Claude, ClaudeCli};
 use crate::clock::Uptime;
 use crate::engine::Limits;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::worker::Worker;
 
 pub(crate) mod shared;
 
-use shared::Shared;
+use shared::{Registered, Shared};
 
 /// Runs jobs. [`Runtime::builder`] is the way in.
 #[derive(Debug)]
@@ -231,11 +231,10 @@ impl RuntimeBuilder {
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,
-                lease: Lease::default(),
             },
             queue,
             terms,
-            node: watch::channel(node).0,
+            node: watch::channel(Registered::new(node)).0,
             runs: Mutex::default(),
         });
         service::lease::extend_runs(&shared, asked);

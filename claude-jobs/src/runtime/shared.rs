@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::claude::Stop;
+use crate::claude::{Lease, Stop};
 use crate::engine::NodeRow;
 use crate::executor::Executor;
 use crate::job::JobId;
@@ -20,10 +20,23 @@ pub(crate) struct Shared {
     /// How long our lease is.
     pub(crate) terms: Terms,
     /// The node we are. Another one after our lease was lost.
-    pub(crate) node: watch::Sender<NodeRow>,
+    pub(crate) node: watch::Sender<Registered>,
     /// The stop of every run of this process, by job and attempt: a job that was taken away from us may
     /// come back to us while its old run still ends.
     pub(crate) runs: Mutex<HashMap<(JobId, u32), Stop>>,
+}
+
+/// A node, and the lease of the runs that are its own. A run never passes to another.
+#[derive(Clone)]
+pub(crate) struct Registered {
+    pub(crate) row: NodeRow,
+    pub(crate) lease: Lease,
+}
+
+impl Registered {
+    pub(crate) fn new(row: NodeRow) -> Self {
+        Self { row, lease: Lease::default() }
+    }
 }
 
 impl Shared {
@@ -37,14 +50,25 @@ impl Shared {
             claude: std::sync::Arc::new(crate::claude::ClaudeCli::default()),
             defaults: crate::options::ArgMap::new(),
             notify: crate::notice::Notify::default(),
-            lease: crate::claude::Lease::default(),
         };
         let terms = Terms::DEFAULT;
-        Ok(Self { executor, queue, terms, node: watch::channel(node).0, runs: Mutex::default() })
+        Ok(Self {
+            executor,
+            queue,
+            terms,
+            node: watch::channel(Registered::new(node)).0,
+            runs: Mutex::default(),
+        })
     }
 
     pub(crate) fn node_id(&self) -> String {
-        self.node.borrow().id.clone()
+        self.node.borrow().row.id.clone()
+    }
+
+    /// The lease of a run that was claimed for that node; none when we no longer are that node.
+    pub(crate) fn lease_of(&self, node: Option<&str>) -> Option<Lease> {
+        let registered = self.node.borrow();
+        (node == Some(registered.row.id.as_str())).then(|| registered.lease.clone())
     }
 
     pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<(JobId, u32), Stop>> {

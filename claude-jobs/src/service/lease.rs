@@ -12,7 +12,7 @@ use crate::clock::{Uptime, later};
 use crate::error::{Error, Result};
 use crate::node;
 use crate::outcome::StopReason;
-use crate::runtime::shared::Shared;
+use crate::runtime::shared::{Registered, Shared};
 
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
     let (every, patience) = (shared.terms.renew_every(), shared.terms.patience());
@@ -46,7 +46,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
 /// Lets the runs live while the lease does that was asked for at this moment. Their supervisors hold us
 /// to it when we cannot.
 pub(crate) fn extend_runs(shared: &Shared, asked: Uptime) {
-    shared.executor.lease.extend(asked.plus(shared.terms.life_of_runs()));
+    shared.node.borrow().lease.extend(asked.plus(shared.terms.life_of_runs()));
 }
 
 /// Renews the lease. A node that was declared dead stops its runs and becomes another node.
@@ -63,7 +63,7 @@ async fn keep(shared: &Shared) -> Result<()> {
 }
 
 async fn renew(shared: &Shared) -> Result<bool> {
-    let mut node = shared.node.borrow().clone();
+    let mut node = shared.node.borrow().row.clone();
     node.lease_until = later(shared.queue.now(), shared.terms.lease());
     shared.queue.engine().renew(&node, true).await
 }
@@ -71,7 +71,7 @@ async fn renew(shared: &Shared) -> Result<bool> {
 async fn register_anew(shared: &Shared) -> Result<()> {
     let node = node::this_node(shared.terms, shared.queue.now());
     shared.queue.engine().renew(&node, false).await?;
-    shared.node.send_replace(node);
+    shared.node.send_replace(Registered::new(node));
     Ok(())
 }
 

@@ -151,7 +151,13 @@ async fn read_only(folder: &Path) {
         assert_eq!(queue.counts().await.expect("it may be read").len(), 1);
         let refused = attempt(&queue, write).await.expect_err("nothing can be written").to_string();
         assert!(refused.contains("readonly") && refused.contains("writable, then try again"), "{refused}");
-        set_mode(&path, 0o644);
+        // SQLite gives its other two files the mode of the first.
+        for suffix in ["", "-wal", "-shm"] {
+            let file = folder.join(format!("{write}.db{suffix}"));
+            if file.exists() {
+                set_mode(&file, 0o644);
+            }
+        }
         attempt(&queue, write).await.unwrap_or_else(|error| panic!("{write}: {error}"));
     }
 }
