@@ -17,6 +17,8 @@ use crate::settlement::Settlement;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod limits;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod list;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod refusal;
@@ -254,6 +256,12 @@ pub enum QueueChange {
 }
 
 /// Which jobs to list.
+///
+/// A list reads no more than it needs by state, by queue, and by both, however many jobs there are: a few
+/// hundred rows, or where more than ten thousand of the jobs asked for wait (or are `completed`, in any
+/// queue), as many of the newest as it takes to meet them. The conditions on worker and tag have no index of
+/// their own: they are applied to what the others find, so a rare worker or tag may cost a look at all of
+/// it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Filter {

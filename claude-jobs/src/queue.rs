@@ -436,6 +436,16 @@ pub(crate) async fn inspect(url: &str) -> Result<crate::engine::Inspection> {
     Err(unsupported(url))
 }
 
+/// The URL as it may be shown: without its password.
+#[cfg(feature = "cli")]
+pub(crate) fn shown(url: &str) -> String {
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return crate::engine::postgres::shown(url);
+    }
+    url.to_owned()
+}
+
 #[cfg(feature = "postgres")]
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")

@@ -8,6 +8,7 @@ mod inserting;
 mod noticing;
 mod pooler;
 mod running;
+mod trust;
 
 /// A queue in a database of its own.
 struct Server {

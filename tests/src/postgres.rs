@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,6 +27,7 @@ struct Server {
     programs: PathBuf,
     folder: TempDir,
     settings: Vec<String>,
+    port: u16,
     /// None while it is stopped.
     process: Mutex<Option<Child>>,
     databases: AtomicUsize,
@@ -33,6 +35,9 @@ struct Server {
 
 /// All tests of a process share one server: starting one takes a second.
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+/// PostgreSQL's own port: without an address it only names the socket.
+const PORT: u16 = 5432;
 
 /// What a test's server does without: it need not survive anything.
 const FAST: &[&str] = &[
@@ -71,7 +76,7 @@ pub fn database() -> Database {
 /// # Panics
 /// When PostgreSQL is not installed or does not start.
 pub fn durable_database() -> Database {
-    let server = Arc::new(Server::start(&[]));
+    let server = Arc::new(Server::start(&[], PORT));
     Database { name: "postgres".to_owned(), server }
 }
 
@@ -81,8 +86,23 @@ pub fn durable_database() -> Database {
 /// # Panics
 /// When PostgreSQL is not installed or does not start.
 pub fn private_database() -> Database {
-    let server = Arc::new(Server::start(&["-c", "fsync=off", "-c", "max_connections=100"]));
+    let server = Arc::new(Server::start(&["-c", "fsync=off", "-c", "max_connections=100"], PORT));
     Database { name: "postgres".to_owned(), server }
+}
+
+/// A database on a server of its own that takes TLS on a port of this machine, and the certificate, which
+/// is for `localhost` and which nobody else vouches for.
+///
+/// # Panics
+/// When PostgreSQL or openssl is not installed or does not start.
+pub fn tls_database() -> (Database, PathBuf) {
+    // Free a moment ago; nothing else here listens on ports that it did not ask the system for.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port").port();
+    let settings = ["fsync=off", "listen_addresses=127.0.0.1", "ssl=on"];
+    let settings: Vec<_> = settings.into_iter().flat_map(|setting| ["-c", setting]).collect();
+    let server = Arc::new(Server::start(&settings, port));
+    let certificate = server.data().join("server.crt");
+    (Database { name: "postgres".to_owned(), server }, certificate)
 }
 
 /// How a server is stopped.
@@ -97,12 +117,17 @@ pub enum Stop {
 impl Database {
     /// The server's socket.
     pub fn socket(&self) -> PathBuf {
-        self.server.folder.path().join(".s.PGSQL.5432")
+        self.server.folder.path().join(format!(".s.PGSQL.{}", self.server.port))
     }
 
     /// The connection URL by way of a port of this machine, behind which somebody passes the bytes on.
     pub fn url_by_port(&self, port: u16) -> String {
         format!("postgres://{UNPRIVILEGED}@127.0.0.1:{port}/{}", self.name)
+    }
+
+    /// The connection URL by way of the server's own port. Only for a [`tls_database`].
+    pub fn url_by_own_port(&self) -> String {
+        format!("postgres://{UNPRIVILEGED}@localhost:{}/{}", self.server.port, self.name)
     }
 
     /// Stops the server. Only for a [`private_database`].
@@ -125,7 +150,7 @@ impl Database {
     /// The connection URL.
     pub fn url(&self) -> String {
         let socket = self.server.folder.path().display();
-        format!("postgres://{UNPRIVILEGED}@localhost/{}?host={socket}", self.name)
+        format!("postgres://{UNPRIVILEGED}@localhost:{}/{}?host={socket}", self.server.port, self.name)
     }
 
     /// The folder of the server's socket, and the database's name.
@@ -147,14 +172,14 @@ impl Database {
 fn shared_server() -> Arc<Server> {
     let mut shared = SHARED.lock().expect("no holder panics while the server is half made");
     shared.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(Server::start(FAST));
+        let server = Arc::new(Server::start(FAST, PORT));
         *shared = Arc::downgrade(&server);
         server
     })
 }
 
 impl Server {
-    fn start(settings: &[&str]) -> Server {
+    fn start(settings: &[&str], port: u16) -> Server {
         let programs = programs();
         let folder =
             tempfile::Builder::new().prefix("pg-").tempdir().expect("the temporary folder can be written");
@@ -170,9 +195,12 @@ impl Server {
             .expect("initdb can be started");
         assert!(initialised.status.success(), "initdb: {initialised:?}");
 
+        if settings.contains(&"ssl=on") {
+            make_certificate(&data);
+        }
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let server =
-            Server { programs, folder, settings, process: Mutex::default(), databases: AtomicUsize::new(0) };
+        let (process, databases) = (Mutex::default(), AtomicUsize::new(0));
+        let server = Server { programs, folder, settings, port, process, databases };
         server.launch();
         server.await_ready();
         server
@@ -190,7 +218,7 @@ impl Server {
             .arg(self.data())
             .arg("-k")
             .arg(self.folder.path())
-            .args(["-c", "listen_addresses="])
+            .args(["-c", "listen_addresses=", "-p", &self.port.to_string()])
             .args(&self.settings)
             .current_dir(self.folder.path())
             .stdin(Stdio::piped())
@@ -243,7 +271,18 @@ impl Server {
         Command::new(self.programs.join("psql"))
             .args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "-h"])
             .arg(self.folder.path())
-            .args(["-U", UNPRIVILEGED, "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-U",
+                UNPRIVILEGED,
+                "-d",
+                database,
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ])
             .output()
             .expect("psql can be started")
     }
@@ -253,6 +292,18 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Where the server looks for it.
+fn make_certificate(data: &Path) {
+    let made = unprivileged(Path::new("openssl"))
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "server.key", "-out", "server.crt"])
+        .current_dir(data)
+        .output()
+        .expect("openssl is installed: run `tests/run`, which installs it");
+    assert!(made.status.success(), "openssl: {made:?}");
 }
 
 fn log(folder: &Path) -> Stdio {

@@ -42,18 +42,20 @@ CREATE TABLE {schema}.jobs (
 );
 
 -- Partial indexes: a job is in one of them at a time, or in none; each full index would cost three
--- more entries in a job's life.
+-- more entries in a job's life. The last column of jobs_due is there for counts, which then read nothing
+-- else.
 CREATE INDEX jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NULL;
-CREATE INDEX jobs_due ON {schema}.jobs (queue, scheduled_at)
+CREATE INDEX jobs_due ON {schema}.jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
 CREATE INDEX jobs_executing ON {schema}.jobs (queue, node) WHERE state = 'executing';
 CREATE INDEX jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
 CREATE INDEX jobs_keys_in_use ON {schema}.jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
--- For lists: those of one queue, and the few that failed. For pruning: by state and age.
-CREATE INDEX jobs_over ON {schema}.jobs (queue, id)
+-- For lists and counts: by state and queue; for lists of what failed, in any queue. For pruning: by state
+-- and age.
+CREATE INDEX jobs_over ON {schema}.jobs (state, queue, id)
     WHERE state IN ('completed', 'discarded', 'cancelled');
 CREATE INDEX jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
 CREATE INDEX jobs_finished ON {schema}.jobs (state, finished_at) WHERE finished_at IS NOT NULL;

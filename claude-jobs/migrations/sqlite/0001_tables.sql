@@ -33,18 +33,19 @@ CREATE TABLE claude_jobs (
 ) STRICT;
 
 -- Partial indexes: only the waiting and running rows are in them, however many are finished.
--- A waiting job is in one of the first three.
-CREATE INDEX claude_jobs_claim ON claude_jobs (queue, priority, scheduled_at, id)
+-- A waiting job is in one of the first three. The last columns of the first and the third are there for
+-- counts and lists, which then read nothing else.
+CREATE INDEX claude_jobs_claim ON claude_jobs (queue, priority, scheduled_at, id, concurrency_key)
     WHERE state = 'available' AND concurrency_key IS NULL;
 CREATE INDEX claude_jobs_keyed ON claude_jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
-CREATE INDEX claude_jobs_due ON claude_jobs (queue, scheduled_at)
+CREATE INDEX claude_jobs_due ON claude_jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
 CREATE INDEX claude_jobs_executing ON claude_jobs (queue, node) WHERE state = 'executing';
 CREATE INDEX claude_jobs_keys_in_use ON claude_jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
--- For lists: those of one queue, and the few that failed.
-CREATE INDEX claude_jobs_over ON claude_jobs (queue, id)
+-- For lists and counts: by state and queue; for lists of what failed, in any queue.
+CREATE INDEX claude_jobs_over ON claude_jobs (state, queue, id)
     WHERE state IN ('completed', 'discarded', 'cancelled');
 CREATE INDEX claude_jobs_failed ON claude_jobs (state, id) WHERE state IN ('discarded', 'cancelled');
 CREATE UNIQUE INDEX claude_jobs_unique ON claude_jobs (unique_key) WHERE unique_key IS NOT NULL;

@@ -33,6 +33,7 @@ mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
 mod limited;
+mod list;
 mod listen;
 mod moment;
 mod nodes;
@@ -49,7 +50,7 @@ use connections::Connections;
 use explain::explain;
 pub(crate) use insert::insert_in;
 #[cfg(feature = "cli")]
-pub(crate) use inspect::inspect;
+pub(crate) use inspect::{inspect, shown};
 use statements::{Statement, Statements};
 
 /// A statement with its parameters.
@@ -226,7 +227,7 @@ impl Engine for PostgresEngine {
     }
 
     async fn jobs(&self, filter: &Filter) -> Result<Vec<Job>> {
-        query::jobs(self, filter).await
+        list::jobs(self, filter).await
     }
 
     async fn counts(&self) -> Result<Vec<Count>> {
@@ -317,3 +318,6 @@ impl Engine for PostgresEngine {
         prune::prunable(self, state, finished_before).await
     }
 }
+
+#[cfg(test)]
+mod plans;

@@ -34,6 +34,7 @@ mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
 mod limited;
+mod list;
 mod nodes;
 mod prune;
 mod query;
@@ -252,7 +253,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn jobs(&self, filter: &Filter) -> Result<Vec<Job>> {
-        query::jobs(&self.readers, filter).await
+        list::jobs(&self.readers, filter).await
     }
 
     async fn counts(&self) -> Result<Vec<Count>> {
@@ -355,5 +356,7 @@ impl Engine for SqliteEngine {
     }
 }
 
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod tests;

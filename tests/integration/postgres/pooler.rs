@@ -52,14 +52,3 @@ async fn all_of_it_works_behind_a_pooler() {
     let expected = "elsewhere available 200 tests cancelled 4 tests completed 245";
     assert_eq!(database.psql(counts), expected);
 }
-
-#[tokio::test]
-async fn a_listener_behind_a_pooler_is_told_what_to_do() {
-    let database = database();
-    let pooler = pooler(&database, 2);
-    let error = Queue::connect(&pooler.url()).await;
-    // It may even go well, for as long as it is given the same server.
-    if let Err(error) = error {
-        assert!(error.to_string().contains("notifications=off"), "{error}");
-    }
-}

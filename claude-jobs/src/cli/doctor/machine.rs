@@ -63,5 +63,5 @@ pub(super) async fn database(database: &Database) -> Check {
             return Check::fail("database", format!("{error}{from}"), remedy);
         }
     };
-    Check::ok("database", format!("`{url}`{from} {found}"))
+    Check::ok("database", format!("`{}`{from} {found}", queue::shown(&url)))
 }

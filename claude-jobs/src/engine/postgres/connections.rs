@@ -207,11 +207,6 @@ impl Work {
         rows(&mut self.lent, query).await
     }
 
-    /// Runs one of our own statements that takes no parameters.
-    pub(super) async fn control(&mut self, sql: &'static str) -> Result<()> {
-        control(&mut self.lent, sql).await
-    }
-
     /// Runs statements that take no parameters and may be many.
     pub(super) async fn script(&mut self, sql: &Statement) -> Result<()> {
         sqlx::raw_sql(sql.text()).execute(&mut *self.lent).await?;

@@ -10,6 +10,9 @@ pub(super) fn code(error: &Error) -> Option<String> {
     error.code().map(|code| code.into_owned())
 }
 
+const WRONG_TLS: &str = "the server's certificate or TLS is not as `sslmode` asks: give `sslrootcert=FILE`, or another \
+    `sslmode`";
+
 /// Names the URL, without its password, and the remedy.
 pub(super) fn explain(address: &Address, error: Error) -> Error {
     let Error::Database(source) = &error else { return error };
@@ -28,18 +31,18 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
         (Some("25006"), _) => "this server only reads: connect to the primary one".to_owned(),
         (Some("53300"), _) => "end other programs' connections, or raise the server's limit".to_owned(),
         (Some("57P03"), _) => "the server is starting or stopping: try again".to_owned(),
-        (Some("08P01"), _) => {
+        (Some("08P01"), _) | (_, Some(sqlx::Error::Protocol(_))) => {
             "does a pooler stand between? Behind one that changes servers per transaction, add \
              `notifications=off` to the URL"
                 .to_owned()
         }
+        // A certificate that is refused is an error of reading.
+        (_, Some(sqlx::Error::Io(problem))) if problem.kind() == std::io::ErrorKind::InvalidData => {
+            WRONG_TLS.to_owned()
+        }
+        (_, Some(sqlx::Error::Tls(_))) => WRONG_TLS.to_owned(),
         (_, Some(sqlx::Error::Io(_))) => {
             "no server answers there: is it running, and are host and port right?".to_owned()
-        }
-        (_, Some(sqlx::Error::Tls(_))) => {
-            "the server's certificate or TLS is not as `sslmode` asks: give `sslrootcert=FILE`, or another \
-             `sslmode`"
-                .to_owned()
         }
         _ => return address.refused(source.to_string()),
     };

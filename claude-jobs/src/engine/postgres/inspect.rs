@@ -16,3 +16,44 @@ pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
         Err(error) => Err(explain(&address, error)),
     }
 }
+
+/// The URL without its password; nothing of one that cannot be read.
+pub(crate) fn shown(url: &str) -> String {
+    Address::parse(url).map_or_else(|_| "postgres://…".to_owned(), |address| address.shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use claude_jobs_tests::postgres::database;
+
+    use super::*;
+    use crate::engine::postgres::PostgresEngine;
+
+    #[tokio::test]
+    async fn a_look_finds_what_there_is_and_makes_nothing() {
+        let database = database();
+        let url = database.url();
+        assert_eq!(inspect(&url).await.expect("it is reachable"), Inspection::NotMigrated);
+        let schemas = "select count(*) from pg_namespace where nspname = 'claude_jobs'";
+        assert_eq!(database.psql(schemas), "0");
+        PostgresEngine::connect(&url).await.expect("an empty database");
+        assert_eq!(inspect(&url).await.expect("it is reachable"), Inspection::Ready);
+        let other = inspect(&format!("{url}&schema=other")).await;
+        assert_eq!(other.expect("it is reachable"), Inspection::NotMigrated);
+        database.psql("delete from claude_jobs.migrations");
+        assert_eq!(inspect(&url).await.expect("it is reachable"), Inspection::NotMigrated);
+        assert_eq!(database.psql("select count(*) from claude_jobs.migrations"), "0");
+        database.psql("insert into claude_jobs.migrations values (1000)");
+        let error = inspect(&url).await.expect_err("newer").to_string();
+        assert!(error.contains("schema version 1000"), "{error}");
+        let name = database.psql("select current_database()");
+        let error = inspect(&url.replace(&name, "nothing")).await.expect_err("no such database").to_string();
+        assert!(error.contains("createdb nothing"), "{error}");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        assert_eq!(shown("postgres://me:secret@db.example/app"), "postgres://me@db.example:5432/app");
+        assert_eq!(shown("postgres://me:sec@ret@db:port/app"), "postgres://…");
+    }
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sqlx::Executor;
-use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::time::timeout;
+use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
 
 use super::PostgresEngine;
 use crate::engine::Wake;
@@ -18,6 +19,15 @@ const ASK_AFTER: Duration = Duration::from_secs(30);
 
 /// How long it may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a first notification may take that we send ourselves.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+const NOT_TOLD: &str = "no notification arrives: does a pooler stand between? Behind one that changes servers per \
+    transaction, add `notifications=off` to the URL";
+
+/// Only to show that a listener hears it.
+pub(super) const NOTIFY: &str = "SELECT pg_notify($1, '')";
 
 /// Until the connection is lost.
 pub(super) async fn watch(engine: &PostgresEngine, wake: Wake<'_>) -> Error {
@@ -44,17 +54,24 @@ async fn listen(engine: &PostgresEngine, wake: Wake<'_>) -> Result<std::convert:
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.ignore_pool_close_event(true);
     listener.eager_reconnect(false);
-    listener.listen(engine.channel()).await?;
+    // To a channel of this listener only: what it is told there shows that it is told at all. A channel's
+    // name has 63 bytes at most, which a schema's may have, too.
+    let trial = format!("claude_jobs.{}", Uuid::now_v7());
+    listener.listen_all([engine.channel(), &trial]).await?;
     // Whatever happened before we listened.
     wake(None);
+    engine.rows(engine.query(&engine.sql.notify).bind(&trial)).await.map_err(told_another)?;
+    let deadline = Instant::now() + TOLD_WITHIN;
+    loop {
+        match timeout_at(deadline, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) if notification.channel() == trial => break,
+            Ok(told) => hear(told, wake)?,
+            Err(_) => return Err(Error::Database(NOT_TOLD.into())),
+        }
+    }
     loop {
         match timeout(ASK_AFTER, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => {
-                let queue = notification.payload();
-                wake((!queue.is_empty()).then_some(queue));
-            }
-            Ok(Ok(None)) => return Err(Error::Database("the connection that listens was lost".into())),
-            Ok(Err(error)) => return Err(error.into()),
+            Ok(told) => hear(told, wake)?,
             // A connection that the network has swallowed looks like one on which nothing happens.
             Err(_) => match timeout(ANSWER_WITHIN, listener.execute("SELECT 1")).await {
                 Ok(answer) => {
@@ -62,6 +79,61 @@ async fn listen(engine: &PostgresEngine, wake: Wake<'_>) -> Result<std::convert:
                 }
                 Err(_) => return Err(Error::Database("the server no longer answers".into())),
             },
+        }
+    }
+}
+
+/// A notification that arrives where nobody listens is an answer that sqlx does not expect.
+fn told_another(error: Error) -> Error {
+    match &error {
+        Error::Database(source) if matches!(source.downcast_ref(), Some(sqlx::Error::Protocol(_))) => {
+            Error::Database(NOT_TOLD.into())
+        }
+        _ => error,
+    }
+}
+
+fn hear(told: sqlx::Result<Option<PgNotification>>, wake: Wake<'_>) -> Result<()> {
+    let Some(notification) = told? else {
+        return Err(Error::Database("the connection that listens was lost".into()));
+    };
+    let queue = notification.payload();
+    wake((!queue.is_empty()).then_some(queue));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use claude_jobs_tests::pgbouncer::pooler;
+    use claude_jobs_tests::postgres::database;
+
+    use super::*;
+
+    /// The pooler takes `LISTEN`, and then lends the server that listens to somebody else.
+    #[tokio::test]
+    async fn a_listener_behind_a_pooler_is_told_what_to_do() {
+        let database = database();
+        let pooler = pooler(&database, 2);
+        let engine = PostgresEngine::connect(&pooler.url()).await.expect("one server after the other");
+        let error = watch(&engine, &|_| ()).await.to_string();
+        assert!(error.contains("add `notifications=off`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_listener_hears_what_others_say() {
+        let database = database();
+        let engine = PostgresEngine::connect(&database.url()).await.expect("a new database");
+        let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let wake = |queue: Option<&str>| drop(sender.send(queue.map(str::to_owned)));
+        let listens = watch(&engine, &wake);
+        let told = async {
+            assert_eq!(heard.recv().await, Some(None), "once it listens");
+            database.psql("select pg_notify('claude_jobs', 'review')");
+            assert_eq!(heard.recv().await, Some(Some("review".to_owned())));
+        };
+        tokio::select! {
+            error = listens => panic!("{error}"),
+            () = told => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::Row;
 
 use super::PostgresEngine;
+use super::claim::in_order;
 use super::moment::Moment;
 use super::row::{self, cleaned, job_columns, moment, text};
 use crate::engine::NodeRow;
@@ -63,12 +64,12 @@ pub(super) const BURY: &str = "DELETE FROM {schema}.nodes AS n \
     USING unnest($1::text[], $2::timestamptz[]) AS dead(id, lease_until) \
     WHERE n.id = dead.id AND n.lease_until = dead.lease_until";
 
-/// jobs_executing
+/// jobs_executing: an order by id would make PostgreSQL walk the whole table instead.
 pub(super) const ORPHANS: &str = concat!(
     "SELECT ",
     job_columns!(),
     " FROM {schema}.jobs WHERE state = 'executing' \
-     AND (node IS NULL OR node NOT IN (SELECT n.id FROM {schema}.nodes AS n)) ORDER BY id"
+     AND (node IS NULL OR node NOT IN (SELECT n.id FROM {schema}.nodes AS n))"
 );
 
 pub(super) async fn orphans(engine: &PostgresEngine, dead: &[NodeRow]) -> Result<Vec<Job>> {
@@ -77,7 +78,9 @@ pub(super) async fn orphans(engine: &PostgresEngine, dead: &[NodeRow]) -> Result
         let leases: Vec<_> = dead.iter().map(|node| Moment(node.lease_until)).collect();
         engine.rows(engine.query(&engine.sql.bury).bind(ids).bind(leases)).await?;
     }
-    row::jobs(&engine.rows(engine.query(&engine.sql.orphans)).await?)
+    let mut jobs = row::jobs(&engine.rows(engine.query(&engine.sql.orphans)).await?)?;
+    jobs.sort_by_key(|job| job.id);
+    Ok(jobs)
 }
 
 /// jobs_executing
@@ -89,13 +92,15 @@ pub(super) async fn cancel_requests(engine: &PostgresEngine, node: &str) -> Resu
     Ok(rows.iter().map(|row| row.try_get("id").map(JobId)).collect::<sqlx::Result<_>>()?)
 }
 
-/// jobs_executing
+/// jobs_executing: without an order, as above.
 pub(super) const HELD: &str = concat!(
     "SELECT ",
     job_columns!(),
-    " FROM {schema}.jobs WHERE state = 'executing' AND queue = $1 AND node = $2 ORDER BY id"
+    " FROM {schema}.jobs WHERE state = 'executing' AND queue = $1 AND node = $2"
 );
 
 pub(super) async fn held(engine: &PostgresEngine, node: &str, queue: &str) -> Result<Vec<Job>> {
-    row::jobs(&engine.rows(engine.query(&engine.sql.held).bind(queue).bind(node)).await?)
+    let mut jobs = row::jobs(&engine.rows(engine.query(&engine.sql.held).bind(queue).bind(node)).await?)?;
+    in_order(&mut jobs);
+    Ok(jobs)
 }

@@ -1,13 +1,13 @@
 //! Reads.
 
 use jiff::Timestamp;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::PostgresEngine;
 use super::moment::Moment;
-use super::row::{self, cleaned, job_columns, moment, optional_moment, optional_text, text};
-use crate::engine::{Count, Filter, QueueSettings};
+use super::row::{self, job_columns, moment, optional_moment, optional_text, text};
+use crate::engine::{Count, QueueSettings};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, JobId, RunRow, State, Tokens};
 
@@ -21,60 +21,22 @@ pub(super) async fn job(engine: &PostgresEngine, id: JobId) -> Result<Option<Job
     Ok(rows.first().map(row::job).transpose()?)
 }
 
-/// What a list starts with.
-pub(super) const JOBS: &str = concat!("SELECT ", job_columns!(), " FROM {schema}.jobs WHERE true");
-
-/// jobs_pkey; with a state, the partial index that has it: the state is written out, because a parameter
-/// could not prove that a row is in it.
-pub(super) async fn jobs(engine: &PostgresEngine, filter: &Filter) -> Result<Vec<Job>> {
-    let mut sql = list(engine, filter);
-    let mut work = engine.connections.begin().await?;
-    let found = async {
-        // Planned each time, by what the filter is and what the statistics say.
-        work.control(FREE_PLANS).await?;
-        work.rows(sql.build().persistent(false)).await
-    };
-    let found = found.await;
-    row::jobs(&work.finish(found).await?)
-}
-
-/// Undoes, for one transaction, what a session is bound to.
-const FREE_PLANS: &str = "SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; \
-    SET LOCAL enable_hashjoin = on; SET LOCAL enable_sort = on";
-
-fn list(engine: &PostgresEngine, filter: &Filter) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::<Postgres>::new(engine.address.schema.fill(JOBS));
-    if let Some(state) = filter.state {
-        sql.push(format_args!(" AND state = '{}'", state.name()));
-    }
-    if let Some(queue) = &filter.queue {
-        sql.push(" AND queue = ").push_bind(cleaned(queue));
-    }
-    if let Some(worker) = &filter.worker {
-        sql.push(" AND worker = ").push_bind(cleaned(worker));
-    }
-    if let Some(tag) = &filter.tag {
-        sql.push(" AND tags @> jsonb_build_array(").push_bind(cleaned(tag)).push("::text)");
-    }
-    if let Some(before) = filter.before {
-        sql.push(" AND id < ").push_bind(before.0);
-    }
-    sql.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
-    sql
-}
-
-/// Reads the whole table.
-pub(super) const COUNTS: &str =
-    "SELECT queue, state, count(*) AS jobs FROM {schema}.jobs GROUP BY queue, state ORDER BY queue, state";
+/// Index entries only: jobs_over, jobs_claim, jobs_keyed, jobs_due, jobs_executing. Where rows were written
+/// since the last vacuum, PostgreSQL looks at them, too.
+pub(super) const COUNTS: &str = "SELECT queue, state, sum(jobs)::bigint AS jobs FROM ( \
+    SELECT queue, state, count(*) AS jobs FROM {schema}.jobs \
+        WHERE state IN ('completed', 'discarded', 'cancelled') GROUP BY state, queue \
+    UNION ALL SELECT queue, 'available', count(*) FROM {schema}.jobs \
+        WHERE state = 'available' AND concurrency_key IS NULL GROUP BY queue \
+    UNION ALL SELECT queue, 'available', count(*) FROM {schema}.jobs \
+        WHERE state = 'available' AND concurrency_key IS NOT NULL GROUP BY queue \
+    UNION ALL SELECT queue, state, count(*) FROM {schema}.jobs \
+        WHERE state IN ('scheduled', 'retryable') GROUP BY queue, state \
+    UNION ALL SELECT queue, 'executing', count(*) FROM {schema}.jobs WHERE state = 'executing' \
+        GROUP BY queue) AS counted GROUP BY queue, state";
 
 pub(super) async fn counts(engine: &PostgresEngine) -> Result<Vec<Count>> {
-    let mut work = engine.connections.begin().await?;
-    let found = async {
-        work.control(FREE_PLANS).await?;
-        work.rows(engine.query(&engine.sql.counts).persistent(false)).await
-    };
-    let found = found.await;
-    let rows = work.finish(found).await?;
+    let rows = engine.rows(engine.query(&engine.sql.counts)).await?;
     let mut counts = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(state) = State::from_name(&text(&row, "state")?) else { continue };
@@ -85,7 +47,7 @@ pub(super) async fn counts(engine: &PostgresEngine) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-/// jobs_executing, jobs_claim, jobs_due
+/// jobs_executing, jobs_claim, jobs_keyed, jobs_due
 pub(super) const IS_BUSY: &str = "WITH open AS (SELECT served.name FROM unnest($1::text[]) AS served(name) \
         WHERE NOT EXISTS (SELECT 1 FROM {schema}.queues AS q WHERE q.name = served.name \
             AND (q.paused OR q.paused_until > $3 OR q.concurrency <= 0))) \

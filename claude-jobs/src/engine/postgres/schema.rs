@@ -105,6 +105,11 @@ async fn check_server(work: &mut Work) -> Result<()> {
         current_setting('server_version') AS version";
     let rows = work.rows(sqlx::query(sql).persistent(false)).await?;
     let (number, version): (i32, String) = (rows[0].try_get("number")?, rows[0].try_get("version")?);
+    check_version(number, &version)
+}
+
+/// `number` as the server gives it: 140005 is 14.5.
+fn check_version(number: i32, version: &str) -> Result<()> {
     if number >= OLDEST_SERVER {
         return Ok(());
     }
@@ -118,4 +123,23 @@ async fn check_server(work: &mut Work) -> Result<()> {
 pub(super) fn lock_number(what: &str, schema: &Schema) -> i64 {
     let digest = Sha256::digest(format!("claude-jobs {what} {}", schema.name()));
     i64::from_be_bytes(std::array::from_fn(|index| digest[index]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_server_is_refused_by_its_number() {
+        for (number, version) in
+            [(140_000, "14.0"), (150_018, "15.18 (Debian 15.18-0+deb12u1)"), (180_000, "18.0")]
+        {
+            check_version(number, version).expect(version);
+        }
+        for (number, version) in [(90_624, "9.6.24"), (130_022, "13.22"), (139_999, "14devel")] {
+            let error = check_version(number, version).expect_err(version).to_string();
+            let expected = format!("the server is PostgreSQL {version}: version 14 or newer is needed");
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
-use super::{admin, claim, clock, insert, limited, nodes, prune, query, settle, ticks};
+use super::{admin, claim, clock, insert, limited, listen, nodes, prune, query, settle, ticks};
 
 /// A statement's text.
 #[derive(Clone, Debug)]
@@ -83,5 +83,6 @@ statements! {
     prune_ticks: ticks::PRUNE,
     prune: prune::PRUNE,
     prunable: prune::PRUNABLE,
+    notify: listen::NOTIFY,
     server_time: clock::SERVER_TIME,
 }

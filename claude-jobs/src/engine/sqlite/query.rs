@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteExecutor, SqlitePool};
+use sqlx::{Row, SqliteExecutor, SqlitePool};
 
 use super::insert::json;
 use super::row::{self, job_columns, optional_text, text};
 use crate::clock::timestamp;
-use crate::engine::{Count, Filter, QueueSettings};
+use crate::engine::{Count, QueueSettings};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, JobId, RunRow, State, Tokens};
 
@@ -29,39 +29,22 @@ pub(super) async fn held(readers: &SqlitePool, node: &str, queue: &str) -> Resul
     Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
 }
 
-pub(super) async fn jobs(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Job>> {
-    let mut sql =
-        QueryBuilder::<Sqlite>::new(concat!("SELECT ", job_columns!(), " FROM claude_jobs WHERE 1"));
-    if let Some(state) = filter.state {
-        sql.push(" AND state = ").push_bind(state.name());
-    }
-    if let Some(queue) = &filter.queue {
-        sql.push(" AND queue = ").push_bind(queue.clone());
-    }
-    if let Some(worker) = &filter.worker {
-        sql.push(" AND worker = ").push_bind(worker.clone());
-    }
-    if let Some(tag) = &filter.tag {
-        // A damaged row has no tags.
-        sql.push(
-            " AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(tags) THEN tags ELSE '[]' END) \
-             WHERE value = ",
-        )
-        .push_bind(tag.clone())
-        .push(")");
-    }
-    if let Some(before) = filter.before {
-        sql.push(" AND id < ").push_bind(before.0);
-    }
-    sql.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
-    let rows = sql.build().fetch_all(readers).await?;
-    Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
-}
+/// Index entries only: claude_jobs_over, claude_jobs_claim, claude_jobs_keyed, claude_jobs_due,
+/// claude_jobs_executing
+pub(super) const COUNTS: &str = "SELECT queue, state, sum(jobs) AS jobs FROM ( \
+    SELECT queue, state, count(*) AS jobs FROM claude_jobs INDEXED BY claude_jobs_over \
+        WHERE state IN ('completed', 'discarded', 'cancelled') GROUP BY state, queue \
+    UNION ALL SELECT queue, 'available', count(*) FROM claude_jobs INDEXED BY claude_jobs_claim \
+        WHERE state = 'available' AND concurrency_key IS NULL GROUP BY queue \
+    UNION ALL SELECT queue, 'available', count(*) FROM claude_jobs INDEXED BY claude_jobs_keyed \
+        WHERE state = 'available' AND concurrency_key IS NOT NULL GROUP BY queue \
+    UNION ALL SELECT queue, state, count(*) FROM claude_jobs INDEXED BY claude_jobs_due \
+        WHERE state IN ('scheduled', 'retryable') GROUP BY queue, state \
+    UNION ALL SELECT queue, 'executing', count(*) FROM claude_jobs INDEXED BY claude_jobs_executing \
+        WHERE state = 'executing' GROUP BY queue) GROUP BY queue, state ORDER BY queue, state";
 
 pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
-    let sql =
-        "SELECT queue, state, count(*) AS jobs FROM claude_jobs GROUP BY queue, state ORDER BY queue, state";
-    let rows = sqlx::query(sql).fetch_all(readers).await?;
+    let rows = sqlx::query(COUNTS).fetch_all(readers).await?;
     let mut counts = Vec::with_capacity(rows.len());
     for row in rows {
         let state = text(&row, "state")?;
@@ -71,18 +54,23 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-/// claude_jobs_executing, claude_jobs_claim, claude_jobs_keyed, claude_jobs_due
+/// Each by its index: with statistics that say how many jobs wait, SQLite would rather look for the first one
+/// in the table.
 pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json_each(?1)), \
          open AS (SELECT name FROM served WHERE name NOT IN (SELECT name FROM claude_jobs_queues \
              WHERE paused OR paused_until > ?3 OR concurrency <= 0)), \
          known AS (SELECT value AS name FROM json_each(?2)) \
-         SELECT EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'executing' \
+         SELECT EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_executing \
+             WHERE state = 'executing' \
              AND queue IN (SELECT name FROM served) AND worker IN (SELECT name FROM known)) \
-         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' AND concurrency_key IS NULL \
+         OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_claim \
+             WHERE state = 'available' AND concurrency_key IS NULL \
              AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
-         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
+         OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_keyed \
+             WHERE state = 'available' AND concurrency_key IS NOT NULL \
              AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
-         OR EXISTS (SELECT 1 FROM claude_jobs WHERE state IN ('scheduled', 'retryable') \
+         OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_due \
+             WHERE state IN ('scheduled', 'retryable') \
              AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \
              AND worker IN (SELECT name FROM known))";
 
@@ -101,9 +89,12 @@ pub(super) async fn is_busy(
     Ok(busy)
 }
 
+/// claude_jobs_errors' primary key
+pub(super) const ERRORS: &str =
+    "SELECT attempt, at, kind, message FROM claude_jobs_errors WHERE job_id = ? ORDER BY attempt";
+
 pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<AttemptError>> {
-    let sql = "SELECT attempt, at, kind, message FROM claude_jobs_errors WHERE job_id = ? ORDER BY attempt";
-    let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
+    let rows = sqlx::query(ERRORS).bind(id.0).fetch_all(readers).await?;
     let read = |row: &SqliteRow| {
         Ok(AttemptError {
             attempt: small(row.try_get("attempt")?),
@@ -115,9 +106,11 @@ pub(super) async fn errors(readers: &SqlitePool, id: JobId) -> Result<Vec<Attemp
     Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
 }
 
+/// claude_jobs_runs' primary key
+pub(super) const RUNS: &str = "SELECT * FROM claude_jobs_runs WHERE job_id = ? ORDER BY attempt";
+
 pub(super) async fn runs(readers: &SqlitePool, id: JobId) -> Result<Vec<RunRow>> {
-    let sql = "SELECT * FROM claude_jobs_runs WHERE job_id = ? ORDER BY attempt";
-    let rows = sqlx::query(sql).bind(id.0).fetch_all(readers).await?;
+    let rows = sqlx::query(RUNS).bind(id.0).fetch_all(readers).await?;
     Ok(rows.iter().map(run).collect::<sqlx::Result<_>>()?)
 }
 

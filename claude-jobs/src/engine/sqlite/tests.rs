@@ -1,5 +1,5 @@
-//! What only the engine can see: how commits are written, which plans SQLite makes, what it does when
-//! it gives up a transaction.
+//! What only the engine can see: how commits are written, what SQLite does when it gives up a
+//! transaction.
 
 use super::*;
 
@@ -28,96 +28,6 @@ async fn commits_are_synced_to_disk() {
     };
     assert_eq!(ask("PRAGMA journal_mode").await, "wal");
     assert_eq!(ask("PRAGMA synchronous").await, "2", "FULL");
-}
-
-/// However many jobs are over, what is asked again and again reads only the waiting and running ones.
-#[tokio::test]
-async fn what_is_asked_often_is_answered_from_indexes() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let url = format!("sqlite://{}/jobs.db", folder.path().display());
-    let engine = SqliteEngine::connect(&url).await.expect("a new database");
-    let table: [(&'static str, &[&str]); 15] = [
-        (claim::STAGE, &["SEARCH claude_jobs USING INDEX claude_jobs_due (queue=? AND scheduled_at<?)"]),
-        (
-            claim::TAKE,
-            &[
-                "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
-            ],
-        ),
-        (claim::NEXT_DUE, &["SEARCH claude_jobs USING INDEX claude_jobs_due (queue=?)"]),
-        (
-            claim::HAS_AVAILABLE,
-            &[
-                "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
-            ],
-        ),
-        (
-            limited::HAS_KEYED,
-            &["SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)"],
-        ),
-        (limited::COUNT_EXECUTING, &["SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=?)"]),
-        (
-            limited::TAKE_KEYED,
-            &[
-                "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keys_in_use (concurrency_key=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keys_in_use (concurrency_key=?)",
-                "USE TEMP B-TREE FOR ORDER BY", // of the first few of each key
-                "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
-                "USE TEMP B-TREE FOR ORDER BY", // of those and the first few without a key
-            ],
-        ),
-        (
-            query::HELD,
-            &[
-                "SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=? AND node=?)",
-                "USE TEMP B-TREE FOR ORDER BY",
-            ],
-        ),
-        (nodes::ORPHANS, &["SCAN claude_jobs USING INDEX claude_jobs_executing"]),
-        (nodes::CANCEL_REQUESTS, &["SCAN claude_jobs USING INDEX claude_jobs_executing"]),
-        (
-            query::IS_BUSY,
-            &[
-                "SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_due (queue=? AND scheduled_at<?)",
-            ],
-        ),
-        (insert::RELEASE_EXPIRED, &["SEARCH claude_jobs USING INDEX claude_jobs_unique (unique_key=?)"]),
-        (
-            prune::PRUNE,
-            &[
-                "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
-                "SEARCH claude_jobs USING INDEX claude_jobs_finished (state=? AND finished_at>? AND finished_at<?)",
-            ],
-        ),
-        (
-            prune::PRUNABLE,
-            &[
-                "SEARCH claude_jobs USING INDEX claude_jobs_finished (state=? AND finished_at>? AND finished_at<?)",
-            ],
-        ),
-        (ticks::IS_BUSY, &[]),
-    ];
-    for (sql, expected) in table {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = sqlx::query(explain).fetch_all(&engine.readers).await.expect("a plan");
-        let steps =
-            rows.iter().map(|row| sqlx::Row::get::<String, _>(row, "detail").replace("COVERING ", ""));
-        let steps: Vec<_> = steps
-            .filter(|step| {
-                step.contains(" claude_jobs ") || step.ends_with(" claude_jobs") || step.contains("ORDER BY")
-            })
-            .collect();
-        assert_eq!(steps, expected, "{sql}");
-    }
 }
 
 #[tokio::test]
