@@ -15,7 +15,7 @@ pub(super) struct Statement {
     /// Before and after the rows.
     before: &'static str,
     after: &'static str,
-    /// Placeholders per row.
+    /// Placeholders per row; those in the text before come first.
     columns: usize,
     texts: [OnceLock<Arc<str>>; MOST as usize + 1],
 }
