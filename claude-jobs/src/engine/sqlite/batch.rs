@@ -1,11 +1,14 @@
 //! Statements over many rows: `VALUES (…), (…), …` with one placeholder per value.
 //!
-//! A statement is prepared per number of rows, so rows are written in powers of two: whatever the
+//! A statement is prepared per number of rows, so many rows are written in powers of two: whatever the
 //! batches are, few statements are kept.
 
 use std::sync::{Arc, OnceLock};
 
 use sqlx::AssertSqlSafe;
+
+/// Up to so many rows are written by one statement, however many they are.
+const FEW: usize = 16;
 
 /// The most rows per statement, as a power of two. SQLite allows 32,766 placeholders.
 const MOST: u32 = 8;
@@ -17,12 +20,13 @@ pub(super) struct Statement {
     after: &'static str,
     /// Placeholders per row; those in the text before come first.
     columns: usize,
-    texts: [OnceLock<Arc<str>>; MOST as usize + 1],
+    /// By number of rows, then by power of two.
+    texts: [OnceLock<Arc<str>>; FEW + MOST as usize + 1],
 }
 
 impl Statement {
     pub(super) const fn new(before: &'static str, columns: usize, after: &'static str) -> Self {
-        Self { before, after, columns, texts: [const { OnceLock::new() }; MOST as usize + 1] }
+        Self { before, after, columns, texts: [const { OnceLock::new() }; FEW + MOST as usize + 1] }
     }
 
     /// The rows in parts, each with the statement that writes it.
@@ -32,9 +36,13 @@ impl Statement {
     ) -> impl Iterator<Item = (AssertSqlSafe<Arc<str>>, &'a [T])> {
         std::iter::from_fn(move || {
             let power = rows.len().checked_ilog2()?.min(MOST);
-            let (part, rest) = rows.split_at(1 << power);
+            let (size, kept_at) = match rows.len() {
+                few @ ..=FEW => (few, few - 1),
+                _ => (1 << power, FEW + power as usize),
+            };
+            let (part, rest) = rows.split_at(size);
             rows = rest;
-            let text = self.texts[power as usize].get_or_init(|| self.text(part.len()).into());
+            let text = self.texts[kept_at].get_or_init(|| self.text(size).into());
             Some((AssertSqlSafe(Arc::clone(text)), part))
         })
     }
@@ -55,9 +63,10 @@ mod tests {
         let rows: Vec<usize> = (0..777).collect();
         let parts: Vec<_> = STATEMENT.parts(&rows).collect();
         let sizes: Vec<_> = parts.iter().map(|(_, part)| part.len()).collect();
-        assert_eq!(sizes, [256, 256, 256, 8, 1]);
+        assert_eq!(sizes, [256, 256, 256, 9]);
         assert_eq!(parts.iter().flat_map(|(_, part)| *part).copied().collect::<Vec<_>>(), rows);
-        assert_eq!(&*parts[4].0.0, "VALUES (?, ?) LIMIT 1");
+        let (text, _) = STATEMENT.parts(&rows[..1]).next().expect("a part");
+        assert_eq!(&*text.0, "VALUES (?, ?) LIMIT 1");
         assert!(STATEMENT.parts(&[0u8; 0]).next().is_none());
     }
 }

@@ -1,13 +1,13 @@
 //! Claims: due jobs become `executing`, their attempt counts up.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{Row, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
-use super::{limited, nodes, query};
+use super::{limited, query};
 use crate::clock::timestamp;
-use crate::engine::{ClaimRequest, Claimed};
+use crate::engine::{ClaimRequest, Claimed, QueueSettings};
 use crate::error::Result;
 use crate::job::{Job, State};
 
@@ -36,47 +36,76 @@ pub(super) const TAKE: &str = concat!(
     job_columns!()
 );
 
-/// claude_jobs_due
-pub(super) const NEXT_DUE: &str = "SELECT min(scheduled_at) AS due FROM claude_jobs \
-    WHERE queue = ? AND state IN ('scheduled', 'retryable')";
+/// What a claim would find. claude_jobs_due, claude_jobs_claim, claude_jobs_keyed
+pub(super) const LOOK: &str = "SELECT ?1 AS name, coalesce(paused, 0) AS paused, paused_until, concurrency, \
+    EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = ?2) AS is_registered, \
+    (SELECT min(scheduled_at) FROM claude_jobs \
+        WHERE queue = ?1 AND state IN ('scheduled', 'retryable')) AS next_due, \
+    EXISTS (SELECT 1 FROM claude_jobs \
+        WHERE state = 'available' AND concurrency_key IS NULL AND queue = ?1) AS has_unkeyed, \
+    EXISTS (SELECT 1 FROM claude_jobs \
+        WHERE state = 'available' AND concurrency_key IS NOT NULL AND queue = ?1) AS has_keyed \
+    FROM (SELECT 1) LEFT JOIN claude_jobs_queues ON name = ?1";
 
-/// claude_jobs_claim, claude_jobs_keyed
-pub(super) const HAS_AVAILABLE: &str = "SELECT EXISTS (SELECT 1 FROM claude_jobs \
-    WHERE state = 'available' AND concurrency_key IS NULL AND queue = ?1) \
-    OR EXISTS (SELECT 1 FROM claude_jobs \
-    WHERE state = 'available' AND concurrency_key IS NOT NULL AND queue = ?1)";
+/// What a look has found.
+struct Found {
+    settings: QueueSettings,
+    is_registered: bool,
+    next_due: Option<Timestamp>,
+    has_unkeyed: bool,
+    has_keyed: bool,
+}
+
+impl Found {
+    fn is_due(&self, request: &ClaimRequest<'_>) -> bool {
+        self.next_due.is_some_and(|due| due <= request.now)
+    }
+
+    /// Whether nothing may be claimed, or there is nothing.
+    fn is_idle(&self, request: &ClaimRequest<'_>) -> bool {
+        let is_closed = request.most(&self.settings) == 0 || !self.is_registered;
+        is_closed || !(self.is_due(request) || self.has_unkeyed || self.has_keyed)
+    }
+
+    fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
+        let next_due = self.next_due.into_iter().chain(rate_allows).min();
+        Claimed { jobs, next_due, settings: self.settings }
+    }
+}
+
+async fn look(executor: impl SqliteExecutor<'_>, request: &ClaimRequest<'_>) -> Result<Found> {
+    let row = sqlx::query(LOOK).bind(request.queue).bind(request.node).fetch_one(executor).await?;
+    Ok(Found {
+        settings: query::settings(&row)?,
+        is_registered: row.try_get("is_registered")?,
+        next_due: row.try_get::<Option<i64>, _>("next_due")?.map(timestamp),
+        has_unkeyed: row.try_get("has_unkeyed")?,
+        has_keyed: row.try_get("has_keyed")?,
+    })
+}
 
 /// The answer to a claim that would find nothing; `None` when it may find something.
 pub(super) async fn nothing(readers: &SqlitePool, request: &ClaimRequest<'_>) -> Result<Option<Claimed>> {
-    let settings = query::queue(readers, request.queue).await?;
-    if request.most(&settings) == 0 {
-        return Ok(Some(Claimed { settings, ..Claimed::default() }));
-    }
-    let mut reader = readers.acquire().await?;
-    let next_due = next_due(&mut reader, request.queue).await?;
-    let is_due = next_due.is_some_and(|due| due <= request.now);
-    if is_due || has_available(&mut reader, request.queue).await? {
-        return Ok(None);
-    }
-    Ok(Some(Claimed { settings, next_due, ..Claimed::default() }))
+    let found = look(readers, request).await?;
+    Ok(found.is_idle(request).then(|| found.with(Vec::new(), None)))
 }
 
-/// Claims inside a transaction that holds the write lock.
+/// Claims inside a transaction that holds the write lock: what is found stays true.
 pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Claimed> {
-    // Settings that were committed before the lock was ours hold.
-    let settings = query::queue(&mut *connection, request.queue).await?;
-    let most = request.most(&settings);
-    if most == 0 || !nodes::is_registered(connection, request.node).await? {
-        return Ok(Claimed { settings, ..Claimed::default() });
+    let mut found = look(&mut *connection, request).await?;
+    if found.is_idle(request) {
+        return Ok(found.with(Vec::new(), None));
     }
-    stage(connection, request).await?;
-    let (jobs, rate_allows) = if limited::applies(connection, request).await? {
-        limited::take(connection, request, &settings).await?
-    } else {
-        (take(connection, request, most).await?, None)
-    };
-    let next_due = next_due(connection, request.queue).await?.into_iter().chain(rate_allows).min();
-    Ok(Claimed { jobs, next_due, settings })
+    if found.is_due(request) {
+        stage(connection, request).await?;
+        found = look(&mut *connection, request).await?;
+    }
+    if found.has_keyed || request.limits.span_nodes() {
+        let (jobs, rate_allows) = limited::take(connection, request, &found.settings).await?;
+        return Ok(found.with(jobs, rate_allows));
+    }
+    let jobs = take(connection, request, request.most(&found.settings)).await?;
+    Ok(found.with(jobs, None))
 }
 
 /// Waiting jobs whose time has come become `available`.
@@ -102,13 +131,4 @@ async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>, mos
 /// `RETURNING` has no order.
 pub(super) fn in_order(jobs: &mut [Job]) {
     jobs.sort_by_key(|job| (job.priority, job.scheduled_at, job.id));
-}
-
-async fn next_due(connection: &mut SqliteConnection, queue: &str) -> Result<Option<Timestamp>> {
-    let row = sqlx::query(NEXT_DUE).bind(queue).fetch_one(connection).await?;
-    Ok(row.try_get::<Option<i64>, _>("due")?.map(timestamp))
-}
-
-async fn has_available(connection: &mut SqliteConnection, queue: &str) -> Result<bool> {
-    Ok(sqlx::query_scalar(HAS_AVAILABLE).bind(queue).fetch_one(connection).await?)
 }

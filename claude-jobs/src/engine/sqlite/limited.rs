@@ -15,10 +15,6 @@ use crate::engine::{ClaimRequest, QueueSettings, Rate};
 use crate::error::Result;
 use crate::job::{Job, State};
 
-/// claude_jobs_keyed
-pub(super) const HAS_KEYED: &str = "SELECT EXISTS (SELECT 1 FROM claude_jobs \
-    WHERE state = 'available' AND concurrency_key IS NOT NULL AND queue = ?)";
-
 /// claude_jobs_executing
 pub(super) const COUNT_EXECUTING: &str =
     "SELECT count(*) FROM claude_jobs WHERE state = 'executing' AND queue = ?";
@@ -53,14 +49,6 @@ pub(super) const TAKE_KEYED: &str = concat!(
      ORDER BY priority, scheduled_at, id LIMIT ?6) RETURNING ",
     job_columns!()
 );
-
-/// Whether a limit applies that other nodes share.
-pub(super) async fn applies(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<bool> {
-    if request.limits.span_nodes() {
-        return Ok(true);
-    }
-    Ok(sqlx::query_scalar(HAS_KEYED).bind(request.queue).fetch_one(connection).await?)
-}
 
 /// Takes what all limits allow; also says when the rate allows more, if it is what stands in the way.
 pub(super) async fn take(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{Row, SqlitePool};
 
 use super::SqliteEngine;
 use super::row::{self, job_columns};
@@ -45,12 +45,6 @@ pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: boo
 pub(super) async fn retire(engine: &SqliteEngine, node: &str) -> Result<()> {
     let write = sqlx::query("DELETE FROM claude_jobs_nodes WHERE id = ?").bind(node).execute(&engine.writer);
     engine.written(write.await).map(drop)
-}
-
-/// Whether the node may own runs, inside a transaction that holds the write lock.
-pub(super) async fn is_registered(connection: &mut SqliteConnection, node: &str) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = ?)";
-    Ok(sqlx::query_scalar(sql).bind(node).fetch_one(connection).await?)
 }
 
 pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {

@@ -220,22 +220,13 @@ fn cases() -> Vec<Case> {
             ],
         ),
         (
-            claim::NEXT_DUE,
-            vec![json!("queue_3")],
-            &["SEARCH claude_jobs USING COVERING INDEX claude_jobs_due (queue=?)"],
-        ),
-        (
-            claim::HAS_AVAILABLE,
-            vec![json!("queue_3")],
+            claim::LOOK,
+            vec![json!("queue_3"), json!("node_1")],
             &[
+                "SEARCH claude_jobs USING COVERING INDEX claude_jobs_due (queue=?)",
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_claim (queue=?)",
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)",
             ],
-        ),
-        (
-            limited::HAS_KEYED,
-            vec![json!("queue_3")],
-            &["SEARCH claude_jobs USING COVERING INDEX claude_jobs_keyed (queue=? AND concurrency_key>?)"],
         ),
         (
             limited::COUNT_EXECUTING,

@@ -162,7 +162,8 @@ pub(super) async fn queue(executor: impl SqliteExecutor<'_>, name: &str) -> Resu
     }
 }
 
-fn settings(row: &SqliteRow) -> sqlx::Result<QueueSettings> {
+/// The settings in a row of the table's columns.
+pub(super) fn settings(row: &SqliteRow) -> sqlx::Result<QueueSettings> {
     Ok(QueueSettings {
         name: text(row, "name")?,
         paused: row.try_get("paused")?,
