@@ -42,11 +42,12 @@ static INSERT: Statement = Statement::new(
     "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING RETURNING id",
 );
 
+// No numbered placeholders here: sqlx counts those without a number from one again.
 static INSERT_ALIKE: Statement = Statement::new(
     concat!(
         "INSERT INTO ",
         new_columns!(),
-        " SELECT column1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM (VALUES"
+        " SELECT column1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (VALUES"
     ),
     1,
     ")",
