@@ -1,17 +1,22 @@
 //! [`Inserter`]: group commit for single inserts.
 //!
 //! A commit costs a disk sync, and in PostgreSQL a notification that serialises commits. Jobs that
-//! arrive while one batch is being written go together into the next, so nobody waits for company, and
-//! an insert still returns only when its own commit has.
+//! arrive while one batch is being written go together into the next, and an insert still returns only
+//! when its own commit has.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::engine::{Engine, was_refused};
 use crate::error::{Error, Result};
 use crate::job::{Inserted, JobRow};
 use crate::wakes::Wakes;
+
+/// For no longer than this a batch waits to become as large as the one before it.
+const TOGETHER: Duration = Duration::from_micros(100);
 
 /// The most jobs in one batch.
 const MOST: usize = 1_000;
@@ -60,7 +65,9 @@ impl Inserter {
 
     async fn serve(self: Arc<Self>) {
         let mut leave = Leave { inserter: &self, in_order: false };
+        let mut last = 0;
         loop {
+            self.gather(last).await;
             let batch: Vec<_> = {
                 let mut line = self.line();
                 if line.waiting.is_empty() {
@@ -71,7 +78,17 @@ impl Inserter {
                 let some = line.waiting.len().min(MOST);
                 line.waiting.drain(..some).collect()
             };
+            last = batch.len();
             self.write(batch).await;
+        }
+    }
+
+    /// Who inserted together with others a moment ago will again: worth the wait, which is much shorter
+    /// than a commit. Whoever inserts alone never waits.
+    async fn gather(&self, last: usize) {
+        let started = Instant::now();
+        while last > 1 && self.line().waiting.len() < last && started.elapsed() < TOGETHER {
+            tokio::task::yield_now().await;
         }
     }
 

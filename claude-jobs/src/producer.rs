@@ -210,7 +210,7 @@ impl Producer {
     /// take longer than they do.
     async fn gather(&mut self) {
         let (started, patience) = (Instant::now(), self.pace.patience());
-        let is_due = self.turns.is_empty() && self.waiting.is_empty() && !self.unsettled.is_empty();
+        let is_due = self.waiting.is_empty() && !self.unsettled.is_empty();
         while is_due && !self.runs.is_empty() && started.elapsed() < patience {
             tokio::task::yield_now().await;
             self.take_runs();
@@ -298,7 +298,7 @@ impl Producer {
             return None;
         }
         let much = self.unsettled.len().max(if claims { (room + ahead) as usize } else { 0 });
-        if only.is_some() && (most_ahead == 0 || much < WORTH_A_SECOND_TURN) {
+        if only.is_some() && !self.is_worth_a_second_turn(much, most_ahead) {
             return None;
         }
         if !claims {
@@ -307,6 +307,15 @@ impl Producer {
         self.look = false;
         self.next_look = now + POLL;
         Some(Kind::Claim { running, ahead })
+    }
+
+    /// Where nothing is claimed ahead, the slots of jobs that are over in no time would be empty while the
+    /// first turn is under way; else only a large batch is worth it.
+    fn is_worth_a_second_turn(&self, jobs: usize, most_ahead: u32) -> bool {
+        match most_ahead {
+            0 => !self.pace.patience().is_zero() && jobs > 0,
+            _ => jobs >= WORTH_A_SECOND_TURN,
+        }
     }
 
     fn claim_ahead(&self) -> u32 {

@@ -36,9 +36,9 @@ macro_rules! fill {
             "' END AS state, CASE WHEN i <= 1000 AND i % 10 = 0 THEN 'key_' || i % 3 END AS key \
                  FROM generate_series(1, 1000000) AS i) AS jobs; \
              INSERT INTO claude_jobs.runs (job_id, attempt, started_at, finished_at, outcome, verdict, ending) \
-             SELECT i, 1, now(), now(), 'success', 'complete', 'completed' FROM generate_series(1, 20000) AS i; \
+             SELECT i, 1, now(), now(), 'success', 'complete', 'completed' FROM generate_series(100, 20000) AS i; \
              INSERT INTO claude_jobs.errors (job_id, attempt, at, kind, message) \
-             SELECT i, 1, now(), 'timeout', 'too long' FROM generate_series(1, 20000) AS i; \
+             SELECT i, 1, now(), 'timeout', 'too long' FROM generate_series(100, 20000) AS i; \
              INSERT INTO claude_jobs.nodes VALUES ('node_1', 'host', 'process', now(), now(), 1)"
         )
     };
@@ -109,10 +109,10 @@ struct Case<'a> {
 }
 
 /// One run of job 5 that ends well.
-const SETTLEMENT: &str = "'{5}', '{1}', '{completed}', '{16}', '{f}', '{2026-02-01}', '{2026-02-01}', '{NULL}', \
-    '{0}', '{0}', '{NULL}', '{NULL}', '{node_1}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', \
-    '{complete}', '{completed}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', \
-    '{NULL}', '{NULL}', '{\"[]\"}', '{\"{}\"}', '{1}', '{2026-02-01}', '{timeout}', '{why}', '2026-02-01', 64";
+const SETTLEMENT: &str = "'{5}', '{1}', '{4}', '{2026-02-01}', '{2026-02-01}', '{node_1}', '{2026-02-01}', \
+    '{2026-02-01}', '{NULL}', '{success}', '{complete}', '{completed}', '{NULL}', \
+    ARRAY['{\"error_attempt\": 1, \"error_at\": 1, \"error_kind\": \"timeout\", \"error_message\": \"why\"}'], \
+    '2026-02-01'";
 
 fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     let sql = &engine.sql;
@@ -129,6 +129,11 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
         Case { sql: &sql.settle, values: format!("{SETTLEMENT}, 'c', false"), indexes: &["jobs_pkey"] },
+        Case {
+            sql: &sql.forget,
+            values: "'{5}'".to_owned(),
+            indexes: &["errors_pkey", "jobs_pkey", "runs_pkey"],
+        },
         case(&sql.count_executing, "'queue_3'", &["jobs_executing"]),
         Case {
             sql: &sql.take_keyed,
