@@ -64,6 +64,11 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Turn>;
 
+    /// Whether two turns at once are done faster than one after the other. Default: yes.
+    fn turns_overlap(&self) -> bool {
+        true
+    }
+
     /// Claims jobs, with nothing to settle.
     async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claimed> {
         Ok(self.turn(&[], Some(request), request.now).await?.claimed)

@@ -210,7 +210,8 @@ impl Producer {
     /// take longer than they do.
     async fn gather(&mut self) {
         let (started, patience) = (Instant::now(), self.pace.patience());
-        let is_due = self.waiting.is_empty() && !self.unsettled.is_empty();
+        let may_start = self.turns.is_empty() || self.shared.queue.engine().turns_overlap();
+        let is_due = may_start && self.waiting.is_empty() && !self.unsettled.is_empty();
         while is_due && !self.runs.is_empty() && started.elapsed() < patience {
             tokio::task::yield_now().await;
             self.take_runs();
@@ -313,6 +314,7 @@ impl Producer {
     /// first turn is under way; else only a large batch is worth it.
     fn is_worth_a_second_turn(&self, jobs: usize, most_ahead: u32) -> bool {
         match most_ahead {
+            _ if !self.shared.queue.engine().turns_overlap() => false,
             0 => !self.pace.patience().is_zero() && jobs > 0,
             _ => jobs >= WORTH_A_SECOND_TURN,
         }

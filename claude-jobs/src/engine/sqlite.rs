@@ -244,6 +244,11 @@ impl Engine for SqliteEngine {
         Ok(Turn { settled, claimed })
     }
 
+    /// There is one writer.
+    fn turns_overlap(&self) -> bool {
+        false
+    }
+
     async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>> {
         query::held(&self.readers, node, queue).await
     }

@@ -269,10 +269,14 @@ async fn faults_of_list(
     }
     let mut sql = list::statement(engine, filter).await.expect("a statement");
     let by_parts = sql.sql().as_str().contains("ANY (ARRAY");
-    let read = explained(connection, sql.build()).await;
+    let mut read = explained(connection, sql.build()).await;
     let mut expected = BTreeSet::from(["jobs_pkey"]);
     if by_parts {
         expected.extend(parts.iter().map(|part| part.index));
+    }
+    // The few that failed are in two indexes; statistics, which are a sample, decide which is read.
+    if expected.contains("jobs_over") && !expected.contains("jobs_failed") {
+        read.indexes.remove("jobs_failed");
     }
     blocks += read.blocks;
     // The last pages are few rows, by whichever index.
