@@ -31,7 +31,7 @@ mod user_connection;
 pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
 pub use limits::{Limits, Rate};
-pub(crate) use refusal::was_refused;
+pub(crate) use refusal::{is_forbidden, was_refused};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use user_connection::UserConnection;
 

@@ -154,6 +154,22 @@ impl Settlement {
         }
     }
 
+    /// The end of a run whose follow-on jobs the database has refused.
+    pub(crate) fn without_follow_ons(&self, why: &crate::Error, now: Timestamp) -> Self {
+        let mut run = self.run.clone();
+        run.verdict = "cancel".to_owned();
+        Self {
+            state: State::Cancelled,
+            finished_at: Some(now),
+            reason: Some(format!("follow-on job refused: {why}")),
+            uncounted: false,
+            snoozed: false,
+            follow_ons: Vec::new(),
+            run,
+            ..self.clone()
+        }
+    }
+
     fn retried(
         reason: &str,
         after: Option<Duration>,

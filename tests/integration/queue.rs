@@ -316,3 +316,49 @@ fn typed_setters_write_what_rows_hold() {
     let json = serde_json::to_value(&args).expect("JSON");
     assert_eq!(json, json!({"permission_mode": "bypass_permissions", "timeout": "15m", "worktree": true}));
 }
+
+/// A trigger of the user's own that forbids jobs of priority 9.
+async fn forbid_the_last(place: &Place) {
+    let sql = "CREATE TRIGGER no_last BEFORE INSERT ON claude_jobs WHEN new.priority = 9 \
+               BEGIN SELECT RAISE(ABORT, 'not here'); END";
+    place.connection().await.execute(sql).await.expect("a trigger");
+}
+
+#[tokio::test]
+async fn of_jobs_that_are_inserted_together_a_refused_one_keeps_no_other_out() {
+    let place = Place::new().await;
+    forbid_the_last(&place).await;
+    let inserts = (0..40).map(|number| {
+        let priority = if number % 10 == 3 { 9 } else { 0 };
+        Plain::new(format!("job {number}")).priority(priority).insert(&place.queue)
+    });
+    let results = futures_util::future::join_all(inserts).await;
+    for (number, result) in results.iter().enumerate() {
+        assert_eq!(result.is_err(), number % 10 == 3, "{number}: {result:?}");
+    }
+    assert_eq!(place.queue.list(&Filter::default()).await.expect("a read").len(), 36);
+}
+
+#[tokio::test]
+async fn a_follow_on_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
+    let place = Place::new().await;
+    let bad = Obedient::new("follow last".into()).insert(&place.queue).await.expect("an insert");
+    for _ in 0..8 {
+        Plain::new("x").insert(&place.queue).await.expect("an insert");
+    }
+    forbid_the_last(&place).await;
+    let (claude, runs) = answering("success");
+    place.drain(claude).await;
+    let job = place.job(&bad).await;
+    let reason = job.reason.as_deref().unwrap_or_default();
+    assert!(job.state == State::Cancelled && reason.contains("not here"), "{job:?}");
+    let ledger = place.queue.details(job.id).await.expect("a read").runs;
+    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "success"), "what was paid for is known");
+    let completed = {
+        let mut filter = Filter::default();
+        filter.state = Some(State::Completed);
+        filter
+    };
+    assert_eq!(place.queue.list(&completed).await.expect("a read").len(), 8);
+    assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 9, "each once");
+}

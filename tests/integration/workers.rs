@@ -32,6 +32,7 @@ impl Handler for Obedient {
         cx.meta().insert("seen".into(), json!(attempt));
         match self.order.as_str() {
             "follow" => cx.enqueue(Plain::new("the follow-on").priority(2)),
+            "follow last" => cx.enqueue(Plain::new("the follow-on").priority(9)),
             "follow elsewhere" => cx.enqueue(Obedient::new("follow".into()).queue("elsewhere")),
             "follow badly" => cx.enqueue(Plain::new("the follow-on").max_turns(0)),
             "cancel" => return Verdict::cancel("as ordered"),

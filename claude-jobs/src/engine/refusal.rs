@@ -15,6 +15,29 @@ pub(crate) fn was_refused(error: &Error) -> bool {
     }
 }
 
+/// Whether the database was asked for what it will never take: a constraint or a trigger forbids it. A
+/// full disk, say, is no such thing.
+pub(crate) fn is_forbidden(error: &Error) -> bool {
+    match error {
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        Error::Database(source) => match source.downcast_ref() {
+            Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| forbids(&code)),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// PostgreSQL's classes 22 (data), 23 (constraints) and P0 (raised); SQLite's constraints.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn forbids(code: &str) -> bool {
+    let is_constraint = |number: u32| number & 0xff == 19;
+    match code.len() {
+        5 => ["22", "23", "P0"].iter().any(|class| code.starts_with(class)),
+        _ => code.parse().is_ok_and(is_constraint),
+    }
+}
+
 /// A PostgreSQL server that shuts down, or an operator who ends the connection, may cut in between a
 /// commit and its answer. SQLite's codes are plain numbers.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -81,6 +81,34 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) async fn take(self) -> TurnResult {
+        match self.take_all().await {
+            // One that can never be written must not keep the others from it.
+            Err(error) if engine::is_forbidden(&error) && !self.batch.is_empty() => self.settle_each().await,
+            result => result,
+        }
+    }
+
+    /// One by one; a job whose follow-on jobs the database forbids is cancelled without them: its run is
+    /// paid for and stays in the ledger.
+    async fn settle_each(&self) -> TurnResult {
+        let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
+        let mut settled = Vec::new();
+        for settlement in &self.batch.settlements {
+            let written = match engine.settle(std::slice::from_ref(settlement), now).await {
+                Err(error) if engine::is_forbidden(&error) && !settlement.follow_ons.is_empty() => {
+                    tracing::error!(job = %settlement.id, %error, "cancelled: its follow-on jobs are refused");
+                    engine.settle(&[settlement.without_follow_ons(&error, now)], now).await
+                }
+                written => written,
+            };
+            settled.extend(written?);
+        }
+        // What the turn was to claim is still to be claimed.
+        self.shared.queue.wakes().wake(&self.queue);
+        Ok(engine::Turn { settled, ..engine::Turn::default() })
+    }
+
+    async fn take_all(&self) -> TurnResult {
         let (queue, engine) = (&self.shared.queue, self.shared.queue.engine());
         let (now, node) = (queue.now(), self.shared.node_id());
         let settlements = &self.batch.settlements;
