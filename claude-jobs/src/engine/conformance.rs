@@ -195,7 +195,7 @@ macro_rules! __conformance_checks {
     };
     (damage $then:ident $($context:tt)*) => {
         $crate::$then! { damage [
-            unreadable_rows numbers_out_of_bounds numbers_at_their_bounds all_or_none a_refused_follow_on
+            an_attempt_turned_back unreadable_rows numbers_out_of_bounds numbers_at_their_bounds all_or_none a_refused_follow_on
             after_a_refusal
         ] $($context)* }
     };

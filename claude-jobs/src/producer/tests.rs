@@ -160,3 +160,15 @@ async fn of_jobs_that_take_their_time_only_as_many_are_claimed_as_run() {
     go.cancel();
     serving.await.expect("it ends");
 }
+
+#[tokio::test]
+async fn a_job_that_was_claimed_for_the_node_we_no_longer_are_does_not_start() {
+    let queue = queue(1).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    let job = claim_unheard(&producer).await.remove(0);
+    let anew = crate::node::this_node(producer.shared.terms, queue.now());
+    producer.shared.node.send_replace(crate::runtime::shared::Registered::new(anew));
+    producer.adopt(vec![job]);
+    producer.start_runs();
+    assert!(producer.runs.is_empty() && producer.waiting.is_empty() && producer.ours.is_empty());
+}

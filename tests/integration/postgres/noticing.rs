@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use claude_jobs::claude::{Request, RunnerError};
+use claude_jobs::clock::Clock;
 use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
 use tokio::sync::mpsc;
@@ -104,4 +105,16 @@ async fn one_batch_is_one_notification_per_queue() {
         told.push(listener.recv().await.expect("a notification").payload().to_owned());
     }
     assert_eq!(told, ["even", "odd", "odd"]);
+}
+
+#[tokio::test]
+async fn every_node_goes_by_the_servers_clock() {
+    let server = Server::new().await;
+    for minutes in [-10, 10] {
+        let clock = Clock::system().ahead_by(jiff::SignedDuration::from_mins(minutes));
+        let job = Plain::new("x").insert(&server.queue.clone().with_clock(clock)).await.expect("an insert");
+        let off =
+            "select abs(extract(epoch from clock_timestamp() - inserted_at)) < 60 from claude_jobs.jobs";
+        assert_eq!(server.database.psql(&format!("{off} where id = {}", job.id())), "t", "{minutes}");
+    }
 }
