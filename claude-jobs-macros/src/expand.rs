@@ -16,6 +16,7 @@ use syn::{
 use crate::attr::Attr;
 use crate::check;
 use crate::layer::Layer;
+use crate::output;
 use crate::problems::Problems;
 use crate::prompt;
 
@@ -148,18 +149,15 @@ impl Worker<'_> {
         let registration = quote!(#krate::__private::Registration);
         let submission =
             self.is_sound.then(|| quote!(#krate::__private::inventory::submit! { __CLAUDE_REGISTRATION }));
+        let output::Expanded { items, members: output, .. } = output::expand(krate, name, self.attr);
         quote! {
+            #items
+
             #[automatically_derived]
             impl #krate::__private::Worker for #name {
-                type Output = ::std::string::String;
+                #output
 
                 const DEFINITION: #krate::__private::Definition = #definition;
-
-                fn output(
-                    run: &#krate::__private::Run,
-                ) -> ::core::result::Result<Self::Output, ::std::string::String> {
-                    ::core::result::Result::Ok(::core::convert::Into::into(run.text()))
-                }
 
                 fn registration() -> &'static #registration {
                     &__CLAUDE_REGISTRATION
@@ -199,7 +197,9 @@ impl Worker<'_> {
 
         let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
         let prompt_check = self.cron_prompt_check(&args, &pinned_args);
+        let schema_check = output::base_check(krate, attr, &args, &pinned_args);
         let settings = self.settings();
+        let output = output::expand(krate, &self.item.ident, attr).setting;
         let fields = self.fields.iter().map(|field| {
             let (cfgs, name) = (cfgs(field), field.ident.as_ref().map(|name| name.unraw().to_string()));
             quote!(#(#cfgs)* #name)
@@ -207,6 +207,7 @@ impl Worker<'_> {
         let definition = quote! {
             #krate::__private::Definition {
                 #settings
+                #output
                 unique: #unique,
                 args: #args.overlaid_with(#prompt),
                 pinned_args: #pinned_args,
@@ -215,7 +216,7 @@ impl Worker<'_> {
                 ..#defaults
             }
         };
-        (quote!(#constants #prompt_check), definition)
+        (quote!(#constants #prompt_check #schema_check), definition)
     }
 
     /// The fields of the definition that are written as they stand in the attribute.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
 
@@ -37,9 +38,12 @@ impl fmt::Debug for Registration {
 
 /// A worker with its fields, its type erased.
 pub trait LoadedWorker: Send + Sync {
-    /// The last word after a successful run. An answer that is not the worker's `Output` is an
-    /// `Err` with the reason.
-    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx) -> BoxFuture<'a, Result<Verdict, String>>;
+    /// What is wrong with the answer of a successful run, where it is not the worker's `Output`.
+    fn mismatch(&self, run: &Run) -> Option<Mismatch>;
+
+    /// The last word after a successful run.
+    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx)
+    -> BoxFuture<'a, Result<Verdict, Mismatch>>;
 
     /// The last word after a failed run.
     fn handle_error<'a>(

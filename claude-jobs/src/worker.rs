@@ -13,6 +13,7 @@ use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{Job, NewJob};
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::registry::Registration;
 use crate::verdict::Verdict;
 
@@ -29,8 +30,8 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A sentence that says why the answer is not an `Output`.
-    fn output(run: &Run) -> Result<Self::Output, String>;
+    /// Why the answer is not an `Output`.
+    fn output(run: &Run) -> Result<Self::Output, Mismatch>;
 
     /// How a runtime finds and runs this worker.
     fn registration() -> &'static Registration;

@@ -24,4 +24,5 @@ mod supervision;
 mod takes;
 mod tidy;
 mod transcripts;
+mod typed;
 mod workers;

@@ -132,6 +132,9 @@ impl NewJob {
     /// come beneath them when the job runs.
     fn check_args(&self, definition: &Definition) -> Result<(), InvalidArgs> {
         let [worker, pinned]: [ArgMap; 2] = [definition.args.into(), definition.pinned_args.into()];
+        if let Some(output) = &definition.output {
+            output.json_schema(&self.args)?;
+        }
         Options::merge([&worker, &self.args, &pinned]).map(drop)
     }
 

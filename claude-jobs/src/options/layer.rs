@@ -42,6 +42,15 @@ macro_rules! layers {
                 assert!(self.prompt.is_some(), "a schedule has no prompt to give: add `prompt = \"…\"` to the worker");
             }
 
+            /// Panics where there is a schema, for a worker whose `output` makes it.
+            #[track_caller]
+            pub const fn check_no_schema(self) {
+                assert!(
+                    self.json_schema.is_none(),
+                    "the schema is given twice: `output` makes it from the type, and a base of `args` or `pinned_args` has a `json_schema`"
+                );
+            }
+
             /// These options, with those of `higher` in place of ours where both are set.
             pub const fn overlaid_with(mut self, higher: Self) -> Self {
                 $(if higher.$name.is_some() { self.$name = higher.$name; })*

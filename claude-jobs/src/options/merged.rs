@@ -17,6 +17,11 @@ use super::{ArgMap, ROWS, for_each_option, row};
 pub struct InvalidArgs(Vec<String>);
 
 impl InvalidArgs {
+    /// This one mistake.
+    pub(crate) fn of(problem: String) -> Self {
+        Self(vec![problem])
+    }
+
     /// The sentences, one per mistake.
     pub fn problems(&self) -> &[String] {
         &self.0
@@ -124,7 +129,7 @@ impl Options {
         let mut problems = Vec::new();
         for (name, value) in merged {
             if !options.decode(name, value) {
-                problems.push(problem(name));
+                problems.push(problem(name, value));
             }
         }
         problems.extend(options.contradictions());
@@ -161,9 +166,9 @@ impl Options {
     }
 }
 
-fn problem(name: &str) -> String {
+fn problem(name: &str, value: &Value) -> String {
     match row(name) {
-        Some(row) => format!("`{name}` takes {}", row.expects),
+        Some(row) => format!("`{name}` takes {}", row.expected(value)),
         None => match nearest(name) {
             Some(known) => format!("unknown option `{name}`: did you mean `{known}`?"),
             None => format!("unknown option `{name}`"),
