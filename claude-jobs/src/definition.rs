@@ -39,8 +39,25 @@ pub struct Definition {
     pub concurrency_key: Option<&'static str>,
     /// Its fields, in order; none for a unit struct.
     pub fields: &'static [&'static str],
+    /// The values that its templates name, in the order in which [`Worker::show_values`] shows them.
+    ///
+    /// [`Worker::show_values`]: crate::worker::Worker::show_values
+    pub placeholders: &'static [Placeholder],
+    /// Whether runs that can write may see values that are not to be trusted.
+    pub allow_untrusted_writes: bool,
     /// `file:line` of the struct.
     pub defined_at: &'static str,
+}
+
+/// A value that goes into a worker's texts: a field, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placeholder {
+    /// As the template names it, such as `number` or `issue.title`.
+    pub name: &'static str,
+    /// Whether it comes from outside and goes into a fence.
+    pub is_untrusted: bool,
+    /// Whether no template names it: it goes to the end of the prompt.
+    pub is_appended: bool,
 }
 
 /// What becomes of a job whose node died while it ran: nobody knows how far the run had come.
@@ -92,6 +109,8 @@ impl Definition {
             on_lost: OnLost::Retry,
             concurrency_key: None,
             fields: &[],
+            placeholders: &[],
+            allow_untrusted_writes: false,
             defined_at: "",
         }
     }

@@ -37,6 +37,9 @@ impl fmt::Debug for Registration {
 
 /// A worker with its fields, its type erased.
 pub trait LoadedWorker: Send + Sync {
+    /// Shows the values for the worker's templates.
+    fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display));
+
     /// The last word after a successful run. An answer that is not the worker's `Output` is an
     /// `Err` with the reason.
     fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx) -> BoxFuture<'a, Result<Verdict, String>>;

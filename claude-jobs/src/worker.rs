@@ -1,5 +1,6 @@
 //! What a worker is, the optional [`Handler`], and the [`Ctx`] a handler works with.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -31,6 +32,11 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// A sentence that says why the answer is not an `Output`.
     fn output(run: &Run) -> Result<Self::Output, String>;
+
+    /// Shows the values that its templates name, in the order of [`Definition::placeholders`].
+    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
+        let _ = show;
+    }
 
     /// How a runtime finds and runs this worker.
     fn registration() -> &'static Registration;
