@@ -250,6 +250,12 @@ impl Worker<'_> {
             let (cfgs, name) = (cfgs(field), field.ident.as_ref().map(|name| name.unraw().to_string()));
             quote!(#(#cfgs)* #name)
         });
+        let field_types = self.fields.iter().map(|field| {
+            let (cfgs, ty) = (cfgs(field), &field.ty);
+            quote!(#(#cfgs)* ::core::stringify!(#ty))
+        });
+        let untrusted_fields =
+            self.fields.untrusted_names().map(|names| setting("untrusted_fields", quote!(&[#(#names),*])));
         let definition = quote! {
             #krate::__private::Definition {
                 #settings
@@ -257,6 +263,8 @@ impl Worker<'_> {
                 args: #args.overlaid_with(#prompt),
                 pinned_args: #pinned_args,
                 fields: &[#(#fields),*],
+                field_types: &[#(#field_types),*],
+                #untrusted_fields
                 #placeholders
                 defined_at: ::core::concat!(::core::file!(), ":", ::core::line!()),
                 ..#defaults

@@ -68,6 +68,12 @@ impl<'a> Fields<'a> {
         self.all.iter().any(|field| field.is_untrusted)
     }
 
+    /// The names of those that are not to be trusted, if there are any.
+    pub(crate) fn untrusted_names(&self) -> Option<impl Iterator<Item = &str>> {
+        let names = || self.all.iter().filter(|field| field.is_untrusted).map(|field| field.name.as_str());
+        self.any_is_untrusted().then(names)
+    }
+
     /// The number of a placeholder.
     pub(crate) fn index(&self, path: &str) -> Option<usize> {
         self.placeholders.iter().position(|placeholder| placeholder.path == path)

@@ -1,5 +1,7 @@
 //! [`Definition`]: what the attribute of a worker says, as a constant.
 
+use serde::Serialize;
+
 use crate::classify::{self, Classifier};
 use crate::options::Args;
 use crate::schedule::WorkerCron;
@@ -39,6 +41,10 @@ pub struct Definition {
     pub concurrency_key: Option<&'static str>,
     /// Its fields, in order; none for a unit struct.
     pub fields: &'static [&'static str],
+    /// The types of its fields, as they are written.
+    pub field_types: &'static [&'static str],
+    /// Its fields that come from outside.
+    pub untrusted_fields: &'static [&'static str],
     /// The values that its templates name, in the order in which [`Worker::show_values`] shows them.
     ///
     /// [`Worker::show_values`]: crate::worker::Worker::show_values
@@ -63,7 +69,8 @@ pub struct Placeholder {
 /// What becomes of a job whose node died while it ran: nobody knows how far the run had come.
 ///
 /// It is carried out by a node that knows the worker; the jobs of other workers wait for one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnLost {
     /// It runs again from its start, at once. The lost attempt counts.
     #[default]
@@ -109,6 +116,8 @@ impl Definition {
             on_lost: OnLost::Retry,
             concurrency_key: None,
             fields: &[],
+            field_types: &[],
+            untrusted_fields: &[],
             placeholders: &[],
             allow_untrusted_writes: false,
             defined_at: "",

@@ -45,6 +45,7 @@ pub mod claude;
 pub mod cli;
 pub mod clock;
 pub mod definition;
+pub mod describe;
 pub mod engine;
 pub mod error;
 mod executor;

@@ -35,6 +35,14 @@ struct Behind {
     log: String,
 }
 
+#[claude_worker(queue = "tests", prompt_file = "ui/prompts/review.md")]
+struct FromFile {
+    number: u64,
+    repository: String,
+    #[json]
+    labels: Vec<String>,
+}
+
 /// What claude was asked, run by run.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<Vec<Request>>>);
@@ -84,6 +92,25 @@ async fn a_run_is_asked_with_the_jobs_values() {
     assert_eq!(options.append_system_prompt.as_deref(), Some("About It {breaks}."));
     assert_eq!(options.add_dir, Some(vec!["/repos/87".to_owned()]));
     assert_eq!(options.worktree, Some(claude_jobs::options::Worktree::Named("issue-87".into())));
+}
+
+#[tokio::test]
+async fn a_prompt_from_a_file_is_a_template_too() {
+    let place = Place::new().await;
+    let job = FromFile::new(7, "api".into(), vec!["bug".into()]);
+    job.insert(&place.queue).await.expect("valid");
+    let asked = Asked::default();
+    asked.drain(&place).await;
+    let expected = "Review pull request #7 of api.\n\nIts labels: [\"bug\"]\n\n{literally}\n";
+    assert_eq!(asked.only().prompt(), expected);
+}
+
+/// cargo builds a crate anew when a file changes that rustc has listed beside what it built.
+#[test]
+fn a_change_of_the_prompt_file_builds_the_crate_anew() {
+    let built = std::env::current_exe().expect("this program").with_extension("d");
+    let files = std::fs::read_to_string(&built).expect("rustc's list of files");
+    assert!(files.contains("ui/prompts/review.md"), "{}", built.display());
 }
 
 #[tokio::test]
