@@ -23,7 +23,7 @@ pub(crate) fn read_type(input: ParseStream<'_>) -> syn::Result<Type> {
     Err(syn::Error::new_spanned(value, "`output` takes a type, such as `output = Answer`"))
 }
 
-/// The type says what the schema is. What a base sets cannot be seen: generated code looks there.
+/// The type says what the schema is. What a base sets is looked at in `rules`.
 pub(crate) fn has_no_schema_beside(attr: &Attr, problems: &mut Problems) {
     if attr.key("output").is_none() {
         return;
@@ -33,24 +33,6 @@ pub(crate) fn has_no_schema_beside(attr: &Attr, problems: &mut Problems) {
     {
         let remedy = format!("`output` makes it from the type, so drop this one in `{layer}`");
         problems.at(key, format!("the schema is given twice: {remedy}"));
-    }
-}
-
-/// A worker with an output whose base may have a schema.
-pub(crate) fn base_check(
-    krate: &Path,
-    attr: &Attr,
-    args: &TokenStream,
-    pinned_args: &TokenStream,
-) -> TokenStream {
-    let Some(ty) = &attr.output else { return TokenStream::new() };
-    if !attr.args.has_base() && !attr.pinned_args.has_base() {
-        return TokenStream::new();
-    }
-    let check = quote_spanned!(ty.span()=> __CLAUDE_OUTPUT_LAYERS.check_no_schema());
-    quote! {
-        const __CLAUDE_OUTPUT_LAYERS: #krate::__private::Args = #args.overlaid_with(#pinned_args);
-        const _: () = #check;
     }
 }
 

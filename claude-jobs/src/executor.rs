@@ -17,6 +17,7 @@ use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
@@ -24,6 +25,7 @@ use crate::queue::Queue;
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::settlement::{LOST, Remains, Settlement};
+use crate::untrusted::Values;
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
 use repair::Repairing;
@@ -127,13 +129,9 @@ impl Executor {
         let registration = self.queue.registry().get(&job.worker).map_err(|error| error.to_string())?;
         let definition = registration.definition;
         let worker = (registration.load)(&job.input).map_err(|problem| format!("input: {problem}"))?;
-        let [args, pinned] = [definition.args.into(), definition.pinned_args.into()];
-        let mut options = Options::merge([&self.defaults, &args, &job.args, &pinned])
-            .map_err(|problems| problems.to_string())?;
-        if let Some(output) = &definition.output {
-            let schema = output.json_schema(&job.args).map_err(|problems| problems.to_string())?;
-            options.json_schema = Some(schema.to_owned());
-        }
+        let values = Values::of(definition, &*worker).map_err(|problem| format!("input: {problem}"))?;
+        let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
+        let options = layers.merge(definition, &values).map_err(|problems| problems.to_string())?;
         Ok(Prepared { definition, worker, options })
     }
 

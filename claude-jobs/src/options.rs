@@ -21,6 +21,9 @@ pub mod kind;
 mod layer;
 mod literal;
 mod merged;
+mod rights;
+mod rules;
+mod template;
 pub mod wrapper_setters;
 
 pub use accept::Accept;
@@ -30,6 +33,7 @@ pub use kind::{
 pub use layer::{ArgMap, Args};
 pub use literal::{Const, Literal, MAX_DURATION, parse_duration};
 pub use merged::{InvalidArgs, Options};
+pub use template::{Part, Template, Templates};
 
 /// Calls `$callback!` with every row: `doc name: Kind, |query, value| how it reaches claude;`.
 ///

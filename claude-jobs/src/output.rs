@@ -57,9 +57,9 @@ impl OutputType {
         if job.get("json_schema").is_some() {
             let given =
                 format!("`json_schema` is the worker's: it has `output = {}`, so leave it out", self.name);
-            return Err(InvalidArgs::of(given));
+            return Err(InvalidArgs::one(given));
         }
-        let schema = (self.schema)().map_err(|problem| InvalidArgs::of(format!("`output`: {problem}")))?;
+        let schema = (self.schema)().map_err(|problem| InvalidArgs::one(format!("`output`: {problem}")))?;
         Ok(schema.text())
     }
 }

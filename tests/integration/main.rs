@@ -22,6 +22,7 @@ mod runtime;
 mod schedules;
 mod supervision;
 mod takes;
+mod templates;
 mod tidy;
 mod transcripts;
 mod typed;

@@ -67,7 +67,10 @@ fn each_rule_of_the_attribute() {
             "queue = \"q\", unique_period = 1, unique_states = [\"availabel\"]",
             "unknown state: did you mean `available`?",
         ),
-        ("queue = \"q\", prompt = \"{number}\"", "prompt templates are not supported yet"),
+        (
+            "queue = \"q\", args = { model = \"a\" }, pinned_args = { model = \"b\" }",
+            "`model` is in `pinned_args` too",
+        ),
         ("queue = \"q\", prompt = \"a\", args = { prompt = \"b\" }", "the prompt is given twice"),
         (
             "queue = \"q\", output = A, pinned_args = { json_schema = \"{}\" }",

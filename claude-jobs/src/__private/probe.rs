@@ -7,6 +7,7 @@
 //! bound could never be proved and the handler would be skipped without a word, which is why the
 //! attribute refuses generics.
 
+use std::fmt::Display;
 use std::marker::PhantomData;
 
 use crate::outcome::{Failure, Run};
@@ -98,6 +99,10 @@ fn input_problem(fields: &[&str], input: &serde_json::Value, error: &serde_json:
 }
 
 impl<W: Worker> LoadedWorker for Loaded<W> {
+    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
+        self.worker.show_values(show);
+    }
+
     fn mismatch(&self, run: &Run) -> Option<Mismatch> {
         W::output(run).err()
     }

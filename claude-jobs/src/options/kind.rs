@@ -84,7 +84,10 @@ macro_rules! kind {
         pub enum $name {}
         impl $name {
             /// Whether the literal is a valid value of this kind.
-            pub const fn fits($literal: Literal) -> bool { $fits }
+            pub const fn fits(literal: Literal) -> bool {
+                let $literal = literal.sample();
+                $fits
+            }
         }
         impl Kind for $name {
             type Value = $value;

@@ -17,9 +17,8 @@ use super::{ArgMap, ROWS, for_each_option, row};
 pub struct InvalidArgs(Vec<String>);
 
 impl InvalidArgs {
-    /// This one mistake.
-    pub(crate) fn of(problem: String) -> Self {
-        Self(vec![problem])
+    pub(crate) fn one(problem: impl Into<String>) -> Self {
+        Self(vec![problem.into()])
     }
 
     /// The sentences, one per mistake.
@@ -43,6 +42,9 @@ macro_rules! options {
         #[non_exhaustive]
         pub struct Options {
             $($(#[$doc])+ pub $name: Option<<kind::$kind as Kind>::Value>,)*
+            /// Whether the prompt holds text that is not to be trusted. No option: it follows from the
+            /// worker's fields.
+            pub(crate) is_untrusted: bool,
         }
 
         impl Options {
@@ -132,37 +134,8 @@ impl Options {
                 problems.push(problem(name, value));
             }
         }
-        problems.extend(options.contradictions());
+        problems.extend(options.contradictions().map(str::to_owned));
         (options, problems)
-    }
-
-    /// Options that cannot stand together.
-    fn contradictions(&self) -> Vec<String> {
-        let on = |flag: Option<bool>| flag == Some(true);
-        let both = |one: &str, other: &str| format!("`{one}` and `{other}` exclude each other: set one");
-        let mut found = Vec::new();
-        if self.system_prompt.is_some() && self.system_prompt_file.is_some() {
-            found.push(both("system_prompt", "system_prompt_file"));
-        }
-        if self.append_system_prompt.is_some() && self.append_system_prompt_file.is_some() {
-            found.push(both("append_system_prompt", "append_system_prompt_file"));
-        }
-        if self.resume.is_some() && self.from_pr.is_some() {
-            found.push(both("resume", "from_pr"));
-        }
-        let continues = self.resume.is_some() || self.from_pr.is_some();
-        if on(self.fork_session) && !continues {
-            found.push("`fork_session` needs `resume`: name the session to fork".to_owned());
-        }
-        if self.session_id.is_some() && continues && !on(self.fork_session) {
-            found.push("`session_id` with `resume` needs `fork_session = true`".to_owned());
-        }
-        if let (Some(idle), Some(total)) = (self.idle_timeout, self.timeout)
-            && idle > total
-        {
-            found.push("`idle_timeout` is above `timeout` and could never fire: lower it".to_owned());
-        }
-        found
     }
 }
 

@@ -59,13 +59,18 @@ fn where_there_is_no_repair_the_reason_is_known() {
 #[test]
 fn claude_is_told_each_mistake() {
     let prompt = prompt(&Mismatch::missing());
-    assert!(prompt.contains("\n- no structured answer came\n\nGive the whole answer once more"), "{prompt}");
+    assert!(
+        prompt.contains("\n- no structured answer came\n\nWhat is quoted here is your own answer"),
+        "{prompt}"
+    );
 }
 
 /// A worker whose answer is right when it is `{"right": true}`.
 struct Judge;
 
 impl LoadedWorker for Judge {
+    fn show_values(&self, _: &mut dyn FnMut(&dyn std::fmt::Display)) {}
+
     fn mismatch(&self, run: &Run) -> Option<Mismatch> {
         (run.structured != Some(json!({"right": true}))).then(Mismatch::missing)
     }
