@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::classify::{self, Classifier};
 use crate::options::Args;
+use crate::output::OutputType;
 use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
 use crate::unique::UniqueDefault;
@@ -29,6 +30,8 @@ pub struct Definition {
     pub args: Args,
     /// Options over the job's own.
     pub pinned_args: Args,
+    /// What claude's answers are; none for text.
+    pub output: Option<OutputType>,
     /// Proposes a verdict for each run.
     pub classifier: Classifier,
     /// How long to wait before a retry.
@@ -110,6 +113,7 @@ impl Definition {
             tags: &[],
             args: Args::EMPTY,
             pinned_args: Args::EMPTY,
+            output: None,
             classifier: classify::default,
             backoff: settlement::backoff,
             cron: None,

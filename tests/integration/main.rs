@@ -26,4 +26,5 @@ mod takes;
 mod templates;
 mod tidy;
 mod transcripts;
+mod typed;
 mod workers;
