@@ -15,10 +15,10 @@ use std::process::Command;
 /// Where helper and library share their code, and what only the helper has.
 const SOURCES: &str = "src/claude/supervisor";
 
-/// The library's linker among the compiler's tools, and how to use the system's without its libraries.
+/// The compiler's own linker, and the system's without the system's libraries.
 const LINKERS: [&[&str]; 2] = [
     &["-Clinker=rust-lld", "-Clinker-flavor=ld.lld", "-Clink-self-contained=no"],
-    &["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static", "-Clink-self-contained=no"],
+    &["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static"],
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
