@@ -336,6 +336,11 @@ impl Queue {
         &self.engine
     }
 
+    /// How long to sleep in earnest for this long by the clock.
+    pub(crate) fn sleep(&self, wait: Duration) -> Duration {
+        self.clock.sleep(wait)
+    }
+
     /// The present moment: the database's, where it has a clock, so that all nodes agree on what is due
     /// however far off their own clocks are.
     pub(crate) fn now(&self) -> Timestamp {
