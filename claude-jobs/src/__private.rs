@@ -26,7 +26,7 @@ mod probe;
 mod show;
 
 pub use option::option;
-pub use output::Contract;
+pub use output::{Contract, contract};
 pub use period::UniquePeriod;
 pub use probe::{Probe, WithHandler, WithoutHandler, load};
 pub use show::{CanStandInATemplate, Json, Shown, WithDisplay, WithoutDisplay, samples};
