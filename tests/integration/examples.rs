@@ -65,6 +65,7 @@ examples! {
     event_driven: "13 events, 2 jobs";
     triage_issues: "3 issues for $0.12";
     pipeline: "three steps, one worktree";
+    propose_dispose: "only what was proposed";
     full_auto: "inside its rails: completed";
     transactional_insert: "PostgreSQL: not tried";
 }
