@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::registry::Registry;
+use crate::untrusted::Values;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
 
@@ -320,8 +321,10 @@ impl Queue {
     fn row(&self, job: NewJob, now: Timestamp) -> Result<JobRow> {
         let registration = self.registry.get(&job.worker)?;
         let input = |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
-        (registration.load)(&job.input).map_err(input)?;
-        job.into_row(registration.definition, now)
+        let definition = registration.definition;
+        let worker = (registration.load)(&job.input).map_err(input)?;
+        let values = Values::of(definition, &*worker).map_err(input)?;
+        job.into_row(definition, &values, now)
     }
 
     /// The workers this queue knows.
@@ -333,6 +336,11 @@ impl Queue {
     #[doc(hidden)]
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
+    }
+
+    /// How long to sleep in earnest for this long by the clock.
+    pub(crate) fn sleep(&self, wait: Duration) -> Duration {
+        self.clock.sleep(wait)
     }
 
     /// The present moment: the database's, where it has a clock, so that all nodes agree on what is due

@@ -23,7 +23,7 @@ fn job(attempt: u32, uncounted: u32, max_attempts: u32) -> Job {
     new.args.set("prompt", json!("hello"));
     new.max_attempts = Some(max_attempts);
     new.schedule = Schedule::Now;
-    let row = new.into_row(&DEFINITION, now()).expect("valid");
+    let row = new.into_row(&DEFINITION, &crate::untrusted::Values::default(), now()).expect("valid");
     Job { attempt, uncounted, state: State::Executing, attempted_at: Some(now()), ..row.stored_as(JobId(7)) }
 }
 

@@ -50,7 +50,9 @@ fn load<W: Worker>(input: serde_json::Value) -> Box<dyn LoadedWorker> {
 
 fn context() -> Ctx {
     let job = Plain::new("x").into_new_job().expect("a job");
-    let row = job.into_row(&Plain::DEFINITION, crate::clock::timestamp(0)).expect("a valid job");
+    let row = job
+        .into_row(&Plain::DEFINITION, &crate::untrusted::Values::default(), crate::clock::timestamp(0))
+        .expect("a valid job");
     Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(JobId(1)) }), CancellationToken::new())
 }
 
@@ -64,6 +66,7 @@ fn run(text: &str) -> Run {
         structured: None,
         last_events: Vec::new(),
         environment: Default::default(),
+        repair: None,
         cost_usd: None,
         turns: None,
         tokens: None,
