@@ -5,7 +5,7 @@
 //! default definition, so that the mistakes are all that the compiler has to say.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
@@ -238,12 +238,9 @@ impl Worker<'_> {
         }
 
         let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
-        let rules = rules::checks(
-            krate,
-            attr,
-            &self.fields,
-            &quote!(#args.overlaid_with(#prompt).overlaid_with(#pinned_args)),
-        );
+        let kept_args = self.kept("__CLAUDE_ARGS", quote!(#args.overlaid_with(#prompt)));
+        let kept_pinned_args = self.kept("__CLAUDE_PINNED_ARGS", pinned_args);
+        let rules = rules::checks(krate, attr, &self.fields);
         let settings = self.settings();
         let placeholders = self.fields.placeholders(krate).map(|list| setting("placeholders", list));
         let fields = self.fields.iter().map(|field| {
@@ -260,8 +257,8 @@ impl Worker<'_> {
             #krate::__private::Definition {
                 #settings
                 unique: #unique,
-                args: #args.overlaid_with(#prompt),
-                pinned_args: #pinned_args,
+                args: __CLAUDE_ARGS_KEPT,
+                pinned_args: __CLAUDE_PINNED_ARGS_KEPT,
                 fields: &[#(#fields),*],
                 field_types: &[#(#field_types),*],
                 #untrusted_fields
@@ -270,7 +267,18 @@ impl Worker<'_> {
                 ..#defaults
             }
         };
-        (quote!(#constants #rules), definition)
+        (quote!(#constants #kept_args #kept_pinned_args #rules), definition)
+    }
+
+    /// A layer as a constant, for the rules, and what the program keeps of it.
+    fn kept(&self, name: &str, layer: TokenStream) -> TokenStream {
+        let krate = self.krate;
+        let (all, kept) = (format_ident!("{name}"), format_ident!("{name}_KEPT"));
+        quote! {
+            const #all: #krate::__private::Args = #layer;
+            const #kept: #krate::__private::Settings =
+                #krate::__private::Settings(&const { #all.only_set::<{ #all.count_set() }>() });
+        }
     }
 
     /// The fields of the definition that are written as they stand in the attribute.

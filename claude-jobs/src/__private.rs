@@ -3,13 +3,13 @@
 pub use ::claude_jobs_macros::{args, unknown_option};
 pub use ::inventory;
 pub use ::serde;
-pub use ::serde_json::Value;
+pub use ::serde_json::{Value, to_value};
 
 pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
 pub use crate::definition::{Definition, OnLost, Placeholder};
 pub use crate::job::State;
-pub use crate::options::{Args, Const, Literal, Part, Template, Templates};
+pub use crate::options::{Args, Const, Literal, Part, Setting, Settings, Template, Templates};
 pub use crate::outcome::Run;
 pub use crate::registry::{LoadedWorker, Registration};
 pub use crate::schedule::{IfBusy, Missed, WorkerCron};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::classify::{self, Classifier};
-use crate::options::Args;
+use crate::options::Settings;
 use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
 use crate::unique::UniqueDefault;
@@ -26,9 +26,9 @@ pub struct Definition {
     /// Labels of its jobs.
     pub tags: &'static [&'static str],
     /// Options under the job's own.
-    pub args: Args,
+    pub args: Settings,
     /// Options over the job's own.
-    pub pinned_args: Args,
+    pub pinned_args: Settings,
     /// Proposes a verdict for each run.
     pub classifier: Classifier,
     /// How long to wait before a retry.
@@ -108,8 +108,8 @@ impl Definition {
             priority: 0,
             unique: None,
             tags: &[],
-            args: Args::EMPTY,
-            pinned_args: Args::EMPTY,
+            args: Settings(&[]),
+            pinned_args: Settings(&[]),
             classifier: classify::default,
             backoff: settlement::backoff,
             cron: None,

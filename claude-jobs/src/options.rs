@@ -6,11 +6,12 @@
 //! [`JobBuilder`](crate::JobBuilder), the fields of [`Options`], the flags of the `claude-jobs`
 //! command, and the attribute's knowledge of what exists (generated code calls the setters).
 //!
-//! The three forms of the same options:
+//! The forms of the same options:
 //!
 //! | type | what it is | where it lives |
 //! |---|---|---|
 //! | [`Args`] | one layer, a compile-time constant | worker `args`, `pinned_args`, `args!` |
+//! | [`Settings`] | the same, only what is set | [`Definition`](crate::definition::Definition) |
 //! | [`ArgMap`] | one layer at run time: JSON by name, not yet checked | job rows, runtime defaults |
 //! | [`Options`] | all layers merged and checked | what a run gets |
 //!
@@ -28,7 +29,7 @@ pub mod wrapper_setters;
 
 pub use accept::Accept;
 pub use kind::{Effort, Hermetic, Kind, MAX_PROMPT_BYTES, PermissionMode, Shape, Worktree};
-pub use layer::{ArgMap, Args};
+pub use layer::{ArgMap, Args, Setting, Settings};
 pub use literal::{Const, Literal, MAX_DURATION, parse_duration};
 pub use merged::{InvalidArgs, Options};
 pub use template::{Part, Template, Templates};
