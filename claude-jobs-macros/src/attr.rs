@@ -5,10 +5,11 @@
 
 use proc_macro2::TokenStream;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token, Type};
 
 use crate::fields::Text;
 use crate::layer::{Layer, each_item, given_twice, read_equals, read_key, ungrouped};
+use crate::output;
 use crate::problems::Problems;
 use crate::prompt_file::PromptFile;
 use crate::suggest::{did_you_mean, nearest};
@@ -30,6 +31,7 @@ pub(crate) const KEYS: &[&str] = &[
     "allow_untrusted_writes",
     "args",
     "pinned_args",
+    "output",
     "classifier",
     "backoff",
     "on_lost",
@@ -74,6 +76,8 @@ pub(crate) struct Attr {
     pub(crate) args: Layer,
     /// `pinned_args = { … }`: options over the job's own.
     pub(crate) pinned_args: Layer,
+    /// `output = Type`: what claude answers with.
+    pub(crate) output: Option<Type>,
     /// `classifier = path`: a `fn(&Run) -> Verdict`.
     pub(crate) classifier: Option<Path>,
     /// `backoff = path`: a `fn(u32) -> Duration`.
@@ -175,6 +179,7 @@ impl Attr {
             "allow_untrusted_writes" => self.allow_untrusted_writes = flag(key, input)?,
             "args" => self.args = Layer::braced(key, input, problems)?,
             "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
+            "output" => self.output = Some(output::read_type(input)?),
             "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
             "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
             "on_lost" => self.on_lost = Some(text(key, input)?),
@@ -276,6 +281,7 @@ mod tests {
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
                unique_period = "5m", unique_by = ["args"], unique_states = ["available"], tags = [],
                prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, args = { model = "opus", ..BASE }, pinned_args = {},
+               output = Vec<Answer>,
                classifier = my::classifier, backoff = slow, on_lost = "hold", concurrency_key = "model",
                cron = "@daily", timezone = "UTC", missed = "one", if_busy = "skip", crate = jobs,"#,
         );
@@ -306,6 +312,8 @@ mod tests {
             ("tags = \"a\"", "`tags` takes a list of texts, such as `tags = [\"one\", \"two\"]`"),
             ("tags = [a]", "`tags` is a list of texts in quotes, such as `\"one\"`"),
             ("args = 3", "`args` takes options in braces, such as `args = { model = \"sonnet\" }`"),
+            ("output = \"Answer\"", "`output` takes a type, such as `output = Answer`"),
+            ("output = Answer {}", "`output` takes a type, such as `output = Answer`"),
             ("classifier = \"x\"", "`classifier` takes the path of a function, such as `my_classifier`"),
             (
                 "quue = 1",

@@ -12,6 +12,7 @@ use syn::parse::Parser;
 use syn::{Data, DeriveInput, Field, Fields, Ident, LitInt, LitStr};
 
 use crate::attr::Attr;
+use crate::output;
 use crate::problems::Problems;
 use crate::suggest::did_you_mean;
 
@@ -50,6 +51,7 @@ pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems)
     prompt_once(attr, problems);
     pinned_once(attr, problems);
     prompt_is_no_field(attr, fields, problems);
+    output::has_no_schema_beside(attr, problems);
     schedule_can_be_read(attr, problems);
     schedule_has_a_cron(attr, problems);
     schedule_needs_no_input(attr, fields, problems);

@@ -15,6 +15,7 @@ use crate::attr::Attr;
 use crate::check;
 use crate::fields::{self, Fields};
 use crate::layer::Layer;
+use crate::output;
 use crate::problems::Problems;
 use crate::prompt_file::PromptFile;
 use crate::rules;
@@ -184,18 +185,15 @@ impl Worker<'_> {
         let show_values = self.is_sound.then(|| self.fields.show_values(krate));
         let submission =
             self.is_sound.then(|| quote!(#krate::__private::inventory::submit! { __CLAUDE_REGISTRATION }));
+        let output::Expanded { items, members: output, .. } = output::expand(krate, name, self.attr);
         quote! {
+            #items
+
             #[automatically_derived]
             impl #krate::__private::Worker for #name {
-                type Output = ::std::string::String;
+                #output
 
                 const DEFINITION: #krate::__private::Definition = #definition;
-
-                fn output(
-                    run: &#krate::__private::Run,
-                ) -> ::core::result::Result<Self::Output, ::std::string::String> {
-                    ::core::result::Result::Ok(::core::convert::Into::into(run.text()))
-                }
 
                 #show_values
 
@@ -238,6 +236,7 @@ impl Worker<'_> {
         }
 
         let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
+        let output = output::expand(krate, &self.item.ident, attr).setting;
         let kept_args = self.kept("__CLAUDE_ARGS", quote!(#args.overlaid_with(#prompt)));
         let kept_pinned_args = self.kept("__CLAUDE_PINNED_ARGS", pinned_args);
         let rules = rules::checks(krate, attr, &self.fields);
@@ -256,6 +255,7 @@ impl Worker<'_> {
         let definition = quote! {
             #krate::__private::Definition {
                 #settings
+                #output
                 unique: #unique,
                 args: __CLAUDE_ARGS_KEPT,
                 pinned_args: __CLAUDE_PINNED_ARGS_KEPT,

@@ -12,6 +12,7 @@ use syn::spanned::Spanned;
 use syn::{Expr, ExprArray, ExprLit, Ident, Lit, Token, braced};
 
 use crate::fields::Text;
+use crate::output::literal_schema_is_valid;
 use crate::problems::Problems;
 use crate::template;
 
@@ -121,7 +122,7 @@ impl Layer {
             problems.at(&key, given_twice(&key));
         }
         let value = match read_equals(&key, input).and_then(|()| option_value(input)) {
-            Ok(value) => Some(value),
+            Ok(value) => literal_schema_is_valid(&key, &value, problems).then_some(value),
             Err(error) => {
                 problems.add(error);
                 skip_item(input);

@@ -11,9 +11,9 @@
 //! | write the code | `expand`, `layer`, `rules` | the names in `claude_jobs::__private` |
 //! | collect the mistakes, name the nearest key | `problems`, `suggest` | nothing of the above |
 //!
-//! Nothing here knows a single claude option: for each `key = value` the generated code calls a
-//! setter of `claude_jobs::options::Args` in a constant of its own, spanned at the user's tokens, and
-//! rustc judges key, type and value. No file is read but the one that `prompt_file` names, no clock: the
+//! Nothing here knows a claude option, save that a literal `json_schema` is read (`output`): for each
+//! `key = value` the generated code calls a setter of `claude_jobs::options::Args` in a constant of its own,
+//! spanned at the user's tokens, and rustc judges key, type and value. No file is read but the one that `prompt_file` names, no clock: the
 //! same tokens always expand to the same code.
 
 mod attr;
@@ -21,6 +21,7 @@ mod check;
 mod expand;
 mod fields;
 mod layer;
+mod output;
 mod problems;
 mod prompt_file;
 mod rules;
@@ -72,6 +73,7 @@ use proc_macro::TokenStream;
 /// | `allow_untrusted_writes` | stands alone: runs that can write may read [untrusted](#untrusted-text) fields | they may not |
 /// | `args` | claude options beneath the job's own: `{ key = value, …, ..BASE }` | none |
 /// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
+/// | `output` | the [type of claude's answers](#typed-answers): serde's `Deserialize` and schemars' `JsonSchema` | text |
 /// | `classifier` | the path of a `fn(&Run) -> Verdict` that proposes what becomes of a job | the default classifier |
 /// | `backoff` | the path of a `fn(u32) -> Duration`: the wait before a retry, from the number of counted attempts | 15 s, doubled each time, at most 1 h |
 /// | `on_lost` | what becomes of a job whose node died while it ran: `"retry"` (again from its start), `"resume"` (go on in the lost run's session where its transcript is at hand, else from the start), `"hold"` (`discarded`, for an operator to look at), `"cancel"` | `"retry"` |
@@ -135,6 +137,44 @@ use proc_macro::TokenStream;
 /// pattern) unless it says `allow_untrusted_writes`: else it does not compile, and a job whose own options
 /// would allow it is refused.
 ///
+/// # Typed answers
+///
+/// With `output = Type` the type's JSON Schema goes to claude, and the answer to the handler as that type:
+///
+/// ```
+/// use claude_jobs::prelude::*;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Triaged {
+///     /// In one sentence.
+///     summary: String,
+///     labels: Vec<String>,
+/// }
+///
+/// /// Sorts an issue.
+/// #[claude_worker(queue = "triage", output = Triaged, args = { model = "sonnet" })]
+/// struct Triage;
+///
+/// impl Handler for Triage {
+///     async fn handle_result(&self, triaged: Triaged, _run: &Run, _cx: &mut Ctx) -> Verdict {
+///         if triaged.labels.is_empty() { Verdict::cancel(triaged.summary) } else { Verdict::Complete }
+///     }
+/// }
+/// ```
+///
+/// The comments on the type and its fields are in the schema: claude reads them. A type that is no JSON object
+/// by itself (an enum, a list, text) works as well; claude is asked for `{"value": …}` then. The derives name
+/// their crates, so those must be dependencies, or `#[serde(crate = "claude_jobs::serde")]` and
+/// `#[schemars(crate = "claude_jobs::schemars")]` say where they are.
+///
+/// An answer that does not fit the schema or does not deserialise is repaired once, in the same attempt: the
+/// session is resumed and told what is wrong, within what is left of `timeout` and `max_budget_usd`
+/// (`max_turns` counts anew). If that does not help, or cannot be (`no_session_persistence`, say), the run
+/// fails as `output_mismatch`, which the default classifier retries.
+///
+/// Without `output`, an option `json_schema` asks for structured answers too; `Run::structured` has them. A
+/// literal one must be a JSON Schema that claude takes.
+///
 /// # Rules between keys
 ///
 /// Bases and constants take part. A worker that can write (as above) says `max_attempts`: each retry is a new
@@ -151,7 +191,7 @@ use proc_macro::TokenStream;
 ///   `prompt`, `prompt_file` or an option `prompt` in `args` or `pinned_args` gives it, and returns a
 ///   `JobBuilder<Self>`. What a base sets cannot be seen: with `..BASE`, `new` takes the prompt even
 ///   if the base has one.
-/// * The `Worker` impl, whose `Output` is the answer's text.
+/// * The `Worker` impl, whose `Output` is the type of `output`, or the answer's text.
 /// * The registration by which a `Runtime` finds the worker, and its `Handler` if it has one.
 ///
 /// A definition with mistakes generates the struct and `new` all the same, so that the mistakes are

@@ -52,6 +52,9 @@ pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>) -> TokenStr
     if let Some(cron) = attr.cron.as_ref().filter(|_| check::takes_prompt(attr)) {
         checks.extend(check(cron.span(), quote!(check_prompt())));
     }
+    if let Some(output) = &attr.output {
+        checks.extend(check(output.span(), quote!(check_no_schema())));
+    }
     if checks.is_empty() {
         return checks;
     }

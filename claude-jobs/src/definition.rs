@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::classify::{self, Classifier};
 use crate::options::Settings;
+use crate::output::OutputType;
 use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
 use crate::unique::UniqueDefault;
@@ -29,6 +30,8 @@ pub struct Definition {
     pub args: Settings,
     /// Options over the job's own.
     pub pinned_args: Settings,
+    /// What claude's answers are; none for text.
+    pub output: Option<OutputType>,
     /// Proposes a verdict for each run.
     pub classifier: Classifier,
     /// How long to wait before a retry.
@@ -110,6 +113,7 @@ impl Definition {
             tags: &[],
             args: Settings(&[]),
             pinned_args: Settings(&[]),
+            output: None,
             classifier: classify::default,
             backoff: settlement::backoff,
             cron: None,

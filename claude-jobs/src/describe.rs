@@ -2,6 +2,7 @@
 //! without its code.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::definition::{Definition, OnLost};
 use crate::options::ArgMap;
@@ -30,6 +31,8 @@ pub struct Description {
     pub tags: &'static [&'static str],
     /// What must not occur twice.
     pub unique: Option<UniqueDescription>,
+    /// What claude's answers are; none for text.
+    pub output: Option<OutputDescription>,
     /// The field or option whose value jobs must share to be limited together.
     pub concurrency_key: Option<&'static str>,
     /// When runtimes insert a job of it by themselves.
@@ -55,6 +58,17 @@ pub struct FieldDescription {
     pub type_name: &'static str,
     /// Whether it comes from outside and stands in a fence.
     pub untrusted: bool,
+}
+
+/// What a worker's answers are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OutputDescription {
+    /// The type, as it is written.
+    #[serde(rename = "type")]
+    pub type_name: &'static str,
+    /// Its JSON Schema as claude gets it; none where it cannot be sent, and then no runtime starts.
+    pub json_schema: Option<Value>,
 }
 
 /// A worker's uniqueness.
@@ -98,6 +112,10 @@ impl From<&Definition> for Description {
                 period_seconds: unique.period,
                 by: Unique::from(unique).by.iter().map(name_of).collect(),
                 states: Unique::from(unique).states.iter().map(|state| state.name()).collect(),
+            }),
+            output: definition.output.map(|output| OutputDescription {
+                type_name: output.name,
+                json_schema: (output.schema)().ok().and_then(|schema| schema.text().parse().ok()),
             }),
             concurrency_key: definition.concurrency_key,
             cron: definition.cron.map(|cron| CronDescription {

@@ -45,6 +45,9 @@ impl<'a> Layers<'a> {
                  the permissions let the run write: use `permission_mode = \"plan\"`",
             ));
         }
+        if let Some(output) = &definition.output {
+            options.json_schema = Some(output.json_schema(self.job)?.to_owned());
+        }
         options.is_untrusted = values.is_fenced();
         if let Some(prompt) = &mut options.prompt {
             prompt.push_str(values.appended());

@@ -14,6 +14,7 @@ use crate::definition::Definition;
 use crate::describe::Description;
 use crate::error::{Error, Result};
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
 
@@ -41,9 +42,12 @@ pub trait LoadedWorker: Send + Sync {
     /// Shows the values for the worker's templates.
     fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display));
 
-    /// The last word after a successful run. An answer that is not the worker's `Output` is an
-    /// `Err` with the reason.
-    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx) -> BoxFuture<'a, Result<Verdict, String>>;
+    /// What is wrong with the answer of a successful run, where it is not the worker's `Output`.
+    fn mismatch(&self, run: &Run) -> Option<Mismatch>;
+
+    /// The last word after a successful run.
+    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx)
+    -> BoxFuture<'a, Result<Verdict, Mismatch>>;
 
     /// The last word after a failed run.
     fn handle_error<'a>(

@@ -15,6 +15,7 @@ use crate::describe::Description;
 use crate::error::Result;
 use crate::job::{Job, NewJob};
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::registry::Registration;
 use crate::verdict::Verdict;
 
@@ -31,8 +32,8 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A sentence that says why the answer is not an `Output`.
-    fn output(run: &Run) -> Result<Self::Output, String>;
+    /// Why the answer is not an `Output`.
+    fn output(run: &Run) -> Result<Self::Output, Mismatch>;
 
     /// Shows the values that its templates name, in the order of [`Definition::placeholders`].
     fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {

@@ -25,4 +25,5 @@ mod takes;
 mod templates;
 mod tidy;
 mod transcripts;
+mod typed;
 mod workers;

@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::registry::{BoxFuture, LoadedWorker};
 use crate::verdict::Verdict;
 use crate::worker::{Ctx, Handler, Worker};
@@ -102,7 +103,15 @@ impl<W: Worker> LoadedWorker for Loaded<W> {
         self.worker.show_values(show);
     }
 
-    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx) -> BoxFuture<'a, Result<Verdict, String>> {
+    fn mismatch(&self, run: &Run) -> Option<Mismatch> {
+        W::output(run).err()
+    }
+
+    fn handle_result<'a>(
+        &'a self,
+        run: &'a Run,
+        cx: &'a mut Ctx,
+    ) -> BoxFuture<'a, Result<Verdict, Mismatch>> {
         match W::output(run) {
             Ok(output) => {
                 let verdict = (self.hooks.result)(&self.worker, output, run, cx);

@@ -139,7 +139,7 @@ fn parse(row: &Row, text: &str) -> Result<Value, String> {
     accepted.ok_or_else(|| match row.shape {
         // The flag may have swallowed what was meant as the prompt.
         Shape::Flag | Shape::Optional => format!("takes {}; put the prompt first", row.expects),
-        _ => format!("takes {}", row.expects),
+        _ => format!("takes {}", row.expected(&Value::from(text))),
     })
 }
 

@@ -100,6 +100,9 @@ fn text(of: &Description) -> String {
         let (by, states) = (unique.by.join(", "), unique.states.join(", "));
         lines.push(format!("unique: for {period} by {by} while {states}"));
     }
+    if let Some(output) = &of.output {
+        lines.push(format!("answers with: {}", output.type_name));
+    }
     if let Some(key) = of.concurrency_key {
         lines.push(format!("concurrency key: {key}"));
     }
@@ -142,10 +145,13 @@ fn text(of: &Description) -> String {
 mod tests {
     use super::*;
     use crate::options::{Args, Literal};
+    use crate::output::OutputType;
 
     #[test]
     fn a_description_reads_line_by_line() {
+        let output = OutputType { name: "Vec<Reply>", schema: || Err("not asked for here".to_owned()) };
         let definition = Definition {
+            output: Some(output),
             fields: &["number", "body"],
             field_types: &["u64", "String"],
             untrusted_fields: &["body"],
@@ -159,6 +165,7 @@ queue: issues
 defined at: src/main.rs:7
 max attempts: 3, max snoozes: 3, priority: 0
 when its node dies: retry
+answers with: Vec<Reply>
 fields:
   number: u64
   body: String, untrusted

@@ -131,7 +131,7 @@ impl Options {
         let mut problems = Vec::new();
         for (name, value) in merged {
             if !options.decode(name, value) {
-                problems.push(problem(name));
+                problems.push(problem(name, value));
             }
         }
         problems.extend(options.contradictions().map(str::to_owned));
@@ -139,9 +139,9 @@ impl Options {
     }
 }
 
-fn problem(name: &str) -> String {
+fn problem(name: &str, value: &Value) -> String {
     match row(name) {
-        Some(row) => format!("`{name}` takes {}", row.expects),
+        Some(row) => format!("`{name}` takes {}", row.expected(value)),
         None => match nearest(name) {
             Some(known) => format!("unknown option `{name}`: did you mean `{known}`?"),
             None => format!("unknown option `{name}`"),

@@ -147,6 +147,16 @@ impl Args {
         );
     }
 
+    /// Panics where there is a schema, for a worker whose `output` makes it.
+    #[track_caller]
+    pub const fn check_no_schema(&self) {
+        assert!(
+            self.json_schema.is_none(),
+            "the schema is given twice: `output` makes it from the type, and a base of `args` or `pinned_args` \
+             has a `json_schema`"
+        );
+    }
+
     /// Panics where no session is kept, for a worker that is to go on in a lost run's session.
     #[track_caller]
     pub const fn check_resumable(&self) {

@@ -95,7 +95,7 @@ fn each_failing_scenario_ends_where_the_table_says() {
             ],
             [Reply::text("I will not")],
             "retryable",
-            "invalid_output: ",
+            "output_mismatch: ",
             2,
         ),
     ];

@@ -66,6 +66,7 @@ fn run(text: &str) -> Run {
         structured: None,
         last_events: Vec::new(),
         environment: Default::default(),
+        repair: None,
         cost_usd: None,
         turns: None,
         tokens: None,
