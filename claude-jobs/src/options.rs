@@ -18,6 +18,7 @@
 //! This module must not know jobs, queues or processes.
 
 mod accept;
+mod hint;
 pub mod kind;
 mod layer;
 mod literal;

@@ -417,7 +417,12 @@ impl fmt::Debug for Queue {
     }
 }
 
-async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
+/// On the heap, as [`Queue::insert_draft`]: no part of a database's driver is compiled in the user's program.
+fn engine(url: &str) -> BoxFuture<'_, Result<Arc<dyn Engine>>> {
+    Box::pin(connected(url))
+}
+
+async fn connected(url: &str) -> Result<Arc<dyn Engine>> {
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));

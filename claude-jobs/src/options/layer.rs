@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::accept::Accept;
+use super::hint::Problem;
 use super::kind::{self, expects};
 use super::literal::Literal;
 use super::template::Template;
@@ -18,7 +19,7 @@ macro_rules! layers {
         #[derive(Clone, Copy, Debug)]
         pub struct Args {
             /// What is wrong with the value that was set last, if it is wrong.
-            problem: Option<&'static str>,
+            problem: Option<Problem>,
             $(pub(super) $name: Option<Literal>,)*
         }
 
@@ -33,7 +34,7 @@ macro_rules! layers {
             #[track_caller]
             pub const fn check(self) {
                 if let Some(problem) = self.problem {
-                    panic!("{}", problem);
+                    problem.panic();
                 }
             }
 
@@ -46,7 +47,8 @@ macro_rules! layers {
             $($(#[$doc])+
             pub const fn $name(mut self, value: Literal) -> Self {
                 if !kind::$kind::fits(value) {
-                    self.problem = Some(concat!("`", stringify!($name), "` takes ", expects!($kind)));
+                    let rule = concat!("`", stringify!($name), "` takes ", expects!($kind));
+                    self.problem = Some(Problem { rule, hint: kind::$kind::hint(value) });
                 }
                 self.$name = Some(value);
                 self
