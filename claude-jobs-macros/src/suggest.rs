@@ -65,8 +65,12 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// `maxTurns`, `Max-Turns` and `--max-turns` as `max_turns`.
 pub(crate) fn snake_case(name: &str) -> String {
+    let name = name.trim_start_matches('-');
+    if !name.chars().any(char::is_lowercase) {
+        return name.to_lowercase().replace('-', "_");
+    }
     let mut snake = String::new();
-    for letter in name.trim_start_matches('-').chars() {
+    for letter in name.chars() {
         if letter.is_uppercase() && !snake.is_empty() && !snake.ends_with('_') {
             snake.push('_');
         }
@@ -235,7 +239,7 @@ mod tests {
         assert_eq!(nearest("max_turn", known), Some("max_turns"));
         assert_eq!(nearest("modle", known), Some("model"));
         assert_eq!(nearest("verbose", known), None);
-        for spelling in ["maxTurns", "max-turns", "--max-turns", "MaxTurns", "MAX_TURN", "turns"] {
+        for spelling in ["maxTurns", "max-turns", "--max-turns", "MaxTurns", "MAX_TURNS", "turns"] {
             assert_eq!(nearest(spelling, known), Some("max_turns"), "{spelling}");
         }
         assert_eq!(nearest("max_cost", known), Some("max_budget_usd"));

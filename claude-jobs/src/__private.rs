@@ -28,7 +28,7 @@ mod show;
 
 pub use constant::{CanBeAnOption, NotForOptions};
 pub use option::{key, option};
-pub use output::Contract;
+pub use output::{Contract, contract};
 pub use period::UniquePeriod;
 pub use probe::{Probe, WithHandler, WithoutHandler};
 pub use show::{CanStandInATemplate, Json, Shown, WithDisplay, WithoutDisplay, samples};

@@ -8,6 +8,7 @@ mod classifier;
 mod command;
 mod conformance;
 mod definitions;
+mod examples;
 mod fake_claude;
 mod fences;
 mod limits;

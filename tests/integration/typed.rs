@@ -122,9 +122,8 @@ async fn a_typed_answer_reaches_the_handler() {
     assert_eq!((details.job.state, &details.job.meta["summary"]), (State::Completed, &json!("An easy one.")));
     assert_eq!(only_run(&details), ("success", "exit 0", Some(0.25)));
     assert_eq!(details.runs[0].structured, Some(right()));
-    let asked = asked.lock().expect("no panic");
-    let schema: Value =
-        serde_json::from_str(asked[0].options.json_schema.as_deref().expect("a schema")).expect("JSON");
+    let schema = asked.lock().expect("no panic")[0].options.json_schema.clone().expect("a schema");
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
     assert_eq!(schema["properties"]["outcome"]["enum"], json!(["fix", "wont_fix"]));
     assert_eq!(schema["required"], json!(["outcome", "summary", "due"]));
 

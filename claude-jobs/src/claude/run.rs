@@ -167,7 +167,7 @@ async fn end(
 
 /// The supervisor knows best how the run ended, where there is one.
 fn settle(hold: &Hold, ending: Ending, stderr: &str, asked: Option<StopReason>) -> Ending {
-    #[cfg(target_os = "linux")]
+    #[cfg(supervisor)]
     match hold.verdict() {
         Some(verdict) => return ending::of_supervisor(verdict, ending, asked),
         None if hold.is_supervised() && ending == Ending::Exited(super::supervisor::BROKEN) => {

@@ -13,7 +13,7 @@ pub(super) struct Problem {
 
 /// What helps to see why a value is wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Hint {
+pub(super) enum Hint {
     /// The rule says it all.
     None,
     /// A known name that is like the one given.

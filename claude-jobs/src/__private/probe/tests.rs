@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::job::Job;
+use crate::job::{Job, JobId};
 use crate::outcome::{Ending, FailureKind, Outcome};
 use crate::{args, claude_worker};
 
@@ -53,7 +53,7 @@ fn context() -> Ctx {
     let row = job
         .into_row(&Plain::DEFINITION, &crate::untrusted::Values::default(), crate::clock::timestamp(0))
         .expect("a valid job");
-    Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(1) }), CancellationToken::new())
+    Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(JobId(1)) }), CancellationToken::new())
 }
 
 fn run(text: &str) -> Run {

@@ -3,117 +3,113 @@
 //!
 //! All of it is a few bytes, so that every write to a pipe is atomic and a reader needs no buffering.
 
-use std::os::fd::RawFd;
-use std::path::PathBuf;
-use std::time::Duration;
+use core::ffi::CStr;
+use core::fmt;
 
-use crate::clock::Uptime;
+use super::sys::Millis;
+use super::text;
 
-/// The variable that makes a process of this program a front. The CLI never sees it.
-pub(in crate::claude) const VARIABLE: &str = "CLAUDE_JOBS_SUPERVISE";
+/// The variable that makes a process a front. The CLI never sees it.
+pub(crate) const VARIABLE: &str = "CLAUDE_JOBS_SUPERVISE";
 
-/// What a front is told, in its environment.
+/// What a front is told, in its environment; after it comes the path of what to run with the front's own
+/// arguments.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Order {
+pub(crate) struct Order {
     /// The process id of the host.
-    pub(super) host: i32,
+    pub(crate) host: i32,
     /// The host's end of the control pipe.
-    pub(super) control: Door,
+    pub(crate) control: Door,
     /// The host's end of the status pipe.
-    pub(super) status: Door,
+    pub(crate) status: Door,
     /// How long the CLI may take to end itself.
-    pub(super) grace: Duration,
-    /// When the run must be gone, unless the host says otherwise by then.
-    pub(super) until: Option<Uptime>,
-    /// What to run, with this process's own arguments.
-    pub(super) binary: PathBuf,
+    pub(crate) grace: Millis,
+    /// When the run must be gone, unless the host says otherwise by then: a moment since the start of the
+    /// machine.
+    pub(crate) until: Option<Millis>,
 }
 
 /// A pipe as found in the host's `/proc/<pid>/fd`: by number, and by inode to be sure.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Door {
-    pub(super) descriptor: RawFd,
-    pub(super) inode: u64,
+pub(crate) struct Door {
+    pub(crate) descriptor: i32,
+    pub(crate) inode: u64,
+}
+
+/// All but the path.
+impl fmt::Display for Order {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, control, status, grace, until } = self;
+        write!(formatter, "{host} ")?;
+        for Door { descriptor, inode } in [control, status] {
+            write!(formatter, "{descriptor} {inode} ")?;
+        }
+        write!(formatter, "{grace} {}", until.unwrap_or(0))
+    }
 }
 
 impl Order {
-    /// The variable's value. `None` when the path is not text, which the wrapper could not pass on.
-    pub(super) fn encode(&self) -> Option<String> {
-        let until = self.until.map_or(0, millis);
-        Some(format!(
-            "{} {} {} {} {} {} {until} {}",
-            self.host,
-            self.control.descriptor,
-            self.control.inode,
-            self.status.descriptor,
-            self.status.inode,
-            self.grace.as_millis(),
-            self.binary.to_str()?
-        ))
-    }
-
-    pub(super) fn decode(text: &str) -> Option<Self> {
-        let mut words = text.splitn(8, ' ');
-        let host = words.next()?.parse().ok()?;
-        let mut door = || {
-            let descriptor = words.next()?.parse().ok()?;
-            Some(Door { descriptor, inode: words.next()?.parse().ok()? })
-        };
+    /// The order and the path.
+    pub(super) fn decode(text: &CStr) -> Option<(Self, &CStr)> {
+        let mut words = text.to_bytes_with_nul().splitn(8, |byte| *byte == b' ');
+        let mut next = || text::number(words.next()?);
+        let host = next()?.try_into().ok()?;
+        let mut door = || Some(Door { descriptor: next()?.try_into().ok()?, inode: next()? });
         let (control, status) = (door()?, door()?);
-        let grace = Duration::from_millis(words.next()?.parse().ok()?);
-        let until = Some(words.next()?.parse().ok()?).filter(|millis| *millis != 0).map(moment);
-        let binary = PathBuf::from(words.next()?);
-        Some(Self { host, control, status, grace, until, binary })
+        let grace = next()?;
+        let until = Some(next()?).filter(|until| *until != 0);
+        let binary = CStr::from_bytes_with_nul(words.next()?).ok()?;
+        Some((Self { host, control, status, grace, until }, binary))
     }
 }
 
 /// One word on the control pipe. The pipe's end means that the host is gone.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// End the run.
     Stop,
     /// The run may live until then. An absolute moment, so that a word which was delayed (a host
     /// stopped in mid-call, a suspended machine) does not grant more than was meant.
-    Until(Uptime),
+    Until(Millis),
     /// The run may live for ever.
     Unlimited,
 }
 
 impl Word {
-    pub(super) const LENGTH: usize = 8;
+    pub(crate) const LENGTH: usize = 8;
 
-    pub(super) fn encode(self) -> [u8; Self::LENGTH] {
+    pub(crate) fn encode(self) -> [u8; Self::LENGTH] {
         let number = match self {
             Self::Stop => 0,
-            Self::Until(until) => millis(until),
+            Self::Until(until) => until.clamp(1, u64::MAX - 1),
             Self::Unlimited => u64::MAX,
         };
         number.to_le_bytes()
     }
 
-    pub(super) fn decode(bytes: [u8; Self::LENGTH]) -> Self {
+    pub(crate) fn decode(bytes: [u8; Self::LENGTH]) -> Self {
         match u64::from_le_bytes(bytes) {
             0 => Self::Stop,
             u64::MAX => Self::Unlimited,
-            millis => Self::Until(moment(millis)),
+            until => Self::Until(until),
         }
     }
 }
 
 /// How a run ended, on the status pipe to the host and on the line to the front.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::claude) struct Verdict {
+pub(crate) struct Verdict {
     /// What became of the CLI.
-    pub(in crate::claude) end: End,
+    pub(crate) end: End,
     /// Why it ended.
-    pub(in crate::claude) cause: Cause,
+    pub(crate) cause: Cause,
     /// How many processes of the run could not be ended; 0 unless the system refuses.
-    pub(in crate::claude) left: u32,
+    pub(crate) left: u32,
 }
 
 /// What became of the CLI.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::claude) enum End {
+pub(crate) enum End {
     Exited(i32),
     Signalled(i32),
     /// It could not be started, for this error of the system.
@@ -122,7 +118,7 @@ pub(in crate::claude) enum End {
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::claude) enum Cause {
+pub(crate) enum Cause {
     /// The CLI ended by itself.
     Itself,
     /// The host asked for it.
@@ -140,7 +136,7 @@ pub(in crate::claude) enum Cause {
 }
 
 impl Verdict {
-    pub(super) const LENGTH: usize = 16;
+    pub(crate) const LENGTH: usize = 16;
 
     const CAUSES: [Cause; 7] = [
         Cause::Itself,
@@ -152,7 +148,7 @@ impl Verdict {
         Cause::SupervisorGone,
     ];
 
-    pub(super) fn encode(self) -> [u8; Self::LENGTH] {
+    pub(crate) fn encode(self) -> [u8; Self::LENGTH] {
         let (kind, value) = match self.end {
             End::Exited(code) => (1, code),
             End::Signalled(signal) => (2, signal),
@@ -166,7 +162,7 @@ impl Verdict {
         bytes
     }
 
-    pub(super) fn decode(bytes: [u8; Self::LENGTH]) -> Option<Self> {
+    pub(crate) fn decode(bytes: [u8; Self::LENGTH]) -> Option<Self> {
         let field = |index: usize| {
             let place = &bytes[index * 4..index * 4 + 4];
             place.iter().rev().fold(0, |number: u32, byte| number << 8 | u32::from(*byte))
@@ -183,16 +179,10 @@ impl Verdict {
     }
 }
 
-fn millis(moment: Uptime) -> u64 {
-    u64::try_from(moment.elapsed_since_boot().as_millis()).unwrap_or(u64::MAX - 1).max(1)
-}
-
-fn moment(millis: u64) -> Uptime {
-    Uptime::since_boot(Duration::from_millis(millis))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::CString;
+
     use super::*;
 
     #[test]
@@ -201,20 +191,20 @@ mod tests {
             host: 4711,
             control: Door { descriptor: 7, inode: 99 },
             status: Door { descriptor: 8, inode: u64::MAX },
-            grace: Duration::from_millis(3000),
-            until: Some(moment(123_456)),
-            binary: "/a path/with  spaces/claude".into(),
+            grace: 3000,
+            until: Some(123_456),
         };
-        let text = order.encode().expect("the path is text");
-        assert_eq!(Order::decode(&text), Some(order.clone()));
-        let unlimited = Order { until: None, ..order };
-        assert_eq!(Order::decode(&unlimited.encode().expect("text")), Some(unlimited));
-        assert_eq!(Order::decode("4711 7 99"), None);
+        for order in [order.clone(), Order { until: None, ..order }] {
+            let text = CString::new(format!("{order} /a path/with  spaces/claude")).expect("no NUL");
+            assert_eq!(Order::decode(&text), Some((order, c"/a path/with  spaces/claude")));
+        }
+        assert_eq!(Order::decode(c"4711 7 99"), None);
+        assert_eq!(Order::decode(c"-7 99 8 99 4711 3000 0 /claude"), None);
     }
 
     #[test]
     fn words_and_verdicts_survive_their_pipes() {
-        for word in [Word::Stop, Word::Until(moment(1)), Word::Until(moment(98_765)), Word::Unlimited] {
+        for word in [Word::Stop, Word::Until(1), Word::Until(98_765), Word::Unlimited] {
             assert_eq!(Word::decode(word.encode()), word);
         }
         for end in [End::Exited(0), End::Exited(255), End::Signalled(9), End::NotStarted(2)] {

@@ -5,44 +5,33 @@
 //! signal, the deadline. All but the first make it ask the CLI to end and, after the grace, kill it.
 //! Then nothing of the run may be left, and it says how it went.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitStatus, kill_process_group, set_child_subreaper, setsid};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
-
-use super::protocol::{Cause, End, Order, VARIABLE, Verdict, Word};
-use super::sys::{self, Signals};
+use super::protocol::{Cause, End, Order, Verdict, Word};
+use super::sys::{self, Descriptor, Errno, Millis, Pid, Signals, Source, Status, Timer, signal};
+use super::text::{Invocation, Text};
 use super::{children, litter};
-use crate::clock::Uptime;
 
 /// How long before the deadline the CLI is asked to end, besides the grace: for killing and reaping.
-const KILLING: Duration = Duration::from_secs(2);
+const KILLING: Millis = 2000;
 
 /// How long what the CLI has left behind may take to end itself, where there was time to ask.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Millis = 200;
 
 /// What connects a supervisor with the rest.
-pub(super) struct Lines {
+pub(super) struct Lines<'a> {
     /// Words of the host; its end is the host's death. Non-blocking.
-    pub(super) control: File,
+    pub(super) control: Descriptor,
     /// The front's; its end is the front's death.
-    pub(super) front: OwnedFd,
+    pub(super) front: &'a Descriptor,
 }
 
 /// A run under supervision.
-struct Watch {
+struct Watch<'a> {
     cli: Pid,
-    lines: Lines,
+    lines: Lines<'a>,
     signals: Signals,
-    timer: OwnedFd,
-    grace: Duration,
-    until: Option<Uptime>,
+    timer: Timer,
+    grace: Millis,
+    until: Option<Millis>,
     phase: Phase,
     /// How the CLI ended.
     end: Option<End>,
@@ -55,40 +44,50 @@ enum Phase {
     /// Asked to end.
     Asked {
         cause: Cause,
-        kill_at: Uptime,
+        kill_at: Millis,
     },
     /// Killed. Given up when even that takes too long.
     Killed {
         cause: Cause,
-        give_up_at: Uptime,
+        give_up_at: Millis,
     },
 }
 
 /// Runs the CLI to its end and leaves nothing behind.
-pub(super) fn supervise(order: &Order, arguments: &[std::ffi::OsString], lines: Lines) -> Verdict {
-    let failed = |error: std::io::Error| Verdict {
-        end: End::NotStarted(error.raw_os_error().unwrap_or(0)),
-        cause: Cause::Itself,
-        left: 0,
-    };
-    let watch = match Watch::start(order, arguments, lines) {
+pub(super) fn supervise(
+    order: &Order,
+    binary: Text<'_>,
+    invocation: &Invocation<'_>,
+    lines: Lines<'_>,
+) -> Verdict {
+    let watch = match Watch::start(order, binary, invocation, lines) {
         Ok(watch) => watch,
-        Err(error) => return failed(error),
+        Err(Errno(error)) => {
+            return Verdict { end: End::NotStarted(error), cause: Cause::Itself, left: 0 };
+        }
     };
     // From here on the streams are the CLI's alone, and no folder is kept busy.
     sys::let_go_of(&[0, 1, 2]);
-    let _ = std::env::set_current_dir("/");
-    watch.finish()
+    sys::leave_folder();
+    let cli = watch.cli;
+    let verdict = watch.finish();
+    litter::clear(cli, invocation);
+    verdict
 }
 
-impl Watch {
-    fn start(order: &Order, arguments: &[std::ffi::OsString], lines: Lines) -> std::io::Result<Self> {
-        let _ = rustix::thread::set_name(c"claude-jobs-sup");
-        setsid()?;
-        set_child_subreaper(Some(rustix::process::getpid()))?;
-        let signals = Signals::hold(&[Signal::CHILD, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT])?;
-        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
-        let cli = signals.spawn(&order.binary, arguments, VARIABLE)?;
+impl<'a> Watch<'a> {
+    fn start(
+        order: &Order,
+        binary: Text<'_>,
+        invocation: &Invocation<'_>,
+        lines: Lines<'a>,
+    ) -> sys::Result<Self> {
+        sys::set_name(c"claude-jobs-sup");
+        sys::new_session()?;
+        sys::inherit()?;
+        let signals = Signals::hold(&[signal::CHILD, signal::TERM, signal::INT, signal::HUP, signal::QUIT])?;
+        let timer = Timer::new()?;
+        let cli = signals.spawn(binary, invocation.arguments, invocation.variables)?;
         let (grace, until) = (order.grace, order.until);
         Ok(Self { cli, lines, signals, timer, grace, until, phase: Phase::Running, end: None })
     }
@@ -107,10 +106,9 @@ impl Watch {
         let (cause, patience) = match self.phase {
             Phase::Running => (Cause::Itself, PATIENCE),
             Phase::Asked { cause, .. } => (cause, PATIENCE),
-            Phase::Killed { cause, .. } => (cause, Duration::ZERO),
+            Phase::Killed { cause, .. } => (cause, 0),
         };
         let left = children::end_all(&self.signals, patience);
-        litter::clear(self.cli);
         Verdict { end, cause, left }
     }
 
@@ -128,7 +126,7 @@ impl Watch {
         if self.end.is_some() {
             return;
         }
-        let now = Uptime::now();
+        let now = sys::uptime();
         if self.ask_at().is_some_and(|moment| moment <= now) {
             self.ask(Cause::Deadline);
         }
@@ -136,29 +134,31 @@ impl Watch {
             && kill_at <= now
         {
             // It leads the group and is not reaped: the group's id is its own.
-            let _ = kill_process_group(self.cli, Signal::KILL);
-            self.phase = Phase::Killed { cause, give_up_at: now.plus(KILLING) };
+            sys::kill_group(self.cli, signal::KILL);
+            self.phase = Phase::Killed { cause, give_up_at: now.saturating_add(KILLING) };
         }
         if let Phase::Killed { give_up_at, .. } = self.phase
             && give_up_at <= now
         {
-            self.end = Some(End::Signalled(Signal::KILL.as_raw()));
+            self.end = Some(End::Signalled(signal::KILL));
         }
     }
 
     /// Asks the CLI to end, unless it has been asked.
     fn ask(&mut self, cause: Cause) {
         if self.phase == Phase::Running {
-            let _ = kill_process_group(self.cli, Signal::TERM);
+            sys::kill_group(self.cli, signal::TERM);
             // A stopped process takes no SIGTERM.
-            let _ = kill_process_group(self.cli, Signal::CONT);
-            self.phase = Phase::Asked { cause, kill_at: Uptime::now().plus(self.grace) };
+            sys::kill_group(self.cli, signal::CONT);
+            self.phase = Phase::Asked { cause, kill_at: sys::uptime().saturating_add(self.grace) };
         }
     }
 
     /// When to ask the CLI to end, so that all is over by the deadline.
-    fn ask_at(&self) -> Option<Uptime> {
-        self.until.filter(|_| self.phase == Phase::Running).map(|until| until.minus(self.grace + KILLING))
+    fn ask_at(&self) -> Option<Millis> {
+        self.until
+            .filter(|_| self.phase == Phase::Running)
+            .map(|until| until.saturating_sub(self.grace.saturating_add(KILLING)))
     }
 
     /// Waits for the next thing to happen, and takes it in.
@@ -168,34 +168,28 @@ impl Watch {
             Phase::Asked { kill_at, .. } => Some(kill_at),
             Phase::Killed { give_up_at, .. } => Some(give_up_at),
         };
-        self.set_timer(wake);
-        let has_hung_up = PollFlags::HUP | PollFlags::ERR;
-        let is_running = self.phase == Phase::Running;
-        let mut sources = vec![
-            PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(&self.timer, PollFlags::IN),
-            PollFd::new(&self.lines.control, PollFlags::IN),
-            PollFd::new(&self.lines.front, PollFlags::IN),
+        self.timer.set(wake);
+        let mut sources = [
+            self.signals.source(),
+            self.timer.source(),
+            Source::of(&self.lines.control),
+            Source::of(self.lines.front),
         ];
-        if !is_running {
-            // Nothing that they could say matters any more.
-            sources.truncate(2);
-        }
-        if poll(&mut sources, None).is_err() {
+        // Once it is to end, nothing that host and front could say matters any more.
+        let wanted = if self.phase == Phase::Running { 4 } else { 2 };
+        if sys::wait_for(&mut sources[..wanted], None).is_err() {
             return;
         }
-        let came = |index: usize| sources.get(index).map_or(PollFlags::empty(), PollFd::revents);
-        let (control, front) = (came(2), came(3));
-        drop(sources);
+        let [_, _, control, front] = sources.map(|source| source.is_ready());
         while let Some(signal) = self.signals.next() {
-            if signal != Signal::CHILD.as_raw() {
+            if signal != signal::CHILD {
                 self.ask(Cause::Signal);
             }
         }
-        if !control.is_empty() {
+        if control {
             self.listen();
         }
-        if front.intersects(has_hung_up | PollFlags::IN) {
+        if front {
             self.ask(Cause::FrontGone);
         }
     }
@@ -211,27 +205,17 @@ impl Watch {
                     Word::Until(until) => self.until = Some(until),
                     Word::Unlimited => self.until = None,
                 },
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(Errno::WOULD_BLOCK) => return,
+                Err(Errno::INTERRUPTED) => {}
                 _ => return self.ask(Cause::HostGone),
             }
         }
     }
-
-    fn set_timer(&self, wake: Option<Uptime>) {
-        let zero = Timespec::default();
-        // Zero would switch it off; a moment that has passed makes it fire at once.
-        let wake = wake.map(|moment| moment.elapsed_since_boot().max(Duration::from_nanos(1)));
-        let wake = wake.map_or(zero, |wake| Timespec::try_from(wake).unwrap_or(zero));
-        let setting = Itimerspec { it_interval: zero, it_value: wake };
-        let _ = timerfd_settime(self.timer.as_fd(), TimerfdTimerFlags::ABSTIME, &setting);
-    }
 }
 
-fn end_of(status: WaitStatus) -> End {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => End::Exited(code),
-        (None, Some(signal)) => End::Signalled(signal),
-        (None, None) => End::Signalled(Signal::KILL.as_raw()),
+fn end_of(status: Status) -> End {
+    match status.code() {
+        Some(code) => End::Exited(code),
+        None => End::Signalled(status.signal()),
     }
 }
