@@ -279,8 +279,8 @@ async fn last_word(
 ) -> (Verdict, Option<Run>) {
     let mut judged = None;
     if run.failure().is_none() {
-        match worker.handle_result(run, cx).await {
-            Ok(verdict) => return (verdict, None),
+        match worker.handle_result(run, cx) {
+            Ok(verdict) => return (verdict.await, None),
             Err(problem) => {
                 let outcome =
                     Outcome::Failure(Failure::new(FailureKind::OutputMismatch, problem.to_string()));
