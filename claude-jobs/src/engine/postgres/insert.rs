@@ -26,7 +26,7 @@ const MOST_BYTES: usize = 8 << 20;
 pub(super) const INSERT: &str = "WITH new AS ( \
     INSERT INTO {schema}.jobs (state, queue, worker, input, args, meta, tags, priority, max_attempts, \
         max_snoozes, inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) \
-    SELECT coalesce(n.state, $17), coalesce(n.queue, $18), coalesce(n.worker, $19), n.input::json, \
+    SELECT coalesce(n.state, $17)::{schema}.state, coalesce(n.queue, $18), coalesce(n.worker, $19), n.input::json, \
         coalesce(n.args::json, $20::json), coalesce(n.meta::json, $21::json), \
         coalesce(n.tags::jsonb, $22::jsonb), coalesce(n.priority, $23), coalesce(n.max_attempts, $24), \
         coalesce(n.max_snoozes, $25), coalesce(n.inserted_at, $26), coalesce(n.scheduled_at, $27), \
