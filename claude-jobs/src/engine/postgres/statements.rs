@@ -47,6 +47,7 @@ statements! {
     runs: query::RUNS,
     queues: query::QUEUES,
     insert: insert::INSERT,
+    insert_one: insert::INSERT_ONE,
     release_expired: insert::RELEASE_EXPIRED,
     holders: insert::HOLDERS,
     locked: admin::LOCKED,
