@@ -166,13 +166,15 @@ fn settings(row: &PgRow, concurrency: &str, request: &ClaimRequest<'_>) -> Resul
     })
 }
 
-/// Claims with nothing to settle. Most polls find nothing: look before writing.
+/// Claims with nothing to settle. Most looks have a reason, so that one statement looks and claims; where
+/// others are to be counted, which takes a lock, it only looks at first.
 pub(super) async fn claim(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
-    let seen = found(&engine.rows(look(engine, request)).await?, request)?;
-    if seen.is_closed(request) || !(seen.is_due(request) || seen.has_unkeyed || seen.has_keyed) {
-        return Ok(seen.with(Vec::new(), None));
-    }
-    if !seen.is_due(request) && !seen.is_limited(request) {
+    if request.limits.span_nodes() {
+        let seen = found(&engine.rows(look(engine, request)).await?, request)?;
+        if seen.is_closed(request) || !(seen.is_due(request) || seen.has_unkeyed || seen.has_keyed) {
+            return Ok(seen.with(Vec::new(), None));
+        }
+    } else {
         let (turn, is_done) = turn(engine, &[], request, request.now).await?;
         if is_done {
             return Ok(turn.claimed);
