@@ -5,11 +5,15 @@
 
 use proc_macro2::TokenStream;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path};
+use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token, Type};
 
+use crate::fields::Text;
 use crate::layer::{Layer, each_item, given_twice, read_equals, read_key, ungrouped};
+use crate::output;
 use crate::problems::Problems;
+use crate::prompt_file::PromptFile;
 use crate::suggest::{did_you_mean, nearest};
+use crate::template;
 
 /// Every key of the attribute.
 pub(crate) const KEYS: &[&str] = &[
@@ -23,8 +27,11 @@ pub(crate) const KEYS: &[&str] = &[
     "unique_states",
     "tags",
     "prompt",
+    "prompt_file",
+    "allow_untrusted_writes",
     "args",
     "pinned_args",
+    "output",
     "classifier",
     "backoff",
     "on_lost",
@@ -61,10 +68,16 @@ pub(crate) struct Attr {
     pub(crate) tags: Option<Vec<LitStr>>,
     /// `prompt = "…"`, or a constant expression such as `include_str!("prompt.md")`.
     pub(crate) prompt: Option<Expr>,
+    /// `prompt_file = "prompts/review.md"`.
+    pub(crate) prompt_file: Option<PromptFile>,
+    /// `allow_untrusted_writes`.
+    pub(crate) allow_untrusted_writes: bool,
     /// `args = { key = value, …, ..BASE }`: options beneath the job's own.
     pub(crate) args: Layer,
     /// `pinned_args = { … }`: options over the job's own.
     pub(crate) pinned_args: Layer,
+    /// `output = Type`: what claude answers with.
+    pub(crate) output: Option<Type>,
     /// `classifier = path`: a `fn(&Run) -> Verdict`.
     pub(crate) classifier: Option<Path>,
     /// `backoff = path`: a `fn(u32) -> Duration`.
@@ -109,6 +122,27 @@ impl Attr {
         self.keys.iter().any(|key| nearest(&key.to_string(), KEYS.iter().copied()) == Some(name))
     }
 
+    /// Every text that may hold placeholders, with the option it is for.
+    pub(crate) fn texts(&self) -> Vec<Text<'_>> {
+        let prompt = || "prompt".to_owned();
+        let literal = self.prompt.as_ref().and_then(template::text_literal);
+        let literal = literal.map(|literal| Text { option: prompt(), literal, file: None });
+        let file = self.prompt_file.as_ref();
+        let file = file.map(|file| Text { option: prompt(), literal: &file.text, file: Some(&file.path) });
+        let layers = [&self.args, &self.pinned_args].into_iter().flat_map(Layer::texts);
+        literal.into_iter().chain(file).chain(layers).collect()
+    }
+
+    /// Whether a prompt stands in the attribute as text, so that it is known which fields it uses.
+    pub(crate) fn has_visible_prompt(&self) -> bool {
+        self.texts().iter().any(|text| text.option == "prompt")
+    }
+
+    /// The names of fields or options in `unique_by` and `concurrency_key`.
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &LitStr> {
+        self.unique_by.iter().flatten().chain(&self.concurrency_key)
+    }
+
     fn read_item(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<()> {
         let key = read_key(input)?;
         if self.key(&key.to_string()).is_some() {
@@ -125,6 +159,10 @@ impl Attr {
         input: ParseStream<'_>,
         problems: &mut Problems,
     ) -> syn::Result<()> {
+        if key == "allow_untrusted_writes" && (input.is_empty() || input.peek(Token![,])) {
+            self.allow_untrusted_writes = true;
+            return Ok(());
+        }
         read_equals(key, input)?;
         match key.to_string().as_str() {
             "queue" => self.queue = Some(text(key, input)?),
@@ -137,8 +175,11 @@ impl Attr {
             "unique_states" => self.unique_states = Some(texts(key, input, problems)?),
             "tags" => self.tags = Some(texts(key, input, problems)?),
             "prompt" => self.prompt = Some(value(input)?),
+            "prompt_file" => self.prompt_file = Some(PromptFile::read(text(key, input)?)?),
+            "allow_untrusted_writes" => self.allow_untrusted_writes = flag(key, input)?,
             "args" => self.args = Layer::braced(key, input, problems)?,
             "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
+            "output" => self.output = Some(output::read_type(input)?),
             "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
             "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
             "on_lost" => self.on_lost = Some(text(key, input)?),
@@ -171,6 +212,13 @@ fn text(key: &Ident, input: ParseStream<'_>) -> syn::Result<LitStr> {
     match value(input)? {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
         other => Err(wrong(other, format!("`{key}` takes text in quotes: `{key} = \"…\"`"))),
+    }
+}
+
+fn flag(key: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+    match value(input)? {
+        Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => Ok(flag.value),
+        other => Err(wrong(other, format!("`{key}` takes `true` or `false`, or stands alone"))),
     }
 }
 
@@ -232,7 +280,8 @@ mod tests {
         let (attr, problems) = read(
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
                unique_period = "5m", unique_by = ["args"], unique_states = ["available"], tags = [],
-               prompt = include_str!("p.md"), args = { model = "opus", ..BASE }, pinned_args = {},
+               prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, args = { model = "opus", ..BASE }, pinned_args = {},
+               output = Vec<Answer>,
                classifier = my::classifier, backoff = slow, on_lost = "hold", concurrency_key = "model",
                cron = "@daily", timezone = "UTC", missed = "one", if_busy = "skip", crate = jobs,"#,
         );
@@ -263,6 +312,8 @@ mod tests {
             ("tags = \"a\"", "`tags` takes a list of texts, such as `tags = [\"one\", \"two\"]`"),
             ("tags = [a]", "`tags` is a list of texts in quotes, such as `\"one\"`"),
             ("args = 3", "`args` takes options in braces, such as `args = { model = \"sonnet\" }`"),
+            ("output = \"Answer\"", "`output` takes a type, such as `output = Answer`"),
+            ("output = Answer {}", "`output` takes a type, such as `output = Answer`"),
             ("classifier = \"x\"", "`classifier` takes the path of a function, such as `my_classifier`"),
             (
                 "quue = 1",

@@ -9,11 +9,11 @@ use std::ops::RangeInclusive;
 use claude_jobs_schedule::Schedule;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
-use syn::{Data, DeriveInput, Expr, ExprLit, Field, Fields, Ident, Lit, LitInt, LitStr};
+use syn::{Data, DeriveInput, Field, Fields, Ident, LitInt, LitStr};
 
 use crate::attr::Attr;
+use crate::output;
 use crate::problems::Problems;
-use crate::prompt;
 use crate::suggest::did_you_mean;
 
 /// The states of a job, as they are written, with the variants of `State`. Generated code names the
@@ -49,8 +49,9 @@ pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems)
     concurrency_key_is_a_name(attr, problems);
     on_lost_is_known(attr, problems);
     prompt_once(attr, problems);
-    prompt_is_no_template(attr, problems);
+    pinned_once(attr, problems);
     prompt_is_no_field(attr, fields, problems);
+    output::has_no_schema_beside(attr, problems);
     schedule_can_be_read(attr, problems);
     schedule_has_a_cron(attr, problems);
     schedule_needs_no_input(attr, fields, problems);
@@ -261,27 +262,27 @@ fn not_empty(key: &str, list: &[LitStr], example: &str, attr: &Attr, problems: &
     }
 }
 
-fn prompt_once(attr: &Attr, problems: &mut Problems) {
-    if attr.key("prompt").is_none() {
-        return;
-    }
-    for (layer, key) in [("args", attr.args.key("prompt")), ("pinned_args", attr.pinned_args.key("prompt"))] {
-        if let Some(key) = key {
-            problems
-                .at(key, format!("the prompt is given twice: drop this one or `prompt` outside `{layer}`"));
-        }
+/// What is pinned always wins, so that the same key in `args` would never count.
+fn pinned_once(attr: &Attr, problems: &mut Problems) {
+    for key in attr.args.keys().filter(|key| attr.pinned_args.has(&key.to_string())) {
+        problems.at(key, format!("`{key}` is in `pinned_args` too, which always wins: keep one"));
     }
 }
 
-fn prompt_is_no_template(attr: &Attr, problems: &mut Problems) {
-    if let Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) = &attr.prompt
-        && prompt::unescaped(&text.value()).is_none()
-    {
-        problems.at(
-            text,
-            "prompt templates are not supported yet: write `{{` and `}}` for braces, \
-             or leave `prompt` out and pass the rendered prompt to `new`",
-        );
+fn prompt_once(attr: &Attr, problems: &mut Problems) {
+    if let (Some(_), Some(file)) = (attr.key("prompt"), attr.key("prompt_file")) {
+        problems.at(file, "the prompt is given twice: keep `prompt` or `prompt_file`");
+    }
+    let Some(outside) = ["prompt", "prompt_file"].into_iter().find(|key| attr.key(key).is_some()) else {
+        return;
+    };
+    for (layer, key) in [("args", attr.args.key("prompt")), ("pinned_args", attr.pinned_args.key("prompt"))] {
+        if let Some(key) = key {
+            problems.at(
+                key,
+                format!("the prompt is given twice: drop this one or `{outside}` outside `{layer}`"),
+            );
+        }
     }
 }
 
@@ -299,7 +300,10 @@ fn prompt_is_no_field(attr: &Attr, fields: &[&Field], problems: &mut Problems) {
 
 /// Whether `new` takes the prompt: nothing in the attribute sets it. What a base sets cannot be seen.
 pub(crate) fn takes_prompt(attr: &Attr) -> bool {
-    !attr.means("prompt") && !attr.args.has("prompt") && !attr.pinned_args.has("prompt")
+    !attr.means("prompt")
+        && !attr.means("prompt_file")
+        && !attr.args.has("prompt")
+        && !attr.pinned_args.has("prompt")
 }
 
 #[cfg(test)]

@@ -9,15 +9,17 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Data, DeriveInput, Expr, ExprLit, Field, Ident, Lit, LitInt, LitStr, Path, parse_quote,
-};
+use syn::{Attribute, Data, DeriveInput, Field, Ident, Lit, LitInt, LitStr, Path, parse_quote};
 
 use crate::attr::Attr;
 use crate::check;
+use crate::fields::{self, Fields};
 use crate::layer::Layer;
+use crate::output;
 use crate::problems::Problems;
-use crate::prompt;
+use crate::prompt_file::PromptFile;
+use crate::rules;
+use crate::template::{self, Piece};
 
 /// Expands `#[claude_worker(…)]`.
 pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenStream {
@@ -32,8 +34,10 @@ pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenS
     };
     let worker = check::fields(&parsed, &mut problems).map(|fields| {
         check::attribute(&attr, &fields, &mut problems);
+        let fields = Fields::read(&fields, &attr, &mut problems);
         Worker { krate: &krate, attr: &attr, item: &parsed, fields, is_sound: problems.is_empty() }.expand()
     });
+    take_off_our_attributes(&mut parsed);
     derive_serde(&krate, &mut parsed);
     quote!(#problems #parsed #worker)
 }
@@ -48,11 +52,43 @@ pub(crate) fn args(input: TokenStream) -> TokenStream {
     };
     match read.parse2(input) {
         Ok((krate, layer)) => {
-            let layer = layer.expand(&krate, "__CLAUDE_ARG");
+            for text in layer.texts() {
+                no_placeholders(&text, &mut problems);
+            }
+            let layer = layer.expand(&krate, "__CLAUDE_ARG", &|_| None);
             let (checks, value) = (layer.checks, layer.value);
             quote!({ #problems #checks #value })
         }
         Err(error) => error.to_compile_error(),
+    }
+}
+
+/// In `args!` there is no worker whose fields a text could name.
+fn no_placeholders(text: &fields::Text<'_>, problems: &mut Problems) {
+    let (pieces, mistakes) = template::read(&text.literal.value());
+    for mistake in mistakes {
+        problems.at(text.literal, mistake.message);
+    }
+    for piece in pieces {
+        if let Piece::Place(path) = piece {
+            problems.at(
+                text.literal,
+                format!(
+                    "`{{{path}}}` names a field, and `args!` has none: set `{}` in the worker's own `args`, or write \
+                     `{{{{{path}}}}}` for the text itself",
+                    text.option
+                ),
+            );
+        }
+    }
+}
+
+/// Removes the attributes that only we read.
+fn take_off_our_attributes(item: &mut DeriveInput) {
+    if let Data::Struct(data) = &mut item.data {
+        for field in &mut data.fields {
+            field.attrs.retain(|attr| !fields::is_ours(attr));
+        }
     }
 }
 
@@ -95,7 +131,7 @@ struct Worker<'a> {
     krate: &'a Path,
     attr: &'a Attr,
     item: &'a DeriveInput,
-    fields: Vec<&'a Field>,
+    fields: Fields<'a>,
     /// Whether no mistake was found, so that the definition can be written in full.
     is_sound: bool,
 }
@@ -146,20 +182,20 @@ impl Worker<'_> {
     fn implementation(&self, definition: &TokenStream) -> TokenStream {
         let (krate, name) = (self.krate, &self.item.ident);
         let registration = quote!(#krate::__private::Registration);
+        let show_values = self.is_sound.then(|| self.fields.show_values(krate));
         let submission =
             self.is_sound.then(|| quote!(#krate::__private::inventory::submit! { __CLAUDE_REGISTRATION }));
+        let output::Expanded { items, members: output, .. } = output::expand(krate, name, self.attr);
         quote! {
+            #items
+
             #[automatically_derived]
             impl #krate::__private::Worker for #name {
-                type Output = ::std::string::String;
+                #output
 
                 const DEFINITION: #krate::__private::Definition = #definition;
 
-                fn output(
-                    run: &#krate::__private::Run,
-                ) -> ::core::result::Result<Self::Output, ::std::string::String> {
-                    ::core::result::Result::Ok(::core::convert::Into::into(run.text()))
-                }
+                #show_values
 
                 fn registration() -> &'static #registration {
                     &__CLAUDE_REGISTRATION
@@ -182,13 +218,15 @@ impl Worker<'_> {
     /// definition only name and queue are left; its options are checked all the same.
     fn definition(&self) -> (TokenStream, TokenStream) {
         let (krate, attr) = (self.krate, self.attr);
-        let args = attr.args.expand(krate, "__CLAUDE_ARG");
-        let pinned_args = attr.pinned_args.expand(krate, "__CLAUDE_PINNED");
-        let prompt = self.prompt_layer().expand(krate, "__CLAUDE_PROMPT");
+        let place = |path: &str| self.fields.index(path);
+        let args = attr.args.expand(krate, "__CLAUDE_ARG", &place);
+        let pinned_args = attr.pinned_args.expand(krate, "__CLAUDE_PINNED", &place);
+        let prompt = self.prompt_layer().expand(krate, "__CLAUDE_PROMPT", &place);
         let (unique_checks, unique) = self.unique();
         let key_check = self.concurrency_key_check();
         let checks = [&args.checks, &prompt.checks, &pinned_args.checks, &unique_checks, &key_check];
-        let constants = quote!(#(#checks)*);
+        let file = attr.prompt_file.as_ref().map(PromptFile::dependency);
+        let constants = quote!(#file #(#checks)*);
 
         let name = attr.name.as_ref().map_or_else(|| self.item.ident.unraw().to_string(), LitStr::value);
         let queue = attr.queue.as_ref().map_or_else(String::new, LitStr::value);
@@ -198,24 +236,41 @@ impl Worker<'_> {
         }
 
         let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
-        let prompt_check = self.cron_prompt_check(&args, &pinned_args);
+        let output = output::expand(krate, &self.item.ident, attr).setting;
+        let rules = rules::checks(
+            krate,
+            attr,
+            &self.fields,
+            &quote!(#args.overlaid_with(#prompt).overlaid_with(#pinned_args)),
+        );
         let settings = self.settings();
+        let placeholders = self.fields.placeholders(krate).map(|list| setting("placeholders", list));
         let fields = self.fields.iter().map(|field| {
             let (cfgs, name) = (cfgs(field), field.ident.as_ref().map(|name| name.unraw().to_string()));
             quote!(#(#cfgs)* #name)
         });
+        let field_types = self.fields.iter().map(|field| {
+            let (cfgs, ty) = (cfgs(field), &field.ty);
+            quote!(#(#cfgs)* ::core::stringify!(#ty))
+        });
+        let untrusted_fields =
+            self.fields.untrusted_names().map(|names| setting("untrusted_fields", quote!(&[#(#names),*])));
         let definition = quote! {
             #krate::__private::Definition {
                 #settings
+                #output
                 unique: #unique,
                 args: #args.overlaid_with(#prompt),
                 pinned_args: #pinned_args,
                 fields: &[#(#fields),*],
+                field_types: &[#(#field_types),*],
+                #untrusted_fields
+                #placeholders
                 defined_at: ::core::concat!(::core::file!(), ":", ::core::line!()),
                 ..#defaults
             }
         };
-        (quote!(#constants #prompt_check), definition)
+        (quote!(#constants #rules), definition)
     }
 
     /// The fields of the definition that are written as they stand in the attribute.
@@ -230,7 +285,8 @@ impl Worker<'_> {
         let (on_lost, cron) = (self.on_lost(), self.cron());
         let some = |value: &LitStr| quote!(::core::option::Option::Some(#value));
         let key = attr.concurrency_key.as_ref().map(|name| setting("concurrency_key", some(name)));
-        quote!(#max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost #key #cron)
+        let writes = attr.allow_untrusted_writes.then(|| setting("allow_untrusted_writes", quote!(true)));
+        quote!(#writes #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost #key #cron)
     }
 
     fn on_lost(&self) -> Option<TokenStream> {
@@ -265,30 +321,15 @@ impl Worker<'_> {
         ))
     }
 
-    /// A worker with a schedule whose prompt must be in a base.
-    fn cron_prompt_check(&self, args: &TokenStream, pinned_args: &TokenStream) -> Option<TokenStream> {
-        let cron = self.attr.cron.as_ref().filter(|_| check::takes_prompt(self.attr))?;
-        let layers = quote!(#args.overlaid_with(#pinned_args));
-        let check = quote_spanned!(cron.span()=> __CLAUDE_CRON_LAYERS.check_prompt());
-        let krate = self.krate;
-        Some(quote! {
-            const __CLAUDE_CRON_LAYERS: #krate::__private::Args = #layers;
-            const _: () = #check;
-        })
-    }
-
     /// `prompt = …` as a layer of that one option.
     fn prompt_layer(&self) -> Layer {
-        let Some(prompt) = &self.attr.prompt else { return Layer::default() };
+        let file = self.attr.prompt_file.as_ref().map(|file| {
+            let text = &file.text;
+            parse_quote!(#text)
+        });
+        let Some(prompt) = self.attr.prompt.clone().or(file) else { return Layer::default() };
         let key = Ident::new("prompt", prompt.span());
-        let value = match prompt {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => prompt::unescaped(&text.value()).map(|plain| {
-                let plain = LitStr::new(&plain, text.span());
-                parse_quote!(#plain)
-            }),
-            other => Some(other.clone()),
-        };
-        Layer::of(key, value)
+        Layer::of(key, Some(prompt))
     }
 
     /// The checks on uniqueness, and an expression of type `Option<UniqueDefault>`.

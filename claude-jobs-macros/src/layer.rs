@@ -9,9 +9,12 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, Token, braced};
+use syn::{Expr, ExprArray, ExprLit, Ident, Lit, Token, braced};
 
+use crate::fields::Text;
+use crate::output::literal_schema_is_valid;
 use crate::problems::Problems;
+use crate::template;
 
 /// One layer as the user wrote it.
 #[derive(Default)]
@@ -71,6 +74,28 @@ impl Layer {
         Self { entries: vec![Entry { key, value }], base: None }
     }
 
+    /// The base, if there is one.
+    pub(crate) fn base(&self) -> Option<&Expr> {
+        self.base.as_ref()
+    }
+
+    /// The keys, in order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Ident> {
+        self.entries.iter().map(|entry| &entry.key)
+    }
+
+    /// The texts that may hold placeholders: values, and items of lists.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Text<'_>> {
+        self.entries.iter().flat_map(|entry| {
+            let value = entry.value.iter();
+            let literals = value.flat_map(|value| match list_of(value) {
+                Some(list) => list.elems.iter().filter_map(template::text_literal).collect(),
+                None => Vec::from_iter(template::text_literal(value)),
+            });
+            literals.map(|literal| Text { option: entry.key.to_string(), literal, file: None })
+        })
+    }
+
     fn read_base(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         let dots: Token![..] = input.parse()?;
         if input.is_empty() || input.peek(Token![,]) {
@@ -97,7 +122,7 @@ impl Layer {
             problems.at(&key, given_twice(&key));
         }
         let value = match read_equals(&key, input).and_then(|()| option_value(input)) {
-            Ok(value) => Some(value),
+            Ok(value) => literal_schema_is_valid(&key, &value, problems).then_some(value),
             Err(error) => {
                 problems.add(error);
                 skip_item(input);
@@ -121,12 +146,19 @@ pub(crate) struct Expanded {
 
 impl Layer {
     /// Generated code for the layer; its constants are called `PREFIX_0`, `PREFIX_1`, ….
-    pub(crate) fn expand(&self, krate: &impl ToTokens, prefix: &str) -> Expanded {
+    /// `place` numbers the placeholders; an entry with a text that cannot be written is left out.
+    pub(crate) fn expand(
+        &self,
+        krate: &impl ToTokens,
+        prefix: &str,
+        place: &dyn Fn(&str) -> Option<usize>,
+    ) -> Expanded {
         let mut expanded = self.expand_base(krate, prefix);
         for (index, Entry { key, value }) in self.entries.iter().enumerate() {
             let Some(value) = value else { continue };
+            let Some(literal) = literal(krate, value, place) else { continue };
             let name = format_ident!("{prefix}_{index}");
-            expanded.checks.extend(check(krate, &name, key, value));
+            expanded.checks.extend(check(krate, &name, key, value, &literal));
             expanded.value.extend(quote!(.overlaid_with(#name)));
         }
         expanded
@@ -143,8 +175,13 @@ impl Layer {
 }
 
 /// The constant for one `key = value`, and the check that panics at the user's value.
-fn check(krate: &impl ToTokens, name: &Ident, key: &Ident, value: &Expr) -> TokenStream {
-    let literal = literal(krate, value);
+fn check(
+    krate: &impl ToTokens,
+    name: &Ident,
+    key: &Ident,
+    value: &Expr,
+    literal: &TokenStream,
+) -> TokenStream {
     let call = quote_spanned!(key.span()=> #krate::__private::Args::EMPTY.#key(#literal));
     let judged = Ident::new(&name.to_string(), value.span());
     let check = quote_spanned!(value.span()=> #judged.check());
@@ -155,20 +192,80 @@ fn check(krate: &impl ToTokens, name: &Ident, key: &Ident, value: &Expr) -> Toke
 }
 
 /// The value as a `Literal`: by its syntax, or by its type where it is a constant expression.
-fn literal(krate: &impl ToTokens, value: &Expr) -> TokenStream {
+fn literal(
+    krate: &impl ToTokens,
+    value: &Expr,
+    place: &dyn Fn(&str) -> Option<usize>,
+) -> Option<TokenStream> {
     let form = quote_spanned!(value.span()=> #krate::__private::Literal);
-    match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => quote!(#form::Str(#text)),
+    if let Some(text) = template::text_literal(value) {
+        return Some(match template::expand(krate, text, place)? {
+            template::Text::Plain(text) => quote!(#form::Str(#text)),
+            template::Text::Template(template) => quote!(#form::Template(&#template)),
+        });
+    }
+    if let Some(list) = list_of(value) {
+        return list_literal(krate, &form, list, place);
+    }
+    Some(match value {
         Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => quote!(#form::Bool(#flag)),
-        Expr::Array(list) => quote!(#form::List(&#list)),
-        Expr::Reference(reference) if matches!(*reference.expr, Expr::Array(_)) => {
-            quote!(#form::List(#reference))
-        }
         number => match number_form(number) {
             Some(NumberForm::Int) => quote!(#form::Int(#number)),
             Some(NumberForm::Float) => quote!(#form::Float(#number)),
             None => quote_spanned!(value.span()=> #krate::__private::Const(&#value).literal()),
         },
+    })
+}
+
+/// A list of texts, of which some may be templates.
+fn list_literal(
+    krate: &impl ToTokens,
+    form: &TokenStream,
+    list: &ExprArray,
+    place: &dyn Fn(&str) -> Option<usize>,
+) -> Option<TokenStream> {
+    let mut is_plain = true;
+    let (mut texts, mut templates) = (Vec::new(), Vec::new());
+    let private = quote!(#krate::__private);
+    for item in &list.elems {
+        let text = match template::text_literal(item) {
+            Some(text) => match template::expand(krate, text, place)? {
+                template::Text::Plain(text) => text.into_token_stream(),
+                template::Text::Template(template) => {
+                    is_plain = false;
+                    templates.push(template);
+                    continue;
+                }
+            },
+            None => item.to_token_stream(),
+        };
+        templates.push(
+            quote!(#private::Template { source: #text, sample: #text, parts: &[#private::Part::Text(#text)] }),
+        );
+        texts.push(text);
+    }
+    if is_plain {
+        return Some(quote!(#form::List(&[#(#texts),*])));
+    }
+    let count = templates.len();
+    Some(quote! {
+        #form::Templates({
+            const __CLAUDE_ITEMS: &[#private::Template] = &[#(#templates),*];
+            const __CLAUDE_SAMPLES: [&::core::primitive::str; #count] = #private::samples(__CLAUDE_ITEMS);
+            &#private::Templates { items: __CLAUDE_ITEMS, samples: &__CLAUDE_SAMPLES }
+        })
+    })
+}
+
+/// `[…]` or `&[…]`.
+fn list_of(value: &Expr) -> Option<&ExprArray> {
+    match value {
+        Expr::Array(list) => Some(list),
+        Expr::Reference(reference) => match &*reference.expr {
+            Expr::Array(list) => Some(list),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -316,7 +413,8 @@ mod tests {
         ];
         for (text, expected) in cases {
             let value: Expr = syn::parse_str(text).expect("an expression");
-            assert_eq!(literal(&quote!(k), &value).to_string(), expected, "{text}");
+            let literal = literal(&quote!(k), &value, &|_| None).expect("a literal");
+            assert_eq!(literal.to_string(), expected, "{text}");
         }
     }
 }

@@ -6,22 +6,27 @@
 //! | step | where | what it knows |
 //! |---|---|---|
 //! | read the tokens, past every mistake | `attr`, `layer` | the grammar |
-//! | judge what is written | `check`, `prompt` | the rules between keys |
-//! | write the code | `expand`, `layer` | the names in `claude_jobs::__private` |
+//! | find the fields in texts | `template`, `fields`, `prompt_file` | what a placeholder is |
+//! | judge what is written | `check` | the rules between keys |
+//! | write the code | `expand`, `layer`, `rules` | the names in `claude_jobs::__private` |
 //! | collect the mistakes, name the nearest key | `problems`, `suggest` | nothing of the above |
 //!
-//! Nothing here knows a single claude option: for each `key = value` the generated code calls a
-//! setter of `claude_jobs::options::Args` in a constant of its own, spanned at the user's tokens, and
-//! rustc judges key, type and value. No file is read, no environment, no clock: the same tokens always
-//! expand to the same code.
+//! Nothing here knows a claude option, save that a literal `json_schema` is read (`output`): for each
+//! `key = value` the generated code calls a setter of `claude_jobs::options::Args` in a constant of its own,
+//! spanned at the user's tokens, and rustc judges key, type and value. No file is read but the one that `prompt_file` names, no clock: the
+//! same tokens always expand to the same code.
 
 mod attr;
 mod check;
 mod expand;
+mod fields;
 mod layer;
+mod output;
 mod problems;
-mod prompt;
+mod prompt_file;
+mod rules;
 mod suggest;
+mod template;
 
 use proc_macro::TokenStream;
 
@@ -63,9 +68,12 @@ use proc_macro::TokenStream;
 /// | `unique_by` | what must be the same: a list of `"worker"`, `"queue"`, `"args"` (all fields and options), and names of fields or options | `["worker", "queue", "args"]` |
 /// | `unique_states` | in which states the first job counts: a list of names such as `"available"` | all but `cancelled` and `discarded` |
 /// | `tags` | labels of its jobs: a list of texts, each as `queue` | none |
-/// | `prompt` | the prompt of all its jobs: text (`{{` and `}}` stand for braces), or a constant expression such as `include_str!("review.md")`, taken as it is | `new` takes the prompt |
+/// | `prompt` | the prompt of all its jobs: a [template](#templates), or a constant expression such as `include_str!("review.md")`, taken as it is | `new` takes the prompt |
+/// | `prompt_file` | the same from a file: its path from the folder of `Cargo.toml`, such as `"prompts/review.md"`. A change of the file builds the crate anew | none |
+/// | `allow_untrusted_writes` | stands alone: runs that can write may read [untrusted](#untrusted-text) fields | they may not |
 /// | `args` | claude options beneath the job's own: `{ key = value, …, ..BASE }` | none |
 /// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
+/// | `output` | the [type of claude's answers](#typed-answers): serde's `Deserialize` and schemars' `JsonSchema` | text |
 /// | `classifier` | the path of a `fn(&Run) -> Verdict` that proposes what becomes of a job | the default classifier |
 /// | `backoff` | the path of a `fn(u32) -> Duration`: the wait before a retry, from the number of counted attempts | 15 s, doubled each time, at most 1 h |
 /// | `on_lost` | what becomes of a job whose node died while it ran: `"retry"` (again from its start), `"resume"` (go on in the lost run's session where its transcript is at hand, else from the start), `"hold"` (`discarded`, for an operator to look at), `"cancel"` | `"retry"` |
@@ -81,15 +89,109 @@ use proc_macro::TokenStream;
 /// an array or a slice of `&str`). `..BASE` is a constant of type `Args` beneath the keys, made by
 /// `args!`.
 ///
+/// # Templates
+///
+/// The prompt, and every text in `args` and `pinned_args` (items of lists too), may name fields:
+/// `"Issue #{number}: {issue.title}"`. A placeholder is a field or a path of fields; `{{` and `}}` stand for
+/// braces. A text that as a whole is a JSON object or list, as `settings` or `agents` take, has no
+/// placeholders. A field is shown by its `Display`, or as compact JSON where it is marked `#[json]`. Values
+/// are data: what looks like a placeholder in one stays as it is. Templates are filled from the job's stored
+/// input, at insert to be checked and when the job runs.
+///
+/// Where the prompt stands in the attribute, each field must be used: by a text, `unique_by` or
+/// `concurrency_key`. A field that only the handler reads is called `_name`, or marked `#[allow(unused)]`.
+///
+/// ```
+/// use claude_jobs::prelude::*;
+///
+/// /// Writes the code for an issue.
+/// #[claude_worker(
+///     queue = "issues",
+///     max_attempts = 1,
+///     allow_untrusted_writes,
+///     prompt = "Issue #{number}: {title}\n\n{body}\n\nImplement it and open a draft PR.",
+///     args = { worktree = "issue-{number}", permission_mode = "accept_edits" },
+/// )]
+/// struct IssueWork {
+///     number: u64,
+///     title: String,
+///     #[untrusted]
+///     body: String,
+/// }
+///
+/// let job = IssueWork::new(87, "It breaks".into(), "Steps: …".into()).priority(1);
+/// ```
+///
+/// # Untrusted text
+///
+/// A field marked `#[untrusted]` comes from outside: an issue's text, a web page, a log. In the prompt it
+/// stands in a fence: a sentence that it is data and gives no instructions, then the value between two tags
+/// with a word of 128 random bits that is drawn anew for each run and occurs in no value. Tags in the value
+/// that look like those of a fence are made unlike (`<_/untrusted…`); everything else is as it was. `@path` in
+/// such a prompt attaches no file. No other text than the prompt may name such a field. Where `new` takes the
+/// prompt, the fences of all untrusted fields follow it.
+///
+/// A fence makes it harder to talk a model into something; it does not make it impossible. So a worker with
+/// such a field must not be able to write (its permission mode is `accept_edits`, `bypass_permissions` or
+/// `auto`, or `allowed_tools` grants `Bash`, `Edit`, `MultiEdit`, `NotebookEdit` or `Write` without a
+/// pattern) unless it says `allow_untrusted_writes`: else it does not compile, and a job whose own options
+/// would allow it is refused.
+///
+/// # Typed answers
+///
+/// With `output = Type` the type's JSON Schema goes to claude, and the answer to the handler as that type:
+///
+/// ```
+/// use claude_jobs::prelude::*;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Triaged {
+///     /// In one sentence.
+///     summary: String,
+///     labels: Vec<String>,
+/// }
+///
+/// /// Sorts an issue.
+/// #[claude_worker(queue = "triage", output = Triaged, args = { model = "sonnet" })]
+/// struct Triage;
+///
+/// impl Handler for Triage {
+///     async fn handle_result(&self, triaged: Triaged, _run: &Run, _cx: &mut Ctx) -> Verdict {
+///         if triaged.labels.is_empty() { Verdict::cancel(triaged.summary) } else { Verdict::Complete }
+///     }
+/// }
+/// ```
+///
+/// The comments on the type and its fields are in the schema: claude reads them. A type that is no JSON object
+/// by itself (an enum, a list, text) works as well; claude is asked for `{"value": …}` then. The derives name
+/// their crates, so those must be dependencies, or `#[serde(crate = "claude_jobs::serde")]` and
+/// `#[schemars(crate = "claude_jobs::schemars")]` say where they are.
+///
+/// An answer that does not fit the schema or does not deserialise is repaired once, in the same attempt: the
+/// session is resumed and told what is wrong, within what is left of `timeout` and `max_budget_usd`
+/// (`max_turns` counts anew). If that does not help, or cannot be (`no_session_persistence`, say), the run
+/// fails as `output_mismatch`, which the default classifier retries.
+///
+/// Without `output`, an option `json_schema` asks for structured answers too; `Run::structured` has them. A
+/// literal one must be a JSON Schema that claude takes.
+///
+/// # Rules between keys
+///
+/// Bases and constants take part. A worker that can write (as above) says `max_attempts`: each retry is a new
+/// paid run that may write again. No key stands both in `args` and `pinned_args`. `system_prompt` excludes
+/// `system_prompt_file`, `append_system_prompt` excludes `append_system_prompt_file`, `resume` excludes
+/// `from_pr`; `no_session_persistence` excludes `resume`, `from_pr` and `on_lost = "resume"`; `fork_session`
+/// needs `resume`; `session_id` with `resume` needs `fork_session`; `idle_timeout` is not above `timeout`.
+///
 /// # What it generates
 ///
 /// * The struct as it is, with serde's `Serialize` and `Deserialize` where it does not derive them.
 ///   Derives belong below the attribute: those above it are done before it can see them.
 /// * `new`, with the struct's visibility: it takes the fields in order, and the prompt unless
-///   `prompt` or an option `prompt` in `args` or `pinned_args` gives it, and returns a
+///   `prompt`, `prompt_file` or an option `prompt` in `args` or `pinned_args` gives it, and returns a
 ///   `JobBuilder<Self>`. What a base sets cannot be seen: with `..BASE`, `new` takes the prompt even
 ///   if the base has one.
-/// * The `Worker` impl, whose `Output` is the answer's text.
+/// * The `Worker` impl, whose `Output` is the type of `output`, or the answer's text.
 /// * The registration by which a `Runtime` finds the worker, and its `Handler` if it has one.
 ///
 /// A definition with mistakes generates the struct and `new` all the same, so that the mistakes are

@@ -6,17 +6,17 @@
 //! ```
 //!
 //! The process is the tests' fake claude, which prints what a short successful run of the real one
-//! prints. Bare and queued runs take turns, a block of each. Under `cargo test` it runs a few times only, to see that it
-//! works.
+//! prints. Bare and queued runs take turns, a block of each. What the runs are kept by is varied, so that
+//! the host's own part can be told from front's and supervisor's; the targets are for the default. Under
+//! `cargo test` it runs a few times only, to see that it works.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use claude_jobs::claude::ClaudeCli;
+use claude_jobs::claude::{ClaudeCli, ClaudeCliBuilder, Supervision};
 use claude_jobs::notice::Notice;
 use claude_jobs::{Limits, Queue, Runtime, State, claude_worker};
 use claude_jobs_tests::fake::FakeClaude;
@@ -41,10 +41,15 @@ fn main() {
     let quick = !std::env::args().any(|argument| argument == "--bench");
     build_fake_claude();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
+    let few_and_many = if quick { [1, 3] } else { [1, 100] };
     runtime.block_on(async {
-        time(if quick { 5 } else { 200 }).await;
-        for jobs in if quick { [1, 3] } else { [1, 100] } {
-            memory(jobs).await;
+        for keeping in Keeping::ALL {
+            time(if quick { 5 } else { 200 }, keeping).await;
+        }
+        for (keeping, jobs) in
+            Keeping::SUPERVISED.into_iter().flat_map(|keeping| few_and_many.map(|jobs| (keeping, jobs)))
+        {
+            memory(jobs, keeping).await;
         }
     });
 }
@@ -60,6 +65,38 @@ fn build_fake_claude() {
     assert!(status.expect("cargo can be started").success(), "the fake claude is built");
 }
 
+/// What keeps hold of the runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Keeping {
+    Helper,
+    ThisProgram,
+    /// Neither front nor supervisor: what remains is the host's.
+    ProcessGroup,
+}
+
+impl Keeping {
+    const ALL: [Self; 3] = [Self::Helper, Self::ThisProgram, Self::ProcessGroup];
+    const SUPERVISED: [Self; 2] = [Self::Helper, Self::ThisProgram];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Helper => "kept by the helper",
+            Self::ThisProgram => "kept by this program",
+            Self::ProcessGroup => "without a supervisor",
+        }
+    }
+
+    fn runner(self, builder: ClaudeCliBuilder) -> ClaudeCli {
+        let runner = match self {
+            Self::Helper => builder.build(),
+            Self::ThisProgram => builder.without_helper().build(),
+            Self::ProcessGroup => builder.by_process_group().build(),
+        };
+        assert_eq!(runner.supervision() == Supervision::Supervisor, self == Self::Helper);
+        runner
+    }
+}
+
 /// A runtime over a database in memory (what a database costs is the other benchmark's), and what it
 /// says.
 struct Host {
@@ -72,7 +109,7 @@ struct Host {
 }
 
 impl Host {
-    async fn start(fake: &FakeClaude, concurrency: u32) -> Host {
+    async fn start(fake: &FakeClaude, concurrency: u32, keeping: Keeping) -> Host {
         let queue = Queue::connect("sqlite::memory:").await.expect("a new database");
         let (sender, settled) = mpsc::unbounded_channel();
         let (started, starts) = (Arc::new(AtomicUsize::new(0)), std::sync::Mutex::new(Vec::new()));
@@ -96,7 +133,7 @@ impl Host {
             }
         };
         let end = CancellationToken::new();
-        let claude = ClaudeCli::builder().binary(fake.path().display().to_string()).build();
+        let claude = keeping.runner(ClaudeCli::builder().binary(fake.path().display().to_string()));
         let runtime = Runtime::builder(queue.clone())
             .queue("bench", Limits::local(concurrency))
             .claude(claude)
@@ -137,10 +174,10 @@ impl Costs {
     }
 }
 
-async fn time(runs: usize) {
+async fn time(runs: usize, keeping: Keeping) {
     const BLOCKS: usize = 5;
     let fake = FakeClaude::new([Take::success("It is done.")]);
-    let mut host = Host::start(&fake, 1).await;
+    let mut host = Host::start(&fake, 1, keeping).await;
     let (mut bare, mut queued) = (Costs::default(), Costs::default());
     // The first block warms the caches.
     for block in 0..=BLOCKS {
@@ -151,13 +188,17 @@ async fn time(runs: usize) {
         run_block_queued(&mut host, runs / BLOCKS, &mut queued).await;
     }
     host.stop().await;
-    println!("one run of {runs}          wall ms (median)  CPU ms (mean)");
-    for (name, costs) in [("the bare process", &bare), ("a job on the queue", &queued)] {
+    println!("\n{runs} runs {:12} wall ms (median)  CPU ms (mean)", "");
+    for (name, costs) in [("the bare process", &bare), (keeping.name(), &queued)] {
         println!("{name:23} {:17.2} {:14.2}", costs.median_wall(), costs.mean_cpu());
     }
     let beyond = |cost: fn(&Costs) -> f64| cost(&queued) - cost(&bare);
-    report("wall ms of a run beyond the bare process", beyond(Costs::median_wall), MOST_WALL_MS);
-    report("CPU ms of a run beyond the bare process", beyond(Costs::mean_cpu), MOST_CPU_MS);
+    let (wall, cpu) = (beyond(Costs::median_wall), beyond(Costs::mean_cpu));
+    println!("{:23} {wall:17.2} {cpu:14.2}", "beyond the bare process");
+    if keeping == Keeping::Helper {
+        report("wall ms of a run beyond the bare process", wall, MOST_WALL_MS);
+        report("CPU ms of a run beyond the bare process", cpu, MOST_CPU_MS);
+    }
 }
 
 async fn run_block_bare(fake: &FakeClaude, runs: usize, costs: &mut Costs) {
@@ -211,10 +252,10 @@ fn cpu() -> f64 {
 }
 
 /// What jobs take while they run, beside the CLI's own process.
-async fn memory(jobs: usize) {
+async fn memory(jobs: usize, keeping: Keeping) {
     let fake = FakeClaude::new([Take::of([Step::Hang])]);
     let concurrency = u32::try_from(jobs).expect("it is small");
-    let host = Host::start(&fake, concurrency).await;
+    let host = Host::start(&fake, concurrency, keeping).await;
     // Give the runtime its buffers and threads first.
     host.queue.counts().await.expect("a look");
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -224,10 +265,11 @@ async fn memory(jobs: usize) {
     wait_until(Duration::from_secs(60), "all jobs to run", all).await;
     // Each supervisor still has to let go of its streams.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let (fronts, supervisors) = (processes("claude-jobs-run"), processes("claude-jobs-sup"));
+    let fronts = processes("claude-jobs-run", &[std::process::id()]);
+    let supervisors = processes("claude-jobs-sup", &fronts);
     assert_eq!((fronts.len(), supervisors.len()), (jobs, jobs), "a front and a supervisor per job");
     let after = [Rollup::of("self")];
-    println!("\n{jobs} at once, KiB per job   proportional share   private dirty");
+    println!("\n{jobs} at once, {}, KiB per job: proportional share, private dirty", keeping.name());
     let mut total = 0.0;
     let groups = [("host's growth", Rollup::sum(&after).minus(Rollup::sum(&before)))];
     let rollups = |ids: &[u32]| ids.iter().map(|id| Rollup::of(&id.to_string())).collect::<Vec<_>>();
@@ -239,7 +281,10 @@ async fn memory(jobs: usize) {
         total += per_job(rollup.share);
     }
     host.stop().await;
-    report(&format!("KiB of memory per running job beyond the CLI, {jobs} at once"), total, MOST_KIB);
+    println!("{:26} {total:18.1}", "together");
+    if keeping == Keeping::Helper {
+        report(&format!("KiB of memory per running job beyond the CLI, {jobs} at once"), total, MOST_KIB);
+    }
 }
 
 /// `smaps_rollup`, in KiB.
@@ -271,15 +316,17 @@ impl Rollup {
     }
 }
 
-/// The processes of this very program that go by this name.
-fn processes(name: &str) -> Vec<u32> {
-    let program = |id: &str| fs::read_link(format!("/proc/{id}/exe")).ok();
-    let ours: Option<PathBuf> = program("self");
+/// The children of these that go by this name.
+fn processes(name: &str, parents: &[u32]) -> Vec<u32> {
+    let parent = |id: &str| -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
     let entries = fs::read_dir("/proc").expect("/proc is mounted").flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|id| fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|comm| comm.trim() == name))
-        .filter(|id| program(id) == ours)
+        .filter(|id| parent(id).is_some_and(|parent| parents.contains(&parent)))
         .filter_map(|id| id.parse().ok())
         .collect()
 }

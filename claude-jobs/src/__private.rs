@@ -7,10 +7,11 @@ pub use ::serde_json::Value;
 
 pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
-pub use crate::definition::{Definition, OnLost};
+pub use crate::definition::{Definition, OnLost, Placeholder};
 pub use crate::job::State;
-pub use crate::options::{Args, Const, Literal};
+pub use crate::options::{Args, Const, Literal, Part, Template, Templates};
 pub use crate::outcome::Run;
+pub use crate::output::{Mismatch, OutputType};
 pub use crate::registry::{LoadedWorker, Registration};
 pub use crate::schedule::{IfBusy, Missed, WorkerCron};
 pub use crate::settlement::Backoff;
@@ -19,9 +20,13 @@ pub use crate::worker::Worker;
 
 mod args;
 mod option;
+mod output;
 mod period;
 mod probe;
+mod show;
 
 pub use option::option;
+pub use output::{Contract, contract};
 pub use period::UniquePeriod;
 pub use probe::{Probe, WithHandler, WithoutHandler, load};
+pub use show::{CanStandInATemplate, Json, Shown, WithDisplay, WithoutDisplay, samples};

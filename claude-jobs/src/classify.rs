@@ -12,7 +12,7 @@
 //! | `overloaded` `server_error` `connection` `request_timeout` `malformed_response` | retry | transient |
 //! | `interrupted` `killed` `crashed` `io` `output_limit` `command_failed` `lost` | retry | cause unknown, probably transient |
 //! | `worktree_busy` `config_corrupted` | retry | gone the next time |
-//! | `result_error` `invalid_output` `empty_answer` | retry | capped by `max_attempts` |
+//! | `result_error` `output_mismatch` `empty_answer` | retry | capped by `max_attempts` |
 //! | `max_turns` `max_budget` | cancel | a rail stop: going on is a deliberate act; session and cost are kept |
 //! | `authentication` `billing` `credits_required` `dangerous_mode_refused` `git_unusable` `binary_missing` `binary_not_runnable` `unsupported_version` `environment` | cancel | the same environment fails the same way |
 //! | `invalid_option` `invalid_args` `bad_request` `prompt_too_long` `request_too_large` `model_not_found` `max_output_tokens` `refused` `no_turn` `not_a_git_repository` `working_dir_missing` `worktree_gone` `session_in_use` `session_not_found` | cancel | the same job fails the same way |
@@ -67,7 +67,7 @@ fn of_failure(failure: &Failure) -> Verdict {
         | Kind::WorktreeBusy
         | Kind::ConfigCorrupted
         | Kind::ResultError
-        | Kind::InvalidOutput
+        | Kind::OutputMismatch
         | Kind::EmptyAnswer
         | Kind::Shutdown => Verdict::retry(reason),
         Kind::MaxTurns

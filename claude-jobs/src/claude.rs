@@ -24,7 +24,7 @@ pub mod environment;
 mod hold;
 mod preflight;
 mod run;
-#[cfg(target_os = "linux")]
+#[cfg(supervisor)]
 mod supervisor;
 mod sweep;
 

@@ -39,6 +39,7 @@ mod queues;
 mod run;
 mod signals;
 mod work;
+mod workers;
 
 pub use exit::Exit;
 
@@ -64,6 +65,7 @@ enum Command {
     Work(work::WorkCommand),
     Jobs(jobs::JobsCommand),
     Queues(queues::QueuesCommand),
+    Workers(workers::WorkersCommand),
 }
 
 /// Runs the command that this process was started as, to its exit code.
@@ -102,6 +104,7 @@ impl Cli {
             Command::Work(command) => command.execute(&database).await,
             Command::Jobs(command) => command.execute(&database).await,
             Command::Queues(command) => command.execute(&database).await,
+            Command::Workers(command) => command.execute(),
         }
     }
 }

@@ -55,6 +55,12 @@ impl Clock {
         matches!(self.source, Source::Manual(_))
     }
 
+    /// How long to sleep in earnest to wait this long by the clock: one that is set by hand is looked at
+    /// again soon, because it may be set to any moment meanwhile.
+    pub(crate) fn sleep(&self, wait: Duration) -> Duration {
+        if self.is_manual() { wait.min(Duration::from_millis(5)) } else { wait }
+    }
+
     /// The present moment, to the microsecond (what the databases keep).
     pub fn now(&self) -> Timestamp {
         let microseconds = match &self.source {

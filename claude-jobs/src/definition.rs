@@ -1,7 +1,10 @@
 //! [`Definition`]: what the attribute of a worker says, as a constant.
 
+use serde::Serialize;
+
 use crate::classify::{self, Classifier};
 use crate::options::Args;
+use crate::output::OutputType;
 use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
 use crate::unique::UniqueDefault;
@@ -27,6 +30,8 @@ pub struct Definition {
     pub args: Args,
     /// Options over the job's own.
     pub pinned_args: Args,
+    /// What claude's answers are; none for text.
+    pub output: Option<OutputType>,
     /// Proposes a verdict for each run.
     pub classifier: Classifier,
     /// How long to wait before a retry.
@@ -39,14 +44,36 @@ pub struct Definition {
     pub concurrency_key: Option<&'static str>,
     /// Its fields, in order; none for a unit struct.
     pub fields: &'static [&'static str],
+    /// The types of its fields, as they are written.
+    pub field_types: &'static [&'static str],
+    /// Its fields that come from outside.
+    pub untrusted_fields: &'static [&'static str],
+    /// The values that its templates name, in the order in which [`Worker::show_values`] shows them.
+    ///
+    /// [`Worker::show_values`]: crate::worker::Worker::show_values
+    pub placeholders: &'static [Placeholder],
+    /// Whether runs that can write may see values that are not to be trusted.
+    pub allow_untrusted_writes: bool,
     /// `file:line` of the struct.
     pub defined_at: &'static str,
+}
+
+/// A value that goes into a worker's texts: a field, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placeholder {
+    /// As the template names it, such as `number` or `issue.title`.
+    pub name: &'static str,
+    /// Whether it comes from outside and goes into a fence.
+    pub is_untrusted: bool,
+    /// Whether no template names it: it goes to the end of the prompt.
+    pub is_appended: bool,
 }
 
 /// What becomes of a job whose node died while it ran: nobody knows how far the run had come.
 ///
 /// It is carried out by a node that knows the worker; the jobs of other workers wait for one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnLost {
     /// It runs again from its start, at once. The lost attempt counts.
     #[default]
@@ -86,12 +113,17 @@ impl Definition {
             tags: &[],
             args: Args::EMPTY,
             pinned_args: Args::EMPTY,
+            output: None,
             classifier: classify::default,
             backoff: settlement::backoff,
             cron: None,
             on_lost: OnLost::Retry,
             concurrency_key: None,
             fields: &[],
+            field_types: &[],
+            untrusted_fields: &[],
+            placeholders: &[],
+            allow_untrusted_writes: false,
             defined_at: "",
         }
     }

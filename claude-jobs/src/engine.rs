@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
+use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
 #[cfg(feature = "conformance")]
@@ -46,8 +46,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Writes jobs, all or none. Durable when it returns.
-    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>>;
+    /// Writes jobs, all or none. Durable when it returns. Says what became of each row.
+    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>>;
 
     /// Ends runs and claims jobs, in one transaction: one statement, where the database can.
     ///

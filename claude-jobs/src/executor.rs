@@ -1,7 +1,7 @@
 //! One job, from claimed to settled.
 //!
 //! [`Executor::execute`] reads as the list of steps: prepare (find the worker, read its fields, merge
-//! the options), run claude, decide (classifier, then handler), work out the settlement, write it.
+//! the options), run claude (and repair an answer that is not the worker's type), decide (classifier, then handler), work out the settlement, write it.
 //! What a step cannot do becomes a verdict, never an error: the job is always settled.
 
 use std::future::poll_fn;
@@ -17,6 +17,7 @@ use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
@@ -24,10 +25,13 @@ use crate::queue::Queue;
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::settlement::{LOST, Remains, Settlement};
+use crate::untrusted::Values;
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
+use repair::Repairing;
 
 mod continuation;
+mod repair;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
@@ -74,7 +78,11 @@ impl Executor {
         let settlement = match self.prepare(&job) {
             Ok(prepared) => {
                 let Prepared { definition, worker, options } = prepared;
-                let run = self.run(&job, options, &leash).await;
+                let repairing = Repairing::of(definition, &options);
+                let mut run = self.run(&job, options, &leash).await;
+                if let Some(repairing) = repairing {
+                    run = self.repaired(&job, &*worker, repairing, run, &leash).await;
+                }
                 let decision = decide(definition, worker, run, &job, &leash.stop).await;
                 self.settlement(&job, definition, decision)
             }
@@ -121,9 +129,9 @@ impl Executor {
         let registration = self.queue.registry().get(&job.worker).map_err(|error| error.to_string())?;
         let definition = registration.definition;
         let worker = (registration.load)(&job.input).map_err(|problem| format!("input: {problem}"))?;
-        let [args, pinned] = [definition.args.into(), definition.pinned_args.into()];
-        let options = Options::merge([&self.defaults, &args, &job.args, &pinned])
-            .map_err(|problems| problems.to_string())?;
+        let values = Values::of(definition, &*worker).map_err(|problem| format!("input: {problem}"))?;
+        let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
+        let options = layers.merge(definition, &values).map_err(|problems| problems.to_string())?;
         Ok(Prepared { definition, worker, options: Box::new(options) })
     }
 
@@ -132,7 +140,8 @@ impl Executor {
         let Some(session) = &job.resume else {
             return self.run_once(job, options, leash).await;
         };
-        let continued = self.run_once(job, Box::new(continuation::of(&options, session)), leash).await;
+        let continuation = continuation::of(&options, session, continuation::PROMPT.to_owned());
+        let continued = self.run_once(job, Box::new(continuation), leash).await;
         if !continuation::is_out_of_reach(&continued) {
             return continued;
         }
@@ -271,7 +280,8 @@ async fn last_word(
         match worker.handle_result(run, cx).await {
             Ok(verdict) => return (verdict, None),
             Err(problem) => {
-                let outcome = Outcome::Failure(Failure::new(FailureKind::InvalidOutput, problem));
+                let outcome =
+                    Outcome::Failure(Failure::new(FailureKind::OutputMismatch, problem.to_string()));
                 judged = Some(Run { outcome, ..run.clone() });
             }
         }
@@ -300,6 +310,7 @@ fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
 
 /// The ledger row, from a run that is not needed any more.
 fn ledger_row(job: &Job, run: Run, verdict: &Verdict, now: Timestamp) -> RunRow {
+    let ending = run.ending_text();
     RunRow {
         attempt: job.attempt,
         node: job.node.clone(),
@@ -308,7 +319,7 @@ fn ledger_row(job: &Job, run: Run, verdict: &Verdict, now: Timestamp) -> RunRow 
         outcome: run.outcome_name().to_owned(),
         session_id: run.session_id,
         verdict: verdict.name().to_owned(),
-        ending: run.ending.to_string(),
+        ending,
         cost_usd: run.cost_usd,
         turns: run.turns,
         tokens: run.tokens,

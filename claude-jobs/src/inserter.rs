@@ -96,19 +96,18 @@ impl Inserter {
         let (rows, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.row, waiting.answer)).unzip();
         match self.engine.insert(&rows).await {
-            Ok(inserted) => {
+            Ok(written) => {
                 self.wake(&rows);
-                answers.into_iter().zip(inserted).for_each(|(answer, inserted)| {
-                    let _ = answer.send(Ok(inserted));
-                });
+                for ((answer, written), row) in answers.into_iter().zip(written).zip(rows) {
+                    let _ = answer.send(Ok(written.of(row)));
+                }
             }
             // One row that the database refuses must not keep the others out.
             Err(error) if rows.len() > 1 && was_refused(&error) => {
-                for (row, answer) in rows.iter().zip(answers) {
-                    let inserted = self.engine.insert(std::slice::from_ref(row)).await;
-                    let inserted = inserted.map(|mut inserted| inserted.swap_remove(0));
-                    self.wake(std::slice::from_ref(row));
-                    let _ = answer.send(inserted);
+                for (row, answer) in rows.into_iter().zip(answers) {
+                    let written = self.engine.insert(std::slice::from_ref(&row)).await;
+                    self.wake(std::slice::from_ref(&row));
+                    let _ = answer.send(written.map(|mut written| written.swap_remove(0).of(row)));
                 }
             }
             Err(error) => {

@@ -260,6 +260,33 @@ impl Inserted {
     }
 }
 
+/// What became of a row that was to be written.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// It is a job of this number.
+    New(JobId),
+    /// Nothing was written: this job holds its key.
+    Duplicate(Box<Job>),
+}
+
+impl Written {
+    /// The number of the job that is there now.
+    pub fn id(&self) -> JobId {
+        match self {
+            Self::New(id) => *id,
+            Self::Duplicate(holder) => holder.id,
+        }
+    }
+
+    /// As the user sees it who asked for that row.
+    pub(crate) fn of(self, row: JobRow) -> Inserted {
+        match self {
+            Self::New(id) => Inserted { job: row.stored_as(id), duplicate: false },
+            Self::Duplicate(holder) => Inserted { job: *holder, duplicate: true },
+        }
+    }
+}
+
 /// A job that is ready to be written: checked, its times fixed, its unique key computed.
 #[derive(Clone, Debug)]
 pub struct JobRow {
@@ -302,16 +329,16 @@ impl UniqueRow {
 
 impl JobRow {
     /// The job as it is stored under this number.
-    pub(crate) fn stored_as(&self, id: i64) -> Job {
+    pub(crate) fn stored_as(self, id: JobId) -> Job {
         Job {
-            id: JobId(id),
+            id,
             state: self.state,
-            queue: self.queue.clone(),
-            worker: self.worker.clone(),
-            input: self.input.clone(),
-            args: self.args.clone(),
-            meta: self.meta.clone(),
-            tags: self.tags.clone(),
+            queue: self.queue,
+            worker: self.worker,
+            input: self.input,
+            args: self.args,
+            meta: self.meta,
+            tags: self.tags,
             priority: self.priority,
             attempt: 0,
             uncounted: 0,
@@ -325,7 +352,7 @@ impl JobRow {
             node: None,
             reason: None,
             cancel_requested: false,
-            concurrency_key: self.concurrency_key.clone(),
+            concurrency_key: self.concurrency_key,
             resume: None,
             damage: None,
         }

@@ -21,6 +21,7 @@
 //! | how long jobs that are over are kept | [`retention`] |
 //! | the `claude` process | [`claude`] |
 //! | what a run came to | [`outcome`] |
+//! | typed answers: `output = Type` | [`output`] |
 //! | what becomes of the job | [`classify`], [`verdict`], [`settlement`] |
 //! | the worker's last word | [`Handler`], [`Ctx`] |
 //! | the same without a queue | [`run`] |
@@ -45,15 +46,18 @@ pub mod claude;
 pub mod cli;
 pub mod clock;
 pub mod definition;
+pub mod describe;
 pub mod engine;
 pub mod error;
 mod executor;
 mod inserter;
 pub mod job;
+mod merge;
 mod node;
 pub mod notice;
 pub mod options;
 pub mod outcome;
+pub mod output;
 #[cfg(feature = "cli")]
 mod passthrough;
 mod producer;
@@ -66,6 +70,7 @@ pub mod schedule;
 mod service;
 pub mod settlement;
 pub mod unique;
+mod untrusted;
 pub mod verdict;
 mod wakes;
 pub mod worker;
@@ -86,6 +91,10 @@ pub use runtime::{Runtime, shutdown_signal};
 pub use verdict::Verdict;
 pub use worker::{Ctx, Handler, Worker};
 
+// For the derives of output types, in programs that do not depend on them.
+pub use schemars;
+pub use serde;
+
 /// What most programs need: `use claude_jobs::prelude::*;`.
 pub mod prelude {
     pub use crate::options::{ArgMap, Args};
@@ -94,6 +103,8 @@ pub mod prelude {
         Ctx, Handler, Job, JobId, Limits, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
         shutdown_signal,
     };
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
 }
 
 /// The README's example compiles.

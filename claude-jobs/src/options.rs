@@ -21,13 +21,19 @@ pub mod kind;
 mod layer;
 mod literal;
 mod merged;
+mod rights;
+mod rules;
+mod template;
 pub mod wrapper_setters;
 
 pub use accept::Accept;
-pub use kind::{Effort, Hermetic, Kind, MAX_PROMPT_BYTES, PermissionMode, Shape, Worktree};
+pub use kind::{
+    Effort, Hermetic, Kind, MAX_ARGUMENT_BYTES, MAX_PROMPT_BYTES, PermissionMode, Shape, Worktree,
+};
 pub use layer::{ArgMap, Args};
 pub use literal::{Const, Literal, MAX_DURATION, parse_duration};
 pub use merged::{InvalidArgs, Options};
+pub use template::{Part, Template, Templates};
 
 /// Calls `$callback!` with every row: `doc name: Kind, |query, value| how it reaches claude;`.
 ///
@@ -91,7 +97,7 @@ macro_rules! for_each_option {
             /// Longest silence (no event from the CLI) before the run is stopped. Default: none.
             idle_timeout: Seconds;
             /// The JSON Schema the answer must satisfy; the answer is then in `structured`.
-            json_schema: JsonObject, |query, value| query.json_schema(value);
+            json_schema: JsonSchema, |query, value| query.json_schema(value);
             /// Work in a git worktree that the CLI makes (and never removes): `true` or its name.
             worktree: WorktreeName, |query, value| match value {
                 Worktree::Off => query,
@@ -161,6 +167,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// What to write instead of a value that is not valid; for a schema also what is wrong with it, which is
+    /// hard to see, and where.
+    pub fn expected(&self, value: &serde_json::Value) -> String {
+        let mistakes =
+            Some(value).filter(|_| self.name == "json_schema").and_then(kind::JsonSchema::mistakes);
+        mistakes.map_or_else(|| self.expects.to_owned(), |mistakes| format!("{}: {mistakes}", self.expects))
+    }
+
     /// Whether a JSON value is valid for the option.
     pub fn is_valid(&self, value: &serde_json::Value) -> bool {
         (self.is_valid)(value)

@@ -52,6 +52,19 @@ pub struct Run {
     pub last_events: Vec<String>,
     /// The variables for unattended runs that were in effect.
     pub environment: BTreeMap<String, String>,
+    /// What was done about an answer that was not of the worker's `output`. Cost, turns, tokens and events
+    /// are those of the run and its repair together.
+    pub repair: Option<Repair>,
+}
+
+/// What was done about an answer that was not what its worker declares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// The session was resumed once and claude asked for a corrected answer.
+    Made,
+    /// Nothing, and why.
+    NotMade(String),
 }
 
 /// Success or failure, as far as claude is concerned.
@@ -91,6 +104,15 @@ impl Run {
     /// The outcome's name: `success`, or the failure's kind.
     pub fn outcome_name(&self) -> &'static str {
         self.failure().map_or("success", |failure| failure.kind.name())
+    }
+
+    /// How the process ended, and whether there was a repair before: for the ledger.
+    pub(crate) fn ending_text(&self) -> String {
+        match &self.repair {
+            None => self.ending.to_string(),
+            Some(Repair::Made) => format!("{}, after a repair", self.ending),
+            Some(Repair::NotMade(why)) => format!("{}, no repair: {why}", self.ending),
+        }
     }
 
     /// When the limit that stopped the run is lifted, where the CLI said so.

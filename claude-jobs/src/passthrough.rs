@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::__private::{Probe, WithoutHandler, load};
 use crate::definition::Definition;
 use crate::outcome::Run;
+use crate::output::Mismatch;
 use crate::registry::Registration;
 use crate::worker::Worker;
 
@@ -24,7 +25,7 @@ impl Worker for Passthrough {
         ..Definition::new("claude", "default")
     };
 
-    fn output(run: &Run) -> Result<String, String> {
+    fn output(run: &Run) -> Result<String, Mismatch> {
         Ok(run.text().to_owned())
     }
 

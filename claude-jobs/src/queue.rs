@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::registry::Registry;
+use crate::untrusted::Values;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
 
@@ -127,9 +128,9 @@ impl Queue {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let inserted = self.engine.insert(&rows).await?;
+        let written = self.engine.insert(&rows).await?;
         self.wakes.wake_all();
-        Ok(inserted)
+        Ok(written.into_iter().zip(rows).map(|(written, row)| written.of(row)).collect())
     }
 
     /// Writes a job inside the caller's own transaction, on a connection to the same database; the
@@ -140,9 +141,11 @@ impl Queue {
     /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub async fn insert_in<C: UserConnection>(&self, connection: &mut C, job: NewJob) -> Result<Inserted> {
-        let rows = self.rows([job])?;
-        let mut inserted = connection.insert(&*self.engine, &rows).await?;
-        inserted.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))
+        let row = self.row(job, self.now())?;
+        let mut written = connection.insert(&*self.engine, std::slice::from_ref(&row)).await?;
+        let written =
+            written.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))?;
+        Ok(written.of(row))
     }
 
     /// The job of that number, if there is one.
@@ -318,8 +321,10 @@ impl Queue {
     fn row(&self, job: NewJob, now: Timestamp) -> Result<JobRow> {
         let registration = self.registry.get(&job.worker)?;
         let input = |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
-        (registration.load)(&job.input).map_err(input)?;
-        job.into_row(registration.definition, now)
+        let definition = registration.definition;
+        let worker = (registration.load)(&job.input).map_err(input)?;
+        let values = Values::of(definition, &*worker).map_err(input)?;
+        job.into_row(definition, &values, now)
     }
 
     /// The workers this queue knows.
@@ -331,6 +336,11 @@ impl Queue {
     #[doc(hidden)]
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
+    }
+
+    /// How long to sleep in earnest for this long by the clock.
+    pub(crate) fn sleep(&self, wait: Duration) -> Duration {
+        self.clock.sleep(wait)
     }
 
     /// The present moment: the database's, where it has a clock, so that all nodes agree on what is due

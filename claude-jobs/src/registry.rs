@@ -11,8 +11,10 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use crate::definition::Definition;
+use crate::describe::Description;
 use crate::error::{Error, Result};
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
 
@@ -37,9 +39,15 @@ impl fmt::Debug for Registration {
 
 /// A worker with its fields, its type erased.
 pub trait LoadedWorker: Send + Sync {
-    /// The last word after a successful run. An answer that is not the worker's `Output` is an
-    /// `Err` with the reason.
-    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx) -> BoxFuture<'a, Result<Verdict, String>>;
+    /// Shows the values for the worker's templates.
+    fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display));
+
+    /// What is wrong with the answer of a successful run, where it is not the worker's `Output`.
+    fn mismatch(&self, run: &Run) -> Option<Mismatch>;
+
+    /// The last word after a successful run.
+    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx)
+    -> BoxFuture<'a, Result<Verdict, Mismatch>>;
 
     /// The last word after a failed run.
     fn handle_error<'a>(
@@ -48,6 +56,31 @@ pub trait LoadedWorker: Send + Sync {
         failure: &'a Failure,
         cx: &'a mut Ctx,
     ) -> BoxFuture<'a, Verdict>;
+}
+
+/// Every worker that is linked into this program, by name: what `claude-jobs workers list` shows.
+///
+/// ```
+/// use claude_jobs::prelude::*;
+///
+/// /// Summarizes a repository.
+/// #[claude_worker(queue = "summaries", prompt = "Summarize {repository}.")]
+/// struct Summary {
+///     repository: String,
+/// }
+///
+/// let workers = claude_jobs::registry::workers()?;
+/// let summary = workers.iter().find(|worker| worker.name == "Summary").unwrap();
+/// assert_eq!(summary.fields[0].name, "repository");
+/// assert_eq!(*summary, Summary::describe());
+/// # Ok::<_, claude_jobs::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::DuplicateWorker`] when two have one name.
+pub fn workers() -> Result<Vec<Description>> {
+    Ok(Registry::linked()?.definitions().map(Description::from).collect())
 }
 
 /// The workers that a queue or runtime knows.

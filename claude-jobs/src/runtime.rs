@@ -216,6 +216,7 @@ impl RuntimeBuilder {
         let queue = self.queue?;
         check_queues(&self.queues)?;
         Options::check_layer(&self.args)?;
+        crate::output::check(queue.registry().definitions())?;
         let crons = service::cron::entries(&queue, self.crons)?;
         let terms = Terms::of(self.lease).ok_or_else(|| {
             let shortest = Terms::SHORTEST.as_secs();

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 pub use claude_jobs_schedule::Schedule;
 
@@ -23,7 +24,8 @@ pub const MOST_MISSED: usize = 1_000;
 
 /// What becomes of ticks that were due while no runtime looked: none was running, or none could reach the
 /// database. A tick is missed when it is seen more than a minute late ([`LATE`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Missed {
     /// They are recorded and not run: nothing is paid for twice because a machine was off.
     Skip,
@@ -36,6 +38,15 @@ pub enum Missed {
 impl Missed {
     /// What is done unless an entry says otherwise.
     pub const DEFAULT: Self = Self::Skip;
+
+    /// Its name in the attribute.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::One => "one",
+            Self::All => "all",
+        }
+    }
 }
 
 impl Default for Missed {
@@ -45,7 +56,8 @@ impl Default for Missed {
 }
 
 /// What becomes of a tick while a job of an earlier tick of the same entry waits or runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IfBusy {
     /// Its job is inserted all the same and waits its turn.
     Queue,
@@ -56,6 +68,14 @@ pub enum IfBusy {
 impl IfBusy {
     /// What is done unless an entry says otherwise.
     pub const DEFAULT: Self = Self::Queue;
+
+    /// Its name in the attribute.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Skip => "skip",
+        }
+    }
 }
 
 impl Default for IfBusy {

@@ -154,17 +154,23 @@ impl Settlement {
         }
     }
 
-    /// The end of a run whose follow-on jobs the database has refused.
-    pub(crate) fn without_follow_ons(&self, why: &crate::Error, now: Timestamp) -> Self {
+    /// The end of a run whose settlement the database has refused: cancelled, with what is known to be needed
+    /// and nothing of what the run or its handler has brought.
+    pub(crate) fn bare(&self, why: &crate::Error, now: Timestamp) -> Self {
+        let refused = if self.follow_ons.is_empty() { "settlement" } else { "follow-on job" };
         let mut run = self.run.clone();
         run.verdict = "cancel".to_owned();
+        if self.follow_ons.is_empty() {
+            (run.result, run.structured, run.last_events) = (None, None, Vec::new());
+        }
         Self {
             state: State::Cancelled,
             finished_at: Some(now),
-            reason: Some(format!("follow-on job refused: {why}")),
+            reason: Some(format!("{refused} refused: {why}")),
             uncounted: false,
             snoozed: false,
             follow_ons: Vec::new(),
+            meta: if self.follow_ons.is_empty() { None } else { self.meta.clone() },
             run,
             ..self.clone()
         }

@@ -1,5 +1,6 @@
 //! What a worker is, the optional [`Handler`], and the [`Ctx`] a handler works with.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::builder::JobBuilder;
 use crate::definition::Definition;
+use crate::describe::Description;
 use crate::error::Result;
 use crate::job::{Job, NewJob};
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::registry::Registration;
 use crate::verdict::Verdict;
 
@@ -29,8 +32,21 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A sentence that says why the answer is not an `Output`.
-    fn output(run: &Run) -> Result<Self::Output, String>;
+    /// Why the answer is not an `Output`.
+    fn output(run: &Run) -> Result<Self::Output, Mismatch>;
+
+    /// Shows the values that its templates name, in the order of [`Definition::placeholders`].
+    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
+        let _ = show;
+    }
+
+    /// The definition as data, for people and tools.
+    fn describe() -> Description
+    where
+        Self: Sized,
+    {
+        Description::from(&Self::DEFINITION)
+    }
 
     /// How a runtime finds and runs this worker.
     fn registration() -> &'static Registration;

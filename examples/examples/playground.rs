@@ -37,7 +37,7 @@ impl Handler for WithHandler {
 const SCENARIOS: &[(&str, &str, State)] = &[
     ("succeed", "success", State::Completed),
     ("answer in the schema", "success", State::Completed),
-    ("ignore the schema", "invalid_output", State::Retryable),
+    ("ignore the schema", "output_mismatch", State::Retryable),
     ("say nothing", "empty_answer", State::Retryable),
     ("report an error", "result_error", State::Retryable),
     ("be overloaded", "overloaded", State::Retryable),

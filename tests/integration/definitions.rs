@@ -6,7 +6,7 @@
 #[test]
 fn definitions() {
     let cases = trybuild::TestCases::new();
-    cases.compile_fail("ui/fail/*.rs");
+    cases.compile_fail("ui/fail/*/*.rs");
     cases.pass("ui/pass/*.rs");
 }
 

@@ -362,3 +362,28 @@ async fn a_follow_on_that_the_database_refuses_cancels_its_job_and_stops_no_othe
     assert_eq!(place.queue.list(&completed).await.expect("a read").len(), 8);
     assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 9, "each once");
 }
+
+#[tokio::test]
+async fn a_result_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
+    let place = Place::new().await;
+    let sql = "CREATE TRIGGER no_swearing BEFORE INSERT ON claude_jobs_runs WHEN new.result LIKE '%damn%' \
+               BEGIN SELECT RAISE(ABORT, 'mind your words'); END";
+    place.connection().await.execute(sql).await.expect("a trigger");
+    let bad = Plain::new("swear").insert(&place.queue).await.expect("an insert");
+    let good = Plain::new("x").insert(&place.queue).await.expect("an insert");
+    let claude = |request: claude_jobs::claude::Request| async move {
+        let text = if request.prompt() == "swear" { "damn" } else { "done" };
+        Ok::<_, claude_jobs::claude::RunnerError>(crate::workers::success(text))
+    };
+    place.drain(claude).await;
+    let job = place.job(&bad).await;
+    let reason = job.reason.as_deref().unwrap_or_default();
+    assert!(job.state == State::Cancelled && reason.contains("mind your words"), "{job:?}");
+    let ledger = place.queue.details(job.id).await.expect("a read").runs;
+    assert_eq!(
+        (ledger.len(), ledger[0].cost_usd, &ledger[0].result),
+        (1, Some(0.25), &None),
+        "what it cost is known"
+    );
+    assert_eq!(place.job(&good).await.state, State::Completed);
+}

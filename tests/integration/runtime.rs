@@ -315,10 +315,12 @@ async fn the_layers_are_merged_in_order() {
     assert_eq!(seen, expected);
 }
 
+const ASKING: claude_jobs::Args = claude_jobs::args! { permission_mode = "default" };
+
 /// Each layer sets something that another one overrides.
 #[claude_jobs::claude_worker(
     queue = "tests",
-    args = { model = "sonnet", max_turns = 40, permission_mode = "default" },
+    args = { model = "sonnet", max_turns = 40, ..ASKING },
     pinned_args = { permission_mode = "plan" },
 )]
 struct Pinned;

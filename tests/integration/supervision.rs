@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use claude_jobs::claude::{Claude, ClaudeCli, Request, Stop};
+use claude_jobs::claude::{Claude, ClaudeCli, ClaudeCliBuilder, Request, Stop, Supervision};
 use claude_jobs::options::{ArgMap, Options};
 use claude_jobs::outcome::Report;
 use claude_jobs_tests::sandbox::{processes_with_env, wait_until};
@@ -74,6 +74,38 @@ fn named(marker: &str, name: &str) -> Option<u32> {
     processes(marker).into_iter().find(is_it)
 }
 
+/// What front and supervisor of a run are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Made {
+    OfTheHelper,
+    /// The program that runs it (this one, here) is started again.
+    OfTheHost,
+}
+
+const MADE: [Made; 2] = [Made::OfTheHelper, Made::OfTheHost];
+
+impl Made {
+    fn apply(self, builder: ClaudeCliBuilder) -> ClaudeCliBuilder {
+        match self {
+            Made::OfTheHelper => builder,
+            Made::OfTheHost => builder.without_helper(),
+        }
+    }
+
+    /// The program, as a child of this process finds it.
+    fn program(self) -> PathBuf {
+        if self == Made::OfTheHost {
+            return "/proc/self/exe".into();
+        }
+        assert_eq!(ClaudeCli::default().supervision(), Supervision::Supervisor);
+        let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").flatten();
+        let is_helper = |path: &PathBuf| {
+            std::fs::read_link(path).is_ok_and(|file| file.starts_with("/memfd:claude-jobs (deleted)"))
+        };
+        open.map(|entry| entry.path()).find(is_helper).expect("it is kept open")
+    }
+}
+
 const FRONT: &str = "claude-jobs-run";
 const SUPERVISOR: &str = "claude-jobs-sup";
 
@@ -94,6 +126,7 @@ struct Start {
     idle: Option<Duration>,
     env: Vec<(String, String)>,
     args: ArgMap,
+    made: Made,
     by_process_group: bool,
 }
 
@@ -106,8 +139,15 @@ impl Start {
             idle: None,
             env: Vec::new(),
             args: ArgMap::new(),
+            made: Made::OfTheHelper,
             by_process_group: false,
         }
+    }
+
+    /// With front and supervisor made so.
+    fn made(mut self, made: Made) -> Start {
+        self.made = made;
+        self
     }
 
     /// Without a supervisor.
@@ -117,7 +157,8 @@ impl Start {
     }
 
     fn request(&self, marker: &str) -> (ClaudeCli, Request) {
-        let mut builder = ClaudeCli::builder().binary(self.binary.to_str().expect("UTF-8")).grace(self.grace);
+        let builder = ClaudeCli::builder().binary(self.binary.to_str().expect("UTF-8")).grace(self.grace);
+        let mut builder = self.made.apply(builder);
         for (name, value) in &self.env {
             builder = builder.env(name, value);
         }

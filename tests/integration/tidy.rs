@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
     let mut files = Vec::new();
-    for folder in ["claude-jobs", "claude-jobs-macros", "claude-jobs-schedule", "examples", "tests"] {
+    let members = ["claude-jobs", "claude-jobs-json-schema", "claude-jobs-macros", "claude-jobs-schedule"];
+    for folder in members.into_iter().chain(["examples", "tests"]) {
         collect(&root.join(folder), &mut files);
     }
     let mut sources: Vec<_> = files

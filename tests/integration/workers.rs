@@ -22,6 +22,7 @@ pub(crate) struct Once;
 /// Its handler does what its field says.
 #[claude_worker(queue = "tests", prompt = "do it")]
 pub(crate) struct Obedient {
+    #[allow(unused)]
     pub(crate) order: String,
 }
 

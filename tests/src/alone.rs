@@ -10,6 +10,9 @@ const INSIDE: &str = "CLAUDE_JOBS_TEST_ALONE";
 /// Mounts a file system of this size (in MiB) on the folder, for nobody else to see.
 const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size="$1"m tmpfs "$2" && shift 2 && exec "$@""#;
 
+/// Forbids the processes of a new process namespace to execute files that are in memory only.
+const WITHOUT_PROGRAMS_IN_MEMORY: &str = r#"echo 2 >/proc/sys/vm/memfd_noexec && exec "$@""#;
+
 /// The folder of a test, if this process is the inner one.
 pub fn inside() -> Option<PathBuf> {
     std::env::var_os(INSIDE).map(PathBuf::from)
@@ -58,6 +61,28 @@ pub fn run_on_a_disk(test: &str, mebibytes: u32) -> bool {
     };
     let may_mount = command(Path::new("true")).stderr(Stdio::null()).status();
     if !may_mount.is_ok_and(|status| status.success()) {
+        return false;
+    }
+    go(command(&this()), test, folder.path());
+    true
+}
+
+/// The same, where the kernel executes no file that is in memory only. False, and nothing run, where this
+/// user may not forbid it, or the kernel (before 6.3) does not know how to.
+#[must_use]
+pub fn run_without_programs_in_memory(test: &str) -> bool {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let command = |program: &Path| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        command.args(["--", "sh", "-c", WITHOUT_PROGRAMS_IN_MEMORY, "sh"]).arg(program);
+        command
+    };
+    let may_forbid = command(Path::new("true")).stderr(Stdio::null()).status();
+    if !may_forbid.is_ok_and(|status| status.success()) {
         return false;
     }
     go(command(&this()), test, folder.path());

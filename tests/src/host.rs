@@ -24,6 +24,8 @@ pub struct Order {
     pub grace_ms: u64,
     /// For how long the lease is extended, every tenth of that; none means no lease.
     pub lease_ms: Option<u64>,
+    /// Whether supervisors are to be made of the host itself.
+    pub without_helper: bool,
     /// Whether the program's file is removed before the run starts, as an upgrade does.
     pub without_its_file: bool,
 }

@@ -33,6 +33,8 @@ fn good_definitions() {
         ),
         ("queue = \"q\", cron = \"@daily\", args = { ..BASE }", "struct W;"),
         ("queue = \"q\", concurrency_key = \"type\"", "struct W { r#type: u8 }"),
+        ("queue = \"q\", output = Vec<(A, B)>, args = { ..BASE }", "struct W;"),
+        ("queue = \"q\", pinned_args = { json_schema = \"{}\" }", "struct W;"),
     ];
     for (attribute, item) in cases {
         assert_eq!(messages(attribute, item), [""; 0], "{attribute} {item}");
@@ -62,8 +64,19 @@ fn each_rule_of_the_attribute() {
             "queue = \"q\", unique_period = 1, unique_states = [\"availabel\"]",
             "unknown state: did you mean `available`?",
         ),
-        ("queue = \"q\", prompt = \"{number}\"", "prompt templates are not supported yet"),
+        (
+            "queue = \"q\", args = { model = \"a\" }, pinned_args = { model = \"b\" }",
+            "`model` is in `pinned_args` too",
+        ),
         ("queue = \"q\", prompt = \"a\", args = { prompt = \"b\" }", "the prompt is given twice"),
+        (
+            "queue = \"q\", output = A, pinned_args = { json_schema = \"{}\" }",
+            "the schema is given twice: `output` makes it from the type, so drop this one in `pinned_args`",
+        ),
+        (
+            "queue = \"q\", args = { json_schema = \"{\\\"not\\\": 1}\" }",
+            "`json_schema`: `/not`: a schema is an object, `true` or `false`",
+        ),
         (
             "queue = \"q\", on_lost = \"retyr\"",
             "unknown `on_lost`: did you mean `retry`? (it takes `retry`, `resume`, ",

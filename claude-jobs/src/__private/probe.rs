@@ -7,9 +7,11 @@
 //! bound could never be proved and the handler would be skipped without a word, which is why the
 //! attribute refuses generics.
 
+use std::fmt::Display;
 use std::marker::PhantomData;
 
 use crate::outcome::{Failure, Run};
+use crate::output::Mismatch;
 use crate::registry::{BoxFuture, LoadedWorker};
 use crate::verdict::Verdict;
 use crate::worker::{Ctx, Handler, Worker};
@@ -97,7 +99,19 @@ fn input_problem(fields: &[&str], input: &serde_json::Value, error: &serde_json:
 }
 
 impl<W: Worker> LoadedWorker for Loaded<W> {
-    fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx) -> BoxFuture<'a, Result<Verdict, String>> {
+    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
+        self.worker.show_values(show);
+    }
+
+    fn mismatch(&self, run: &Run) -> Option<Mismatch> {
+        W::output(run).err()
+    }
+
+    fn handle_result<'a>(
+        &'a self,
+        run: &'a Run,
+        cx: &'a mut Ctx,
+    ) -> BoxFuture<'a, Result<Verdict, Mismatch>> {
         match W::output(run) {
             Ok(output) => {
                 let verdict = (self.hooks.result)(&self.worker, output, run, cx);

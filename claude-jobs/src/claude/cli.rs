@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 
+use super::hold::Wish;
 use super::run::{Setup, run};
 use super::{Claude, Request, RunnerError, Stop, Supervision, environment};
 use crate::outcome::{Report, StopReason};
@@ -31,7 +32,7 @@ pub struct ClaudeCliBuilder {
     binary: String,
     overrides: BTreeMap<String, String>,
     grace: Duration,
-    supervision: Supervision,
+    wish: Wish,
 }
 
 /// A run to start, and where its report goes.
@@ -59,7 +60,7 @@ impl ClaudeCli {
             binary: "claude".to_owned(),
             overrides: BTreeMap::new(),
             grace: Self::DEFAULT_GRACE,
-            supervision: Supervision::available(),
+            wish: Wish::default(),
         }
     }
 
@@ -118,15 +119,24 @@ impl ClaudeCliBuilder {
     /// must not be started again, under a strict sandbox say. See [`ClaudeCli::supervision`].
     #[must_use]
     pub fn by_process_group(mut self) -> Self {
-        self.supervision = Supervision::ProcessGroup("configured so".to_owned());
+        self.wish = Wish::ProcessGroup;
+        self
+    }
+
+    /// Makes supervisors of this program itself, started again, even where the helper program could be
+    /// executed from memory: for a machine whose monitors take that for an attack. See
+    /// [`Supervision::ThisProgram`].
+    #[must_use]
+    pub fn without_helper(mut self) -> Self {
+        self.wish = Wish::ThisProgram;
         self
     }
 
     /// The runner. The environment is read now.
     pub fn build(self) -> ClaudeCli {
         let environment = environment::build(&self.overrides);
-        let setup =
-            Setup { binary: self.binary, environment, grace: self.grace, supervision: self.supervision };
+        let supervision = Supervision::available(self.wish);
+        let setup = Setup { binary: self.binary, environment, grace: self.grace, supervision };
         ClaudeCli { setup: Arc::new(setup), thread: Arc::default() }
     }
 }

@@ -5,9 +5,9 @@
 
 use claude_wrapper::{CommandOutput, Error, Result};
 
-#[cfg(target_os = "linux")]
+#[cfg(supervisor)]
 use super::supervisor::{Cause, End, Verdict};
-#[cfg(target_os = "linux")]
+#[cfg(supervisor)]
 use crate::outcome::StopReason;
 use crate::outcome::{Ending, NotStarted};
 
@@ -46,7 +46,7 @@ pub(super) fn of_wrapper(result: Result<CommandOutput>) -> (Ending, String) {
 }
 
 /// How the run ended by the supervisor's account, given the wrapper's and whether we asked for the end.
-#[cfg(target_os = "linux")]
+#[cfg(supervisor)]
 pub(super) fn of_supervisor(verdict: Verdict, wrapper: Ending, asked: Option<StopReason>) -> Ending {
     let end = match verdict.end {
         End::Exited(code) => Ending::Exited(code),

@@ -25,6 +25,9 @@ pub const RUN: &str = "CLAUDE_JOBS_RUN";
 /// Tells in which database that job is.
 pub const DATABASE: &str = "CLAUDE_JOBS_DATABASE_ID";
 
+/// Set where the prompt holds untrusted text: `@path` in it attaches no file.
+pub(super) const NO_FILE_MENTIONS: (&str, &str) = ("CLAUDE_CODE_DISABLE_FILE_MENTIONS", "1");
+
 /// Inherited variables that would make the CLI think it runs inside another session.
 const FOREIGN: &[&str] = &[
     "CLAUDECODE",

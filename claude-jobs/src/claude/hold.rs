@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-#[cfg(target_os = "linux")]
-use super::supervisor::{self, Tether};
+#[cfg(supervisor)]
+use super::supervisor::{self, Front, Tether};
 use crate::clock::Uptime;
 
 /// How long a supervisor may take beyond the grace before it is given up.
@@ -23,23 +23,57 @@ const SLACK: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Supervision {
-    /// By a supervisor process each: no end of a run leaves a process behind.
+    /// By a supervisor process each: no end of a run leaves a process behind. It is a small helper program
+    /// that this library brings along and executes from memory.
     Supervisor,
+    /// The same, but the supervisors are this very program, started again, for this reason. Each run takes
+    /// some milliseconds of CPU and some hundred KiB more.
+    ThisProgram(String),
     /// By the CLI's process group only, for this reason: detached processes of tools outlive the run,
     /// and the CLI outlives a sudden death of this process.
     ProcessGroup(String),
 }
 
+/// What runs shall be kept hold of by, where it is possible.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Wish {
+    #[default]
+    Helper,
+    ThisProgram,
+    ProcessGroup,
+}
+
+/// The reason where somebody has wished for less than there could be.
+const CONFIGURED: &str = "configured so";
+
 impl Supervision {
-    /// What this program can have.
-    pub(super) fn available() -> Self {
-        #[cfg(target_os = "linux")]
-        return match supervisor::check() {
-            Ok(()) => Self::Supervisor,
-            Err(why) => Self::ProcessGroup(why.to_owned()),
-        };
-        #[cfg(not(target_os = "linux"))]
-        Self::ProcessGroup("supervisor processes need Linux".to_owned())
+    /// What this program can have of what is wished for.
+    pub(super) fn available(wish: Wish) -> Self {
+        if matches!(wish, Wish::ProcessGroup) {
+            return Self::ProcessGroup(CONFIGURED.to_owned());
+        }
+        #[cfg(supervisor)]
+        {
+            let helper = if matches!(wish, Wish::Helper) { Front::of_helper() } else { Err(CONFIGURED) };
+            match (helper, Front::of_this_program()) {
+                (Ok(_), _) => Self::Supervisor,
+                (Err(why), Ok(_)) => Self::ThisProgram(why.to_owned()),
+                (Err(why), Err(and)) if why == and => Self::ProcessGroup(why.to_owned()),
+                (Err(why), Err(and)) => Self::ProcessGroup(format!("{why}; {and}")),
+            }
+        }
+        #[cfg(not(supervisor))]
+        Self::ProcessGroup("supervisor processes need Linux on x86-64 or ARM64".to_owned())
+    }
+
+    /// The program to make fronts of; none by process group.
+    #[cfg(supervisor)]
+    fn front(&self) -> Result<Option<Front>, &'static str> {
+        match self {
+            Self::Supervisor => Front::of_helper().map(Some),
+            Self::ThisProgram(_) => Front::of_this_program().map(Some),
+            Self::ProcessGroup(_) => Ok(None),
+        }
     }
 }
 
@@ -49,7 +83,7 @@ pub(super) struct Hold {
     /// The wrapper's child, once it is there.
     child: Arc<AtomicU32>,
     grace: Duration,
-    #[cfg(target_os = "linux")]
+    #[cfg(supervisor)]
     tether: Option<Tether>,
 }
 
@@ -60,8 +94,8 @@ impl Hold {
         Ok(Self {
             child: Arc::default(),
             grace,
-            #[cfg(target_os = "linux")]
-            tether: (*supervision == Supervision::Supervisor).then(Tether::new).transpose()?,
+            #[cfg(supervisor)]
+            tether: supervision.front().map_err(std::io::Error::other)?.map(Tether::new).transpose()?,
         })
     }
 
@@ -71,13 +105,13 @@ impl Hold {
         binary: &'path Path,
         until: Option<Uptime>,
     ) -> std::io::Result<(&'path Path, Option<(String, String)>)> {
-        #[cfg(target_os = "linux")]
+        #[cfg(supervisor)]
         if let Some(tether) = &self.tether {
             let order = tether.order(binary, self.grace, until)?.ok_or_else(|| {
                 std::io::Error::other(format!("the path `{}` is not UTF-8", binary.display()))
             })?;
             let variable = (supervisor::VARIABLE.to_owned(), order);
-            return Ok((Path::new(supervisor::PROGRAM), Some(variable)));
+            return Ok((tether.program(), Some(variable)));
         }
         let _ = until;
         Ok((binary, None))
@@ -91,7 +125,7 @@ impl Hold {
     /// Asks the run to end. False where there is no supervisor to ask: then the wrapper ends the CLI's
     /// group.
     pub(super) fn stop(&self) -> bool {
-        #[cfg(target_os = "linux")]
+        #[cfg(supervisor)]
         if let Some(tether) = &self.tether {
             tether.stop();
             return true;
@@ -120,7 +154,7 @@ impl Hold {
 
     /// Lets the run live until then; for ever without a moment.
     pub(super) fn extend(&self, until: Option<Uptime>) {
-        #[cfg(target_os = "linux")]
+        #[cfg(supervisor)]
         if let Some(tether) = &self.tether {
             tether.extend(until);
         }
@@ -128,7 +162,7 @@ impl Hold {
     }
 
     /// What the supervisor says of the end, once the wrapper's child has ended.
-    #[cfg(target_os = "linux")]
+    #[cfg(supervisor)]
     pub(super) fn verdict(&self) -> Option<supervisor::Verdict> {
         let verdict = self.tether.as_ref()?.verdict();
         if let Some(verdict) = verdict.filter(|verdict| verdict.left > 0) {
@@ -138,9 +172,9 @@ impl Hold {
     }
 
     pub(super) fn is_supervised(&self) -> bool {
-        #[cfg(target_os = "linux")]
+        #[cfg(supervisor)]
         return self.tether.is_some();
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(supervisor))]
         false
     }
 

@@ -167,7 +167,7 @@ async fn end(
 
 /// The supervisor knows best how the run ended, where there is one.
 fn settle(hold: &Hold, ending: Ending, stderr: &str, asked: Option<StopReason>) -> Ending {
-    #[cfg(target_os = "linux")]
+    #[cfg(supervisor)]
     match hold.verdict() {
         Some(verdict) => return ending::of_supervisor(verdict, ending, asked),
         None if hold.is_supervised() && ending == Ending::Exited(super::supervisor::BROKEN) => {
@@ -208,7 +208,12 @@ fn client(
     let (program, variable) = hold.program(binary, until).map_err(|error| error.to_string())?;
     let marker = request.marker.iter().map(|marker| (environment::RUN.to_owned(), marker.clone()));
     let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
-    let environment = setup.environment.clone().into_iter().chain(marker).chain(database).chain(variable);
+    let mut environment = setup.environment.clone();
+    environment.extend(marker.chain(database).chain(variable));
+    if request.options.is_untrusted {
+        let (name, value) = environment::NO_FILE_MENTIONS;
+        environment.insert(name.to_owned(), value.to_owned());
+    }
     let child = hold.child();
     let mut builder = claude_wrapper::Claude::builder()
         .binary(program)

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! * The **host** is the process that this crate is linked into. [`Tether`] is its end.
-//! * The **[front]** is the wrapper's child and stands for the CLI: it ends as the CLI ended. The wrapper
+//! * The **[front](keeper::front)** is the wrapper's child and stands for the CLI: it ends as the CLI ended. The wrapper
 //!   may kill it (it does so when a stream fails), so it owns nothing.
-//! * The **supervisor** ([watch]) is in a session of its own and is a subreaper: descendants that lose
+//! * The **supervisor** ([watch](keeper::watch)) is in a session of its own and is a subreaper: descendants that lose
 //!   their parent become its children, whatever sessions and daemons they made of themselves. It ends
 //!   the run when the host asks, when the host or the front is gone (their pipes close; no parent-death
 //!   signal, which follows threads), and when the host does not extend the run's deadline: a paused or
@@ -20,7 +20,7 @@
 //!
 //! To end a run is to send the CLI's group SIGTERM, to wait for the grace, and to kill. After the CLI's
 //! end, a normal one included, whatever it left gets SIGTERM, 200 ms, then SIGKILL until there is no
-//! child left ([children]).
+//! child left ([children](keeper::children)).
 //!
 //! # Who watches the supervisor
 //!
@@ -31,14 +31,23 @@
 //!
 //! # How it starts
 //!
-//! The wrapper lets us choose a program, arguments and environment, no more. So the program is
-//! `/proc/self/exe`: this very executable, also after an upgrade has replaced the file, also in tests and
-//! examples. A function that the loader runs before `main` (`sys`) sees the variable
-//! `CLAUDE_JOBS_SUPERVISE` and never returns. The alternatives fall short: a second binary would have to
-//! be installed; code between fork and exec cannot be had through the wrapper, and would have to live
-//! under the rules of signal handlers. [support] proves, without starting anything, that this program
-//! would become a front; where it would not (this crate in a Python module), runs go without a
-//! supervisor, as on other systems, and a warning says so.
+//! The wrapper lets us choose a program, arguments and environment, no more. So the program is not the CLI
+//! but a front, which finds its [order](keeper::protocol::Order) in the variable `CLAUDE_JOBS_SUPERVISE`
+//! and splits off the supervisor by a fork. There are two such programs with the same code, [keeper]:
+//!
+//! * The **helper** (`helper.rs`), for which that code is all there is: a static program of five pages
+//!   without a C library. The build script compiles it, the library embeds it, and it is executed from
+//!   [memory](program). A front or supervisor has only its stack to itself.
+//! * **This very executable**, `/proc/self/exe`, where the helper could not be built or memory may not be
+//!   executed: a function that the loader runs before `main` ([hook]) sees the variable and never returns.
+//!   It costs a big program's dynamic linking and relocations for every run: about 2 ms of CPU and
+//!   500 KiB. [support] proves, without starting anything, that this program would become a front.
+//!
+//! Where neither can be (this crate in a Python module under a policy that forbids memory to be executed),
+//! runs go without a supervisor, as on other systems, and a warning says so. The alternatives fall short:
+//! an installed second binary can be missing or of another version; code between fork and exec cannot be
+//! had through the wrapper, and would have to live under the rules of signal handlers; one supervisor for
+//! all runs could not tell their orphans apart.
 //!
 //! The pipes are opened by the front through `/proc/<host>/fd`, with the inode checked. Descriptors of
 //! the host are never made inheritable, so no process that another thread starts meanwhile can hold a
@@ -58,27 +67,23 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::clock::Uptime;
-use protocol::{Door, Order, Word};
+use keeper::protocol::{Door, Order, Word};
 
-mod children;
-mod front;
-mod litter;
-mod protocol;
+mod hook;
+mod keeper;
+mod program;
 mod support;
-mod sys;
-mod watch;
 
-pub(super) use front::BROKEN;
-pub(super) use protocol::{Cause, End, VARIABLE, Verdict};
-pub(super) use support::check;
-
-/// The program to start in place of the CLI.
-pub(super) const PROGRAM: &str = "/proc/self/exe";
+pub(super) use keeper::BROKEN;
+pub(super) use keeper::protocol::{Cause, End, VARIABLE, Verdict};
+pub(super) use support::Front;
 
 /// The host's end of the pipes to one run's supervisor. When it is dropped or its process dies, the
 /// run ends.
 #[derive(Debug)]
 pub(super) struct Tether {
+    /// What the front is made of.
+    front: Front,
     control: File,
     /// Keeps words that are said before the front has opened its end.
     _reader: OwnedFd,
@@ -87,11 +92,16 @@ pub(super) struct Tether {
 
 impl Tether {
     /// The pipes of a new run.
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(super) fn new(front: Front) -> std::io::Result<Self> {
         let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
         let (reader, control) = pipe_with(flags)?;
         let (status, _) = pipe_with(flags)?;
-        Ok(Self { control: control.into(), _reader: reader, status: status.into() })
+        Ok(Self { front, control: control.into(), _reader: reader, status: status.into() })
+    }
+
+    /// The program to start in place of the CLI.
+    pub(super) fn program(&self) -> &'static Path {
+        self.front.program
     }
 
     /// The value of [`VARIABLE`] for this run; `None` when the path is not text.
@@ -105,11 +115,10 @@ impl Tether {
             host: rustix::process::getpid().as_raw_nonzero().get(),
             control: door(&self.control)?,
             status: door(&self.status)?,
-            grace,
-            until,
-            binary: binary.to_owned(),
+            grace: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+            until: until.map(millis),
         };
-        Ok(order.encode())
+        Ok(binary.to_str().map(|binary| format!("{order} {binary}")))
     }
 
     /// Asks for the end of the run.
@@ -119,7 +128,7 @@ impl Tether {
 
     /// Lets the run live until then; for ever without a moment.
     pub(super) fn extend(&self, until: Option<Uptime>) {
-        self.say(until.map_or(Word::Unlimited, Word::Until));
+        self.say(until.map_or(Word::Unlimited, |until| Word::Until(millis(until))));
     }
 
     /// How the run ended. `None` until the front has ended, and when nobody was left to say so.
@@ -136,6 +145,11 @@ impl Tether {
             tracing::debug!(%error, ?word, "the supervisor does not listen");
         }
     }
+}
+
+/// As front and supervisor count.
+fn millis(moment: Uptime) -> u64 {
+    u64::try_from(moment.elapsed_since_boot().as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 fn door(pipe: &File) -> std::io::Result<Door> {

@@ -3,6 +3,7 @@
 use super::exit::Problem;
 use crate::passthrough::Passthrough;
 use crate::queue::Queue;
+use crate::registry::Registry;
 use crate::worker::Worker;
 
 const DEFAULT: &str = "sqlite://claude-jobs.db";
@@ -53,4 +54,13 @@ impl Database {
         }
         Ok(queue.register::<Passthrough>()?)
     }
+}
+
+/// Every linked worker, and `claude`.
+pub(super) fn registry() -> Result<Registry, Problem> {
+    let mut registry = Registry::linked()?;
+    if registry.get(Passthrough::DEFINITION.name).is_err() {
+        registry.add(Passthrough::registration())?;
+    }
+    Ok(registry)
 }

@@ -55,6 +55,7 @@ impl DoctorCommand {
         let mut checks = cli::checks(&claude).await;
         checks.push(machine::git(&claude));
         checks.push(machine::home(&claude));
+        checks.push(machine::orphans(&claude.supervision()));
         checks.push(machine::database(database).await);
 
         let ok = checks.iter().all(|check| check.status != Status::Fail);

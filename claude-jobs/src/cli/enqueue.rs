@@ -33,6 +33,9 @@ struct Settings {
     /// The worker that runs it
     #[arg(long, value_name = "NAME", default_value = Passthrough::DEFINITION.name)]
     worker: String,
+    /// The worker's fields: a JSON object such as '{"number": 7}' [default: none]
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    input: Option<Map<String, Value>>,
     /// The queue [default: the worker's; `default` for `claude`]
     #[arg(long, value_name = "NAME")]
     queue: Option<String>,
@@ -69,7 +72,9 @@ struct Printed<'a> {
 
 impl EnqueueCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
-        let job = self.settings.job(self.layer.read()?);
+        let is_passthrough = self.settings.worker == Passthrough::DEFINITION.name;
+        let args = if is_passthrough { self.layer.read()? } else { self.layer.read_if_given()? };
+        let job = self.settings.job(args);
         let inserted = database.connect().await?.insert(job).await?;
         if inserted.duplicate {
             let Inserted { job, .. } = &inserted;
@@ -88,7 +93,7 @@ impl EnqueueCommand {
 
 impl Settings {
     fn job(self, args: ArgMap) -> NewJob {
-        let mut job = NewJob::new(self.worker, Value::Null);
+        let mut job = NewJob::new(self.worker, self.input.map_or(Value::Null, Value::Object));
         job.args = args;
         job.queue = self.queue;
         job.max_attempts = self.max_attempts;

@@ -17,7 +17,7 @@ use crate::options::{ArgMap, MAX_PROMPT_BYTES, ROWS, Row, Shape};
 pub(super) struct Layer {
     /// The prompt; `-` reads it from standard input. One that begins with `-` goes after `--`
     #[arg(value_name = "PROMPT")]
-    prompt: String,
+    prompt: Option<String>,
     #[command(flatten)]
     options: OptionFlags,
 }
@@ -25,11 +25,21 @@ pub(super) struct Layer {
 impl Layer {
     /// The options, with the prompt read from wherever it is.
     pub(super) fn read(self) -> Result<ArgMap, Problem> {
-        let prompt = match self.prompt.as_str() {
-            "-" => read_prompt()?,
-            _ => self.prompt,
-        };
-        Ok(self.options.0.prompt(prompt))
+        if self.prompt.is_none() {
+            return Err(Problem::usage(
+                "PROMPT is missing: give the prompt, or `-` to read it from standard input",
+            ));
+        }
+        self.read_if_given()
+    }
+
+    /// The same for a worker that may have a prompt of its own.
+    pub(super) fn read_if_given(self) -> Result<ArgMap, Problem> {
+        Ok(match self.prompt.as_deref() {
+            None => self.options.0,
+            Some("-") => self.options.0.prompt(read_prompt()?),
+            Some(prompt) => self.options.0.prompt(prompt),
+        })
     }
 }
 
@@ -129,7 +139,7 @@ fn parse(row: &Row, text: &str) -> Result<Value, String> {
     accepted.ok_or_else(|| match row.shape {
         // The flag may have swallowed what was meant as the prompt.
         Shape::Flag | Shape::Optional => format!("takes {}; put the prompt first", row.expects),
-        _ => format!("takes {}", row.expects),
+        _ => format!("takes {}", row.expected(&Value::from(text))),
     })
 }
 

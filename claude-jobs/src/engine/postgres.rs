@@ -20,7 +20,7 @@ use super::{
     TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
+use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
 mod address;
@@ -198,7 +198,7 @@ impl Engine for PostgresEngine {
         Some(self.address.schema.name())
     }
 
-    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>> {
         insert::insert(self, rows).await
     }
 

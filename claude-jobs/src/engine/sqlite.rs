@@ -24,7 +24,7 @@ use super::{
     TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State};
+use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
 mod admin;
@@ -80,7 +80,10 @@ impl SqliteEngine {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            .optimize_on_close(false, None);
+            .optimize_on_close(false, None)
+            // The tables' checks are for rows that somebody writes by hand. What we write holds by
+            // construction; to check it takes a quarter of the time of a bulk insert.
+            .pragma("ignore_check_constraints", "ON");
         let path = options.get_filename().to_owned();
         let in_memory = is_in_memory(url);
         if !in_memory {
@@ -211,7 +214,7 @@ impl Engine for SqliteEngine {
         self.database_id
     }
 
-    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+    async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>> {
         if insert::is_one_statement(rows) {
             return self.written(insert_in(&mut *self.writer.acquire().await?, rows).await);
         }

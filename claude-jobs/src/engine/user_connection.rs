@@ -12,19 +12,19 @@ pub(crate) mod sealed {
 
     use crate::engine::Engine;
     use crate::error::Result;
-    use crate::job::{Inserted, JobRow};
+    use crate::job::{JobRow, Written};
 
     /// Nobody else can say how jobs are inserted on a connection.
     #[async_trait]
     pub trait Insert: Send {
         /// Writes jobs of that engine's database.
-        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Inserted>>;
+        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Written>>;
     }
 
     #[cfg(feature = "sqlite")]
     #[async_trait]
     impl Insert for sqlx::SqliteConnection {
-        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Written>> {
             crate::engine::sqlite::check_database(self, engine.database_id()).await?;
             crate::engine::sqlite::insert_in(self, rows).await
         }
@@ -33,7 +33,7 @@ pub(crate) mod sealed {
     #[cfg(feature = "sqlite")]
     #[async_trait]
     impl Insert for sqlx::Transaction<'_, sqlx::Sqlite> {
-        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Written>> {
             Insert::insert(&mut **self, engine, rows).await
         }
     }
@@ -41,7 +41,7 @@ pub(crate) mod sealed {
     #[cfg(feature = "postgres")]
     #[async_trait]
     impl Insert for sqlx::PgConnection {
-        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Written>> {
             let schema = engine.schema().ok_or(crate::Error::OtherDatabase)?;
             crate::engine::postgres::insert_in(self, schema, engine.database_id(), rows).await
         }
@@ -50,7 +50,7 @@ pub(crate) mod sealed {
     #[cfg(feature = "postgres")]
     #[async_trait]
     impl Insert for sqlx::Transaction<'_, sqlx::Postgres> {
-        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Inserted>> {
+        async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Written>> {
             Insert::insert(&mut **self, engine, rows).await
         }
     }

@@ -1,18 +1,18 @@
-//! Going on in the session of a run that was lost: what is asked of claude, and what is done where the
-//! session's transcript is on another machine. Pure.
+//! Going on in the session of a run before: what is asked of claude after one that was lost, what is done
+//! where the session's transcript is on another machine, and what both used. Pure.
 
 use crate::options::Options;
 use crate::outcome::{FailureKind, Run};
 
-/// The prompt of a continuation. The task is in the session already.
-const PROMPT: &str = "The previous run of this task was interrupted before it came to its end. Continue the \
+/// The prompt of a run that continues a lost one. The task is in the session already.
+pub(super) const PROMPT: &str = "The previous run of this task was interrupted before it came to its end. Continue the \
     task from where it stands. Before you repeat anything, check what is already done: files, commits, \
     anything sent or created elsewhere. When the task is done, answer as it was asked for at the beginning.";
 
-/// The options of a run that goes on in a session.
-pub(super) fn of(options: &Options, session: &str) -> Options {
+/// The options of a run that goes on in a session, with this prompt.
+pub(super) fn of(options: &Options, session: &str, prompt: String) -> Options {
     let mut options = options.clone();
-    options.prompt = Some(PROMPT.to_owned());
+    options.prompt = Some(prompt);
     options.resume = Some(session.to_owned());
     // Where they name a session, it is the one that this continues.
     (options.session_id, options.from_pr, options.fork_session) = (None, None, None);
@@ -51,7 +51,7 @@ mod tests {
         let args =
             ArgMap::new().prompt("do it").model("opus").session_id("0199f1de-0000-7000-8000-0123456789ab");
         let options = Options::merge([&args]).expect("valid");
-        let continued = of(&options, "s").to_json();
+        let continued = of(&options, "s", PROMPT.to_owned()).to_json();
         assert_eq!((&continued["resume"], &continued["model"]), (&"s".into(), &"opus".into()));
         assert_ne!(continued["prompt"], "do it");
         assert_eq!(continued.len(), 3, "{continued:?}");

@@ -10,8 +10,10 @@ use super::{JobRow, State, UniqueRow};
 use crate::clock::later;
 use crate::definition::Definition;
 use crate::error::{Error, Result};
-use crate::options::{ArgMap, InvalidArgs, Options};
+use crate::merge::Layers;
+use crate::options::ArgMap;
 use crate::unique::Unique;
+use crate::untrusted::Values;
 
 /// A job to insert. Fields left `None` take the worker's defaults.
 #[derive(Clone, Debug)]
@@ -78,13 +80,21 @@ impl NewJob {
     }
 
     /// Checks the job against its worker's definition and fixes its times.
-    pub(crate) fn into_row(mut self, definition: &Definition, now: Timestamp) -> Result<JobRow> {
-        self.check_args(definition)?;
+    pub(crate) fn into_row(
+        mut self,
+        definition: &Definition,
+        values: &Values,
+        now: Timestamp,
+    ) -> Result<JobRow> {
+        let layers = Layers::new(definition, values, &self.args);
+        // The runtime's defaults come beneath them when the job runs.
+        layers.merge(definition, values)?;
+        let derived_key = self.derived_key(definition, &layers);
         self.queue.get_or_insert_with(|| definition.queue.to_owned());
         self.tags.splice(0..0, definition.tags.iter().map(|tag| (*tag).to_owned()));
         let mut seen = std::collections::HashSet::new();
         self.tags.retain(|tag| seen.insert(tag.clone()));
-        self.concurrency_key = self.concurrency_key.take().or_else(|| self.derived_key(definition));
+        self.concurrency_key = self.concurrency_key.take().or(derived_key);
         self.check_settings()?;
 
         let unique = self.unique.clone().or_else(|| definition.unique.map(Unique::from));
@@ -117,22 +127,13 @@ impl NewJob {
 
     /// `name=value` of the field or option that the worker names; none where it has no value. Workers
     /// that name the same one, such as `working_dir`, share their keys.
-    fn derived_key(&self, definition: &Definition) -> Option<String> {
+    fn derived_key(&self, definition: &Definition, layers: &Layers<'_>) -> Option<String> {
         let name = definition.concurrency_key?;
-        let [worker, pinned]: [ArgMap; 2] = [definition.args.into(), definition.pinned_args.into()];
-        let option = || pinned.get(name).or_else(|| self.args.get(name)).or_else(|| worker.get(name));
-        match self.input.get(name).or_else(option)? {
+        match self.input.get(name).or_else(|| layers.get(name))? {
             Value::Null => None,
             Value::String(text) => Some(format!("{name}={text}")),
             other => Some(format!("{name}={other}")),
         }
-    }
-
-    /// The layers that are known at insert, merged: worker < job < pinned. The runtime's defaults
-    /// come beneath them when the job runs.
-    fn check_args(&self, definition: &Definition) -> Result<(), InvalidArgs> {
-        let [worker, pinned]: [ArgMap; 2] = [definition.args.into(), definition.pinned_args.into()];
-        Options::merge([&worker, &self.args, &pinned]).map(drop)
     }
 
     fn check_settings(&self) -> Result<()> {

@@ -79,6 +79,9 @@ accept! {
     JsonObject: Value, json => json;
     JsonObject: &str, text => Value::from(text);
     JsonObject: String, text => Value::from(text);
+    JsonSchema: Value, json => json;
+    JsonSchema: &str, text => Value::from(text);
+    JsonSchema: String, text => Value::from(text);
     WorktreeName: Worktree, worktree => WorktreeName::encode(&worktree);
     WorktreeName: bool, value => Value::from(value);
     WorktreeName: &str, name => Value::from(name);

@@ -67,6 +67,7 @@ macro_rules! expects {
     (Efforts) => { "one of `\"low\"`, `\"medium\"`, `\"high\"`, `\"xhigh\"`, `\"max\"`" };
     (Session) => { "a UUID, such as `\"0199f1de-7a4c-7d10-a1b2-c3d4e5f60718\"`" };
     (JsonObject) => { "a JSON object, or text that holds one" };
+    (JsonSchema) => { "a JSON Schema (draft-07) of an object, or text that holds one" };
     (WorktreeName) => { "`true`, `false` or a name of at most 64 letters, digits, `.`, `_`, `-` and `/`" };
     (Hermetics) => { "`true`, `false`, `\"full\"` or `\"project\"`" };
 }
@@ -83,7 +84,10 @@ macro_rules! kind {
         pub enum $name {}
         impl $name {
             /// Whether the literal is a valid value of this kind.
-            pub const fn fits($literal: Literal) -> bool { $fits }
+            pub const fn fits(literal: Literal) -> bool {
+                let $literal = literal.sample();
+                $fits
+            }
         }
         impl Kind for $name {
             type Value = $value;
@@ -250,6 +254,22 @@ kind! {
     }.filter(|text| fits_argument(text, MAX_ARGUMENT_BYTES)),
     encode text => Value::from(text.as_str())
 }
+kind! {
+    /// A JSON Schema that claude takes, given as an object or as text; kept and sent as text.
+    JsonSchema: String, One,
+    fits literal => matches!(literal, Literal::Str(text) if fits_argument(text, MAX_ARGUMENT_BYTES)),
+    decode json => JsonObject::decode(json).filter(|text| claude_jobs_json_schema::problems(text).is_empty()),
+    encode text => Value::from(text.as_str())
+}
+
+impl JsonSchema {
+    /// What is wrong with a value that is a JSON object, but no schema.
+    pub(super) fn mistakes(json: &Value) -> Option<String> {
+        let text = JsonObject::decode(json)?;
+        Some(claude_jobs_json_schema::problems(&text).join("; "))
+    }
+}
+
 kind! {
     /// A [`Worktree`].
     WorktreeName: Worktree, Optional,

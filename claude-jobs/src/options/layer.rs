@@ -7,6 +7,7 @@ use super::accept::Accept;
 use super::for_each_option;
 use super::kind::{self, expects};
 use super::literal::Literal;
+use super::template::Template;
 
 macro_rules! layers {
     ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, |$query:ident, $value:ident| $apply:expr)?;)*) => {
@@ -18,7 +19,7 @@ macro_rules! layers {
         pub struct Args {
             /// What is wrong with the value that was set last, if it is wrong.
             problem: Option<&'static str>,
-            $($name: Option<Literal>,)*
+            $(pub(super) $name: Option<Literal>,)*
         }
 
         impl Args {
@@ -34,12 +35,6 @@ macro_rules! layers {
                 if let Some(problem) = self.problem {
                     panic!("{}", problem);
                 }
-            }
-
-            /// Panics where there is no prompt, for a worker whose schedule has none to give.
-            #[track_caller]
-            pub const fn check_prompt(self) {
-                assert!(self.prompt.is_some(), "a schedule has no prompt to give: add `prompt = \"…\"` to the worker");
             }
 
             /// These options, with those of `higher` in place of ours where both are set.
@@ -58,13 +53,14 @@ macro_rules! layers {
             })*
         }
 
-        impl From<Args> for ArgMap {
-            fn from(args: Args) -> Self {
+        impl Args {
+            /// The layer at run time, each literal turned into JSON.
+            fn map_with(self, to_json: impl Fn(Literal) -> Value) -> ArgMap {
                 let mut map = Map::new();
-                $(if let Some(literal) = args.$name {
+                $(if let Some(literal) = self.$name {
                     map.insert(stringify!($name).to_owned(), to_json(literal));
                 })*
-                Self(map)
+                ArgMap(map)
             }
         }
 
@@ -122,12 +118,28 @@ impl ArgMap {
     }
 }
 
-fn to_json(literal: Literal) -> Value {
+impl Args {
+    /// The layer with these values in its templates.
+    pub(crate) fn filled(self, values: &[String]) -> ArgMap {
+        self.map_with(|literal| to_json(literal, |template| template.fill(values)))
+    }
+}
+
+/// The layer with its templates as they stand in the attribute.
+impl From<Args> for ArgMap {
+    fn from(args: Args) -> Self {
+        args.map_with(|literal| to_json(literal, |template| template.source.to_owned()))
+    }
+}
+
+fn to_json(literal: Literal, text_of: impl Fn(&Template) -> String) -> Value {
     match literal {
         Literal::Str(text) => Value::from(text),
         Literal::Int(number) => Value::from(number),
         Literal::Float(number) => Value::from(number),
         Literal::Bool(value) => Value::from(value),
         Literal::List(items) => Value::from(items),
+        Literal::Template(template) => Value::from(text_of(template)),
+        Literal::Templates(templates) => templates.items.iter().map(text_of).collect(),
     }
 }

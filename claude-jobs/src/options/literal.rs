@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::template::{Template, Templates};
+
 /// One literal (or constant) from an attribute. Generated code builds it; the setters of
 /// [`Args`](super::Args) judge it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +22,21 @@ pub enum Literal {
     Bool(bool),
     /// `["a", "b"]`.
     List(&'static [&'static str]),
+    /// `"issue-{number}"`.
+    Template(&'static Template),
+    /// `["Read({folder}/**)"]`.
+    Templates(&'static Templates),
+}
+
+impl Literal {
+    /// What can be judged before a template has its values: its sample.
+    pub(super) const fn sample(self) -> Self {
+        match self {
+            Self::Template(template) => Self::Str(template.sample),
+            Self::Templates(templates) => Self::List(templates.samples),
+            literal => literal,
+        }
+    }
 }
 
 /// Wraps a reference to a constant expression whose type the attribute cannot see, so that rustc

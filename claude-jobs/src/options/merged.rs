@@ -17,6 +17,10 @@ use super::{ArgMap, ROWS, for_each_option, row};
 pub struct InvalidArgs(Vec<String>);
 
 impl InvalidArgs {
+    pub(crate) fn one(problem: impl Into<String>) -> Self {
+        Self(vec![problem.into()])
+    }
+
     /// The sentences, one per mistake.
     pub fn problems(&self) -> &[String] {
         &self.0
@@ -38,6 +42,9 @@ macro_rules! options {
         #[non_exhaustive]
         pub struct Options {
             $($(#[$doc])+ pub $name: Option<<kind::$kind as Kind>::Value>,)*
+            /// Whether the prompt holds text that is not to be trusted. No option: it follows from the
+            /// worker's fields.
+            pub(crate) is_untrusted: bool,
         }
 
         impl Options {
@@ -124,46 +131,17 @@ impl Options {
         let mut problems = Vec::new();
         for (name, value) in merged {
             if !options.decode(name, value) {
-                problems.push(problem(name));
+                problems.push(problem(name, value));
             }
         }
-        problems.extend(options.contradictions());
+        problems.extend(options.contradictions().map(str::to_owned));
         (options, problems)
-    }
-
-    /// Options that cannot stand together.
-    fn contradictions(&self) -> Vec<String> {
-        let on = |flag: Option<bool>| flag == Some(true);
-        let both = |one: &str, other: &str| format!("`{one}` and `{other}` exclude each other: set one");
-        let mut found = Vec::new();
-        if self.system_prompt.is_some() && self.system_prompt_file.is_some() {
-            found.push(both("system_prompt", "system_prompt_file"));
-        }
-        if self.append_system_prompt.is_some() && self.append_system_prompt_file.is_some() {
-            found.push(both("append_system_prompt", "append_system_prompt_file"));
-        }
-        if self.resume.is_some() && self.from_pr.is_some() {
-            found.push(both("resume", "from_pr"));
-        }
-        let continues = self.resume.is_some() || self.from_pr.is_some();
-        if on(self.fork_session) && !continues {
-            found.push("`fork_session` needs `resume`: name the session to fork".to_owned());
-        }
-        if self.session_id.is_some() && continues && !on(self.fork_session) {
-            found.push("`session_id` with `resume` needs `fork_session = true`".to_owned());
-        }
-        if let (Some(idle), Some(total)) = (self.idle_timeout, self.timeout)
-            && idle > total
-        {
-            found.push("`idle_timeout` is above `timeout` and could never fire: lower it".to_owned());
-        }
-        found
     }
 }
 
-fn problem(name: &str) -> String {
+fn problem(name: &str, value: &Value) -> String {
     match row(name) {
-        Some(row) => format!("`{name}` takes {}", row.expects),
+        Some(row) => format!("`{name}` takes {}", row.expected(value)),
         None => match nearest(name) {
             Some(known) => format!("unknown option `{name}`: did you mean `{known}`?"),
             None => format!("unknown option `{name}`"),

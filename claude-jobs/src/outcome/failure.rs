@@ -77,8 +77,8 @@ failure_kinds! {
     Crashed = "crashed",
     /// The CLI reported an error that has no kind of its own.
     ResultError = "result_error",
-    /// A structured answer was asked for and none came that satisfies the schema.
-    InvalidOutput = "invalid_output",
+    /// A structured answer was asked for, and none came that satisfies the schema and is of the worker's `output`.
+    OutputMismatch = "output_mismatch",
     /// The model answered with nothing.
     EmptyAnswer = "empty_answer",
     /// Another process was making the same worktree.

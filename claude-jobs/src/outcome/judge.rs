@@ -64,6 +64,7 @@ pub(crate) fn judge_asked(report: Report, asked: Asked) -> Run {
         ending: report.ending,
         last_events: report.last_events.into(),
         environment: report.environment,
+        repair: None,
     }
 }
 
@@ -153,7 +154,7 @@ fn result_failure(report: &Report, result: &Value, asked: Asked) -> Option<Failu
         "error_max_turns" => return Some(Failure::new(Kind::MaxTurns, message)),
         "error_max_budget_usd" => return Some(Failure::new(Kind::MaxBudget, message)),
         "error_max_structured_output_retries" => {
-            return Some(Failure::new(Kind::InvalidOutput, message));
+            return Some(Failure::new(Kind::OutputMismatch, message));
         }
         _ => {}
     }
@@ -185,7 +186,7 @@ fn success_failure(report: &Report, result: &Value, asked: Asked) -> Option<Fail
         return result
             .get("structured_output")
             .is_none_or(Value::is_null)
-            .then(|| Failure::new(Kind::InvalidOutput, "no structured answer came"));
+            .then(|| Failure::new(Kind::OutputMismatch, "no structured answer came"));
     }
     answer.trim().is_empty().then(|| Failure::new(Kind::EmptyAnswer, "the model answered with nothing"))
 }

@@ -88,20 +88,28 @@ impl Turn {
         }
     }
 
-    /// One by one; a job whose follow-on jobs the database forbids is cancelled without them: its run is
-    /// paid for and stays in the ledger.
+    /// One by one; a job whose settlement the database forbids (its follow-on jobs, or something in its
+    /// result that a rule of the user's does not like) is cancelled without what may be the cause: its run
+    /// is paid for and stays in the ledger. What cannot be written at all is tried again after the others.
     async fn settle_each(&self) -> TurnResult {
         let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
         let mut settled = Vec::new();
+        let mut refused = None;
         for settlement in &self.batch.settlements {
             let written = match engine.settle(std::slice::from_ref(settlement), now).await {
-                Err(error) if engine::is_forbidden(&error) && !settlement.follow_ons.is_empty() => {
-                    tracing::error!(job = %settlement.id, %error, "cancelled: its follow-on jobs are refused");
-                    engine.settle(&[settlement.without_follow_ons(&error, now)], now).await
+                Err(error) if engine::is_forbidden(&error) => {
+                    tracing::error!(job = %settlement.id, %error, "cancelled: the database refuses its settlement");
+                    engine.settle(&[settlement.bare(&error, now)], now).await
                 }
                 written => written,
             };
-            settled.extend(written?);
+            match written {
+                Ok(written) => settled.extend(written),
+                Err(error) => refused = Some(error),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
         }
         // What the turn was to claim is still to be claimed.
         self.shared.queue.wakes().wake(&self.queue);

@@ -75,7 +75,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut entries: Vec<Entry>, shutdown
         };
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(shared.queue.sleep(wait)) => {}
         }
     }
 }

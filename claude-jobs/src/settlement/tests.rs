@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::definition::Definition;
-use crate::job::{NewJob, Schedule};
+use crate::job::{JobId, NewJob, Schedule};
 
 const NOW: i64 = 1_800_000_000_000_000;
 
@@ -23,8 +23,8 @@ fn job(attempt: u32, uncounted: u32, max_attempts: u32) -> Job {
     new.args.set("prompt", json!("hello"));
     new.max_attempts = Some(max_attempts);
     new.schedule = Schedule::Now;
-    let row = new.into_row(&DEFINITION, now()).expect("valid");
-    Job { attempt, uncounted, state: State::Executing, attempted_at: Some(now()), ..row.stored_as(7) }
+    let row = new.into_row(&DEFINITION, &crate::untrusted::Values::default(), now()).expect("valid");
+    Job { attempt, uncounted, state: State::Executing, attempted_at: Some(now()), ..row.stored_as(JobId(7)) }
 }
 
 fn remains(job: &Job) -> Remains {

@@ -86,6 +86,56 @@ fn a_duplicate_is_reported() {
 }
 
 #[test]
+fn definitions_are_read_from_the_users_own_program() {
+    let (_fake, machine) = machine();
+    let workers = machine.json(&["workers", "list", "--json"]);
+    let names: Vec<_> = workers.as_array().expect("a list").iter().map(|worker| &worker["name"]).collect();
+    assert_eq!(names, ["claude", "reply"]);
+    let reply = machine.json(&["workers", "show", "reply", "--json"]);
+    assert_eq!(reply, workers[1]);
+    assert_eq!(
+        reply["fields"],
+        json!([
+            {"name": "sender", "type": "String", "untrusted": false},
+            {"name": "letter", "type": "String", "untrusted": true},
+        ])
+    );
+    assert_eq!((&reply["max_attempts"], &reply["unique"]["by"]), (&json!(2), &json!(["sender"])));
+    assert_eq!(reply["args"]["prompt"], "Reply to {sender}.\n\n{letter}");
+    assert!(reply["defined_at"].as_str().expect("a place").contains("bin/jobs.rs:"), "{reply:#}");
+
+    let shown = text(&machine.run(&["workers", "show", "reply"]).stdout);
+    assert!(
+        shown.contains("  letter: String, untrusted\n") && shown.contains("    Reply to {sender}.\n"),
+        "{shown}"
+    );
+    let listed = text(&machine.run(&["workers", "list"]).stdout);
+    assert!(listed.contains("reply") && listed.contains("sender, letter"), "{listed}");
+    let unknown = machine.run(&["workers", "show", "replay"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
+    assert!(text(&unknown.stderr).contains("this program knows claude, reply"), "{}", text(&unknown.stderr));
+    assert!(!machine.sandbox.path().join("jobs.db").exists(), "no database is opened");
+}
+
+#[test]
+fn a_worker_with_fields_takes_them_as_input() {
+    let (fake, machine) = machine();
+    let input = r#"{"sender": "Ada", "letter": "Dear all"}"#;
+    let id = machine.json(&["enqueue", "--worker", "reply", "--input", input, "--json"])["id"].to_string();
+    machine.run(&["work", "--drain", "--queue", "letters=1"]);
+    assert_eq!(machine.show(&id)["state"], "completed");
+    let record = &fake.records()[0];
+    let prompt = record.stdin.as_deref().expect("a prompt");
+    assert!(prompt.starts_with("Reply to Ada.\n\nThe block") && prompt.contains("\nDear all\n"), "{prompt}");
+    let no_mentions = record.env.get("CLAUDE_CODE_DISABLE_FILE_MENTIONS").map(String::as_str);
+    assert_eq!(no_mentions, Some("1"), "`@path` in a letter attaches no file");
+
+    let missing = machine.run(&["enqueue", "--worker", "reply", "--input", r#"{"sender": "Ada"}"#]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("missing field `letter`"), "{}", text(&missing.stderr));
+}
+
+#[test]
 fn operators_steer_from_the_command_line() {
     let (fake, machine) = machine();
     let id = machine.enqueue("x", &["--schedule-in", "1h"]);

@@ -95,7 +95,7 @@ fn each_failing_scenario_ends_where_the_table_says() {
             ],
             [Reply::text("I will not")],
             "retryable",
-            "invalid_output: ",
+            "output_mismatch: ",
             2,
         ),
     ];
@@ -257,6 +257,10 @@ fn the_doctor_finds_what_is_missing() {
     let (_api, mut machine) = machine([Reply::text("never")]);
     let report = machine.json(&["doctor", "--json"]);
     assert!(report.to_string().contains("2.1.309"), "{report:#}");
+    let orphans =
+        report["checks"].as_array().expect("a list").iter().find(|check| check["name"] == "orphans");
+    let detail = &orphans.expect("it is checked")["detail"];
+    assert!(detail.as_str().is_some_and(|detail| detail.contains("a helper of")), "{detail}");
     machine.unset("ANTHROPIC_API_KEY");
     let output = machine.run(&["doctor"]);
     assert_eq!(output.status.code(), Some(6), "{}", text(&output.stdout));

@@ -7,7 +7,7 @@ use claude_jobs_tests::fake::FakeClaude;
 use claude_jobs_tests::sandbox::wait_until;
 use claude_jobs_tests::script::{Step, Take};
 
-use super::{LIMIT, SOON, Start, processes};
+use super::{LIMIT, MADE, SOON, Start, processes};
 
 /// Each process forks two, nine levels deep: 511 of them and a sleep each. None minds SIGTERM.
 const BOMB: &str = "trap '' TERM INT HUP; bomb() { \
@@ -35,9 +35,9 @@ async fn they_are_gone_soon() {
         ("runaway", &["perl", "-e", RUNAWAY], 4),
         ("spray", &["setsid", "perl", "-e", SPRAY], 500),
     ];
-    for (name, words, at_least) in cases {
+    for (made, (name, words, at_least)) in MADE.into_iter().flat_map(|made| cases.map(|case| (made, case))) {
         let fake = FakeClaude::new([tool(words)]);
-        let running = Start::of(fake.path()).go();
+        let running = Start::of(fake.path()).made(made).go();
         let marker = running.marker.clone();
         wait_until(SOON, name, || processes(&marker).len() >= at_least).await;
         let count = processes(&marker).len();
@@ -46,7 +46,7 @@ async fn they_are_gone_soon() {
         assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Cancel));
         let took = start.elapsed();
         assert_eq!(processes(&marker), [0; 0]);
-        println!("{name}: {count} processes gone after {} ms", took.as_millis());
+        println!("{name}, {made:?}: {count} processes gone after {} ms", took.as_millis());
         assert!(took < LIMIT, "{name}: {took:?}");
     }
 }

@@ -1,13 +1,40 @@
-//! Without a supervisor, as on systems that are not Linux: what the process group alone gives.
+//! Where the helper cannot be executed, and without a supervisor, as on systems that are not Linux: what the
+//! process group alone gives.
 
-use claude_jobs::claude::Supervision;
+use claude_jobs::claude::{ClaudeCli, Supervision};
 use claude_jobs::outcome::{Ending, StopReason};
+use claude_jobs_tests::alone;
 use claude_jobs_tests::fake::FakeClaude;
 use claude_jobs_tests::real_claude::real_claude;
-use claude_jobs_tests::script::{Step, Take};
+use claude_jobs_tests::script::{Child, Step, Take};
 
 use super::real::{LEFT, Scene};
 use super::{LIMIT, Start, gone, processes};
+
+/// The host is its own supervisor then. Otherwise such fronts are tested with `Made::OfTheHost`.
+#[test]
+fn where_nothing_in_memory_is_executed() {
+    if alone::inside().is_some() {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
+        return runtime.block_on(a_run_of_a_host_that_is_its_own_supervisor());
+    }
+    let test = "supervision::fallback::where_nothing_in_memory_is_executed";
+    if !alone::run_without_programs_in_memory(test) {
+        eprintln!("nobody may forbid it here: the unit tests of `supervisor::program` stand in");
+    }
+}
+
+async fn a_run_of_a_host_that_is_its_own_supervisor() {
+    let Supervision::ThisProgram(why) = ClaudeCli::default().supervision() else {
+        panic!("{:?}", ClaudeCli::default().supervision());
+    };
+    assert!(why.contains("memory: "), "{why}");
+    let daemon = Child { daemonise: true, ..Child::default() };
+    let fake = FakeClaude::new([Take::success("Done.").then(Step::ForkChild(daemon))]);
+    let (report, marker) = Start::of(fake.path()).run().await;
+    assert_eq!(report.ending, Ending::Exited(0));
+    assert_eq!(processes(&marker), [0; 0]);
+}
 
 #[tokio::test]
 async fn a_stop_ends_the_cli_its_tool_and_its_mcp_server() {
@@ -46,6 +73,6 @@ async fn a_stubborn_cli_is_killed_after_the_grace() {
 
 #[test]
 fn it_says_so() {
-    let runner = claude_jobs::claude::ClaudeCli::builder().by_process_group().build();
+    let runner = ClaudeCli::builder().by_process_group().build();
     assert!(matches!(runner.supervision(), Supervision::ProcessGroup(why) if why == "configured so"));
 }

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::real::{LEFT, Scene};
-use super::{LIMIT, SOON, describe};
+use super::{LIMIT, Made, SOON, describe};
 use crate::workers::{Obedient, Place};
 
 /// The shortest lease: a paused runtime loses its jobs after that.
@@ -85,18 +85,29 @@ fn children() -> [(&'static str, Child); 4] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_end_leaves_no_process_and_the_right_row() {
     let rows = children().map(|(name, child)| (name, move |end| Cli::fake(end, child.clone())));
-    matrix("fake CLI", rows, 36).await;
+    matrix("fake CLI", rows, 36, Made::OfTheHelper).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_when_the_host_is_its_own_supervisor() {
+    let rows = children().map(|(name, child)| (name, move |end| Cli::fake(end, child.clone())));
+    matrix("fake CLI, host", rows, 36, Made::OfTheHost).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_end_of_the_real_cli_leaves_no_process_and_the_right_row() {
     let rows = LEFT.map(|(name, left)| (name, move |end| Cli::real(end, left)));
-    matrix("real CLI", rows, 5).await;
+    matrix("real CLI", rows, 5, Made::OfTheHelper).await;
 }
 
 /// Runs all cells, so many at once, and prints how long each took from the cause of the end to the last
 /// process.
-async fn matrix<Row: Fn(End) -> Cli>(title: &str, rows: [(&'static str, Row); 4], at_once: usize) {
+async fn matrix<Row: Fn(End) -> Cli>(
+    title: &str,
+    rows: [(&'static str, Row); 4],
+    at_once: usize,
+    made: Made,
+) {
     let mut bystander = tokio::process::Command::new("sleep")
         .arg("600")
         .stdout(Stdio::null())
@@ -109,7 +120,7 @@ async fn matrix<Row: Fn(End) -> Cli>(title: &str, rows: [(&'static str, Row); 4]
             let (places, cli) = (Arc::clone(&places), cli(end));
             tokio::spawn(async move {
                 let _place = places.acquire_owned().await.expect("it is never closed");
-                cell(end, cli).await
+                cell(end, cli, made).await
             })
         });
         (name, cells)
@@ -125,8 +136,8 @@ async fn matrix<Row: Fn(End) -> Cli>(title: &str, rows: [(&'static str, Row); 4]
     assert!(bystander.try_wait().expect("it is ours").is_none(), "a bystander was touched");
 }
 
-async fn cell(end: End, cli: Cli) -> Duration {
-    let stage = Stage { place: Place::new().await, cli, tag: new_tag() };
+async fn cell(end: End, cli: Cli, made: Made) -> Duration {
+    let stage = Stage { place: Place::new().await, cli, made, tag: new_tag() };
     let job = stage.insert(end).await;
     let took = match end {
         End::RuntimeDropped => stage.dropped().await,
@@ -214,6 +225,7 @@ fn new_tag() -> String {
 struct Stage {
     place: Place,
     cli: Cli,
+    made: Made,
     tag: String,
 }
 
@@ -236,7 +248,7 @@ impl Stage {
     fn claude(&self) -> ClaudeCli {
         let binary = self.cli.binary();
         let builder = ClaudeCli::builder().binary(binary.to_str().expect("UTF-8"));
-        let builder = builder.env("CLAUDE_JOBS_TEST", &self.tag);
+        let builder = self.made.apply(builder).env("CLAUDE_JOBS_TEST", &self.tag);
         self.cli.env().iter().fold(builder, |builder, (name, value)| builder.env(name, value)).build()
     }
 
@@ -322,6 +334,7 @@ impl Stage {
         Command::new(env!("CARGO_BIN_EXE_worker"))
             .args([self.place.url().as_str(), self.cli.binary().to_str().expect("UTF-8")])
             .arg(LEASE.as_secs().to_string())
+            .args((self.made == Made::OfTheHost).then_some("without-helper"))
             .envs(self.cli.env().iter().cloned())
             .env("CLAUDE_JOBS_TEST", &self.tag)
             .stdin(Stdio::null())

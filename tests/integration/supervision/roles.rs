@@ -11,10 +11,10 @@ use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{FRONT, LIMIT, Running, SUPERVISOR, Start, gone, new_marker, processes};
+use super::{FRONT, LIMIT, MADE, Made, Running, SUPERVISOR, Start, gone, new_marker, processes};
 
 /// A run that hangs, with a stubborn tool and a daemon.
-async fn hanging() -> (Running, FakeClaude) {
+async fn hanging(made: Made) -> (Running, FakeClaude) {
     let stubborn = Child { ignore_signals: true, ..Child::default() };
     let daemon = Child { daemonise: true, ..Child::default() };
     let mut take = Take::hang();
@@ -23,7 +23,7 @@ async fn hanging() -> (Running, FakeClaude) {
     take.steps.push(Step::Print(serde_json::json!({ "type": "system", "subtype": "ready" })));
     take.steps.push(hang);
     let fake = FakeClaude::new([take]);
-    let running = Start::of(fake.path()).go();
+    let running = Start::of(fake.path()).made(made).go();
     let ready = || fake.records().first().is_some_and(|record| record.children.len() == 2);
     claude_jobs_tests::sandbox::wait_until(super::SOON, "both children", ready).await;
     (running, fake)
@@ -37,120 +37,141 @@ fn kill(id: u32, signal: Signal) {
 #[test]
 fn this_program_has_supervisors() {
     assert_eq!(ClaudeCli::default().supervision(), Supervision::Supervisor);
+    let without = ClaudeCli::builder().without_helper().build().supervision();
+    assert_eq!(without, Supervision::ThisProgram("configured so".to_owned()));
 }
 
-/// A front that cannot work says so and ends; the program that it is made of never runs.
+/// A front that cannot work says so and ends; a program that it is made of never runs.
 #[test]
 fn a_front_with_a_bad_order() {
-    let program = std::env::current_exe().expect("a running program has a file");
     let orders = [
         ("nonsense", "the order is not one of ours"),
         ("1 3 4 5 6 1000 0 /bin/true", "the process that ordered it is gone"),
         (&format!("{} 0 4 1 6 1000 0 /bin/true", std::process::id()), "the control pipe: "),
     ];
-    for (order, problem) in orders {
-        let mut command = std::process::Command::new(&program);
+    for (made, (order, problem)) in MADE.into_iter().flat_map(|made| orders.map(|order| (made, order))) {
+        let mut command = std::process::Command::new(made.program());
         let output = command.env("CLAUDE_JOBS_SUPERVISE", order).output().expect("it can be started");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(125), "{said}");
-        assert!(said.starts_with(&format!("claude-jobs cannot supervise the run: {problem}")), "{said}");
+        assert_eq!(output.status.code(), Some(125), "{made:?}: {said}");
+        assert!(
+            said.starts_with(&format!("claude-jobs cannot supervise the run: {problem}")),
+            "{made:?}: {said}"
+        );
         assert_eq!(output.stdout, b"");
     }
 }
 
 #[tokio::test]
 async fn a_killed_supervisor() {
-    let (running, _fake) = hanging().await;
-    let marker = running.marker.clone();
-    kill(running.wait_for(SUPERVISOR).await, Signal::KILL);
-    let report = running.finish().await;
-    assert_eq!(report.ending, Ending::Signalled(Some(9)));
-    assert!(report.started, "what was seen is kept");
-    assert_eq!(processes(&marker), [0; 0]);
+    for made in MADE {
+        let (running, _fake) = hanging(made).await;
+        let marker = running.marker.clone();
+        kill(running.wait_for(SUPERVISOR).await, Signal::KILL);
+        let report = running.finish().await;
+        assert_eq!(report.ending, Ending::Signalled(Some(9)));
+        assert!(report.started, "what was seen is kept");
+        assert_eq!(processes(&marker), [0; 0]);
+    }
 }
 
 #[tokio::test]
 async fn a_killed_front() {
-    let (running, _fake) = hanging().await;
-    let marker = running.marker.clone();
-    kill(running.wait_for(FRONT).await, Signal::KILL);
-    gone(&marker, LIMIT).await;
-    assert_eq!(running.finish().await.ending, Ending::Signalled(None));
+    for made in MADE {
+        let (running, _fake) = hanging(made).await;
+        let marker = running.marker.clone();
+        kill(running.wait_for(FRONT).await, Signal::KILL);
+        gone(&marker, LIMIT).await;
+        assert_eq!(running.finish().await.ending, Ending::Signalled(None));
+    }
 }
 
 #[tokio::test]
 async fn front_and_supervisor_killed_at_once() {
-    let (running, fake) = hanging().await;
-    let keepers = [running.wait_for(FRONT).await, running.wait_for(SUPERVISOR).await];
-    // Stopped first, so that neither can act on the other's death.
-    for signal in [Signal::STOP, Signal::KILL] {
-        keepers.iter().for_each(|id| kill(*id, signal));
+    for made in MADE {
+        let (running, fake) = hanging(made).await;
+        let keepers = [running.wait_for(FRONT).await, running.wait_for(SUPERVISOR).await];
+        // Stopped first, so that neither can act on the other's death.
+        for signal in [Signal::STOP, Signal::KILL] {
+            keepers.iter().for_each(|id| kill(*id, signal));
+        }
+        assert_eq!(running.finish().await.ending, Ending::Signalled(None));
+        // Its tools are out of reach then: the fake clears up what it has started.
+        let ended = || fake.records()[0].exit == Some(143);
+        claude_jobs_tests::sandbox::wait_until(LIMIT, "the CLI to end by the parent-death signal", ended)
+            .await;
     }
-    assert_eq!(running.finish().await.ending, Ending::Signalled(None));
-    // Its tools are out of reach then: the fake clears up what it has started.
-    let ended = || fake.records()[0].exit == Some(143);
-    claude_jobs_tests::sandbox::wait_until(LIMIT, "the CLI to end by the parent-death signal", ended).await;
 }
 
 #[tokio::test]
 async fn a_supervisor_that_does_not_answer() {
-    let (running, _fake) = hanging().await;
-    let marker = running.marker.clone();
-    kill(running.wait_for(SUPERVISOR).await, Signal::STOP);
-    running.stop.fire(StopReason::Cancel);
-    let start = Instant::now();
-    assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Cancel));
-    // The grace and 2 s for the supervisor, then the grace of what it had left.
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    assert_eq!(processes(&marker), [0; 0]);
+    for made in MADE {
+        let (running, _fake) = hanging(made).await;
+        let marker = running.marker.clone();
+        kill(running.wait_for(SUPERVISOR).await, Signal::STOP);
+        running.stop.fire(StopReason::Cancel);
+        let start = Instant::now();
+        assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Cancel));
+        // The grace and 2 s for the supervisor, then the grace of what it had left.
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert_eq!(processes(&marker), [0; 0]);
+    }
 }
 
 #[tokio::test]
 async fn a_supervisor_that_is_asked_to_end() {
-    let (running, fake) = hanging().await;
-    let marker = running.marker.clone();
-    kill(running.wait_for(SUPERVISOR).await, Signal::TERM);
-    // The fake's exit code on SIGTERM: it had its grace.
-    assert_eq!(running.finish().await.ending, Ending::Exited(143));
-    assert_eq!(fake.records()[0].exit, Some(143));
-    assert_eq!(processes(&marker), [0; 0]);
+    for made in MADE {
+        let (running, fake) = hanging(made).await;
+        let marker = running.marker.clone();
+        kill(running.wait_for(SUPERVISOR).await, Signal::TERM);
+        // The fake's exit code on SIGTERM: it had its grace.
+        assert_eq!(running.finish().await.ending, Ending::Exited(143));
+        assert_eq!(fake.records()[0].exit, Some(143));
+        assert_eq!(processes(&marker), [0; 0]);
+    }
 }
 
 #[tokio::test]
 async fn a_killed_cli() {
-    let (running, fake) = hanging().await;
-    let marker = running.marker.clone();
-    kill(fake.records()[0].pid, Signal::KILL);
-    assert_eq!(running.finish().await.ending, Ending::Signalled(Some(9)));
-    assert_eq!(processes(&marker), [0; 0]);
+    for made in MADE {
+        let (running, fake) = hanging(made).await;
+        let marker = running.marker.clone();
+        kill(fake.records()[0].pid, Signal::KILL);
+        assert_eq!(running.finish().await.ending, Ending::Signalled(Some(9)));
+        assert_eq!(processes(&marker), [0; 0]);
+    }
 }
 
 #[tokio::test]
 async fn a_stopped_cli_still_gets_its_grace() {
-    let (running, fake) = hanging().await;
-    kill(fake.records()[0].pid, Signal::STOP);
-    running.stop.fire(StopReason::Timeout);
-    assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Timeout));
-    assert_eq!(fake.records()[0].exit, Some(143), "it ended by itself");
+    for made in MADE {
+        let (running, fake) = hanging(made).await;
+        kill(fake.records()[0].pid, Signal::STOP);
+        running.stop.fire(StopReason::Timeout);
+        assert_eq!(running.finish().await.ending, Ending::Stopped(StopReason::Timeout));
+        assert_eq!(fake.records()[0].exit, Some(143), "it ended by itself");
+    }
 }
 
 #[tokio::test]
 async fn what_a_run_leaves_may_save_its_work() {
-    let sandbox = Sandbox::new();
-    let saved = sandbox.path().join("saved");
-    let ready = sandbox.path().join("ready");
-    // Counts the signals: a second one would say that it is in a hurry.
-    let script = format!(
-        "trap 'echo saved >>{}; sleep 0.1; exit' TERM; : >{}; while :; do sleep 0.02; done",
-        saved.display(),
-        ready.display()
-    );
-    let tool = Step::Tool(["setsid", "sh", "-c", &script].map(str::to_owned).into());
-    let fake = FakeClaude::new([Take::success("Done.").then(Step::AwaitFile(ready)).then(tool)]);
-    let (report, marker) = Start::of(fake.path()).run().await;
-    assert_eq!(report.ending, Ending::Exited(0));
-    assert_eq!(std::fs::read_to_string(saved).ok().as_deref(), Some("saved\n"));
-    assert_eq!(processes(&marker), [0; 0]);
+    for made in MADE {
+        let sandbox = Sandbox::new();
+        let saved = sandbox.path().join("saved");
+        let ready = sandbox.path().join("ready");
+        // Counts the signals: a second one would say that it is in a hurry.
+        let script = format!(
+            "trap 'echo saved >>{}; sleep 0.1; exit' TERM; : >{}; while :; do sleep 0.02; done",
+            saved.display(),
+            ready.display()
+        );
+        let tool = Step::Tool(["setsid", "sh", "-c", &script].map(str::to_owned).into());
+        let fake = FakeClaude::new([Take::success("Done.").then(Step::AwaitFile(ready)).then(tool)]);
+        let (report, marker) = Start::of(fake.path()).made(made).run().await;
+        assert_eq!(report.ending, Ending::Exited(0));
+        assert_eq!(std::fs::read_to_string(saved).ok().as_deref(), Some("saved\n"));
+        assert_eq!(processes(&marker), [0; 0]);
+    }
 }
 
 #[tokio::test]
@@ -208,19 +229,22 @@ async fn a_lifted_lease_does_not_run_out() {
 
 #[test]
 fn an_upgrade_under_a_running_host() {
-    let sandbox = Sandbox::new();
-    let program = sandbox.path().join("host");
-    std::fs::hard_link(Host::program(), &program)
-        .or_else(|_| std::fs::copy(Host::program(), &program).map(drop))
-        .expect("the sandbox can be written");
-    let fake = FakeClaude::new([Take::success("Done.")]);
-    let order = Order {
-        binary: fake.path().display().to_string(),
-        marker: new_marker(),
-        prompt: "Hello.".to_owned(),
-        without_its_file: true,
-        ..Order::default()
-    };
-    assert_eq!(Host::start_program(&program, &order).finish().ending, "exit 0");
-    assert!(!program.exists());
+    for without_helper in [false, true] {
+        let sandbox = Sandbox::new();
+        let program = sandbox.path().join("host");
+        std::fs::hard_link(Host::program(), &program)
+            .or_else(|_| std::fs::copy(Host::program(), &program).map(drop))
+            .expect("the sandbox can be written");
+        let fake = FakeClaude::new([Take::success("Done.")]);
+        let order = Order {
+            binary: fake.path().display().to_string(),
+            marker: new_marker(),
+            prompt: "Hello.".to_owned(),
+            without_its_file: true,
+            without_helper,
+            ..Order::default()
+        };
+        assert_eq!(Host::start_program(&program, &order).finish().ending, "exit 0");
+        assert!(!program.exists());
+    }
 }

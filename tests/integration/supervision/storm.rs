@@ -8,7 +8,7 @@ use claude_jobs_tests::sandbox::wait_until;
 use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{FRONT, LIMIT, SOON, SUPERVISOR, Start, gone, named, processes};
+use super::{FRONT, LIMIT, MADE, SOON, SUPERVISOR, Start, gone, named, processes};
 
 const RUNS: u64 = 200;
 const AT_ONCE: u64 = 8;
@@ -54,6 +54,7 @@ async fn one(number: u64) {
     let fake = FakeClaude::new([take]);
     let mut start = Start::of(fake.path());
     start.grace = Duration::from_millis(200);
+    start.made = MADE[number as usize % MADE.len()];
     let running = start.go();
     let marker = running.marker.clone();
     tokio::time::sleep(Duration::from_millis(dice.below(80))).await;

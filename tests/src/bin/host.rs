@@ -20,6 +20,9 @@ async fn main() {
         std::fs::remove_file(file).expect("the test has made it for this");
     }
     let mut builder = ClaudeCli::builder().binary(&order.binary).grace(Duration::from_millis(order.grace_ms));
+    if order.without_helper {
+        builder = builder.without_helper();
+    }
     for (name, value) in &order.env {
         builder = builder.env(name, value);
     }

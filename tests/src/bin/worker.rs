@@ -1,5 +1,5 @@
-//! A runtime in a process of its own, for tests that kill or pause it: `worker URL CLAUDE LEASE_SECONDS`.
-//! It serves the queue `tests` until SIGTERM, with a worker named as the tests' own.
+//! A runtime in a process of its own, for tests that kill or pause it: `worker URL CLAUDE LEASE_SECONDS
+//! [without-helper]`. It serves the queue `tests` until SIGTERM, with a worker named as the tests' own.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,17 +17,21 @@ struct Obedient {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, url, claude, lease] = &arguments[..] else {
-        eprintln!("usage: worker URL CLAUDE LEASE_SECONDS");
+    let [_, url, claude, lease, without @ ..] = &arguments[..] else {
+        eprintln!("usage: worker URL CLAUDE LEASE_SECONDS [without-helper]");
         return ExitCode::from(2);
     };
     let lease = Duration::from_secs(lease.parse().expect("LEASE_SECONDS is a number"));
+    let mut builder = ClaudeCli::builder().binary(claude);
+    if without == ["without-helper"] {
+        builder = builder.without_helper();
+    }
     let queue = Queue::connect(url).await.expect("the database is there");
     Runtime::builder(queue)
         .queue("tests", 1)
         .lease(lease)
         .grace(Duration::ZERO)
-        .claude(ClaudeCli::builder().binary(claude).build())
+        .claude(builder.build())
         .run_until(shutdown_signal())
         .await
         .expect("it runs");

@@ -11,7 +11,7 @@ struct Literal;
 #[claude_worker(queue = "q", prompt = include_str!("prompts.rs"))]
 struct File;
 
-#[claude_worker(queue = "q", args = { prompt = "x" })]
+#[claude_worker(queue = "q", args = { prompt = "{prompt}" })]
 struct InArgs {
     prompt: String,
 }

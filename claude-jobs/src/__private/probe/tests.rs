@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::job::Job;
+use crate::job::{Job, JobId};
 use crate::outcome::{Ending, FailureKind, Outcome};
 use crate::{args, claude_worker};
 
@@ -50,8 +50,10 @@ fn load<W: Worker>(input: serde_json::Value) -> Box<dyn LoadedWorker> {
 
 fn context() -> Ctx {
     let job = Plain::new("x").into_new_job().expect("a job");
-    let row = job.into_row(&Plain::DEFINITION, crate::clock::timestamp(0)).expect("a valid job");
-    Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(1) }), CancellationToken::new())
+    let row = job
+        .into_row(&Plain::DEFINITION, &crate::untrusted::Values::default(), crate::clock::timestamp(0))
+        .expect("a valid job");
+    Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(JobId(1)) }), CancellationToken::new())
 }
 
 fn run(text: &str) -> Run {
@@ -64,6 +66,7 @@ fn run(text: &str) -> Run {
         structured: None,
         last_events: Vec::new(),
         environment: Default::default(),
+        repair: None,
         cost_usd: None,
         turns: None,
         tokens: None,

@@ -1,6 +1,7 @@
-//! Whether this program can be its own supervisor: a proof that starts nothing.
+//! What a front can be made of here: the [helper](super::program), or this program itself, or nothing.
 //!
-//! A front is made by executing `/proc/self/exe` again. That is safe only if the hook is in that file
+//! For the second there is a proof that starts nothing. Such a front is made by executing
+//! `/proc/self/exe` again. That is safe only if the hook is in that file
 //! and its loader runs it; otherwise the host program would be started a second time, with the CLI's
 //! arguments. Asking it ("run yourself and give the answer") would risk just that. So two facts are
 //! looked up instead: the loader of *this* process has run the hook, and the hook's code is mapped from
@@ -9,22 +10,45 @@
 //! It fails, rightly, in a library loaded by another program (Python, Java, Node), in a program
 //! started through an explicit loader or an emulator, and without `/proc`.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::process::{DumpableBehavior, dumpable_behavior, geteuid};
 
-use super::sys;
+use super::{hook, program};
 
-/// `Err` says why not. Found out once per process.
-pub(in crate::claude) fn check() -> Result<(), &'static str> {
-    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    // A process that has changed its user since its start is closed to others, its pipes included. It
-    // can become so at any time.
-    let is_open = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
-    if !is_open && !geteuid().is_root() {
-        return Err("the process is not dumpable, so its pipes cannot be opened by another");
+/// A program that becomes a front when it is started with an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::claude) struct Front {
+    pub(super) program: &'static Path,
+}
+
+impl Front {
+    /// The helper; `Err` says why not.
+    pub(in crate::claude) fn of_helper() -> Result<Self, &'static str> {
+        check_pipes()?;
+        Ok(Self { program: program::helper()? })
     }
-    ANSWER.get_or_init(|| prove(sys::hook_run())).as_ref().copied().map_err(String::as_str)
+
+    /// This program itself; `Err` says why not.
+    pub(in crate::claude) fn of_this_program() -> Result<Self, &'static str> {
+        check_pipes()?;
+        // Found out once per process.
+        static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+        let answer = ANSWER.get_or_init(|| prove(hook::hook_run()));
+        answer.as_ref().map(|()| Self { program: program::this_program() }).map_err(String::as_str)
+    }
+}
+
+/// A process that has changed its user since its start is closed to others, its pipes included. It can
+/// become so at any time.
+fn check_pipes() -> Result<(), &'static str> {
+    let is_open = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
+    if is_open || geteuid().is_root() {
+        Ok(())
+    } else {
+        Err("the process is not dumpable, so its pipes cannot be opened by another")
+    }
 }
 
 /// Given where the hook is, if it has been run.
@@ -62,7 +86,8 @@ mod tests {
 
     #[test]
     fn this_program_can() {
-        assert_eq!(check(), Ok(()));
+        assert_eq!(Front::of_helper().err(), None);
+        assert_eq!(Front::of_this_program().map(|front| front.program), Ok(Path::new("/proc/self/exe")));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! What a run and the queue need besides the CLI: git, a home to write to, the database.
+//! What a run and the queue need besides the CLI: git, a home to write to, a supervisor, the database.
 
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use super::Check;
-use crate::claude::{ClaudeCli, find_binary};
+use crate::claude::{ClaudeCli, Supervision, find_binary};
 use crate::cli::database::Database;
 use crate::engine::Inspection;
 use crate::queue;
@@ -43,6 +43,25 @@ pub(super) fn home(claude: &ClaudeCli) -> Check {
         return Check::fail("home", format!("{shown}, which is not writable"), remedy);
     }
     Check::ok("home", format!("{shown}, writable"))
+}
+
+/// What becomes of processes that a run leaves behind.
+pub(super) fn orphans(supervision: &Supervision) -> Check {
+    let none = "a supervisor process per run leaves none";
+    match supervision {
+        Supervision::Supervisor => Check::ok("orphans", format!("{none}: a helper of 20 KiB, from memory")),
+        Supervision::ThisProgram(why) => Check::warn(
+            "orphans",
+            format!("{none}; but it is this program, started again, as {why}"),
+            "runs are safe; to spare each some CPU and 400 KiB, let this user execute files from memory \
+             (`sysctl vm.memfd_noexec`, security policies)",
+        ),
+        Supervision::ProcessGroup(why) => Check::warn(
+            "orphans",
+            format!("what tools detach can outlive its run, and the CLI a sudden death of `work`: {why}"),
+            "run workers on Linux (x86-64 or ARM64) with /proc, as a user who may start processes from it",
+        ),
+    }
 }
 
 /// Reachable, and its tables up to date.

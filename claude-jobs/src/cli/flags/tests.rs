@@ -65,7 +65,11 @@ fn what_cannot_be_right_is_refused_with_the_value_and_the_rule() {
         (&["hi", "--timeout", "soon"], &["'soon'", "a duration"]),
         (&["hi", "--timeout", "-5m"], &["'-5m'", "a duration"]),
         (&["hi", "--model", "--bare"], &["a value is required for '--model"]),
-        (&["hi", "--json-schema", "[]"], &["'[]'", "a JSON object"]),
+        (&["hi", "--json-schema", "[]"], &["'[]'", "a JSON Schema (draft-07) of an object"]),
+        (
+            &["hi", "--json-schema", "{\"typ\": 1}"],
+            &["the root: draft-07 has no keyword `typ`: did you mean `type`?"],
+        ),
         (&["hi", "--allowed-tools", "A,B"], &["'A,B'", "repeat the flag"]),
         (&["--bare", "hi"], &["'hi'", "--bare", "put the prompt first"]),
         (&["hi", "--max-turnz", "3"], &["--max-turnz", "--max-turns"]),

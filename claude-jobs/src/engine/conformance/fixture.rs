@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Database;
 use crate::clock::{later, timestamp};
 use crate::engine::{ClaimRequest, Engine, Filter, Limits, NodeRow};
-use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, UniqueRow};
+use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State, UniqueRow};
 use crate::options::ArgMap;
 use crate::settlement::Settlement;
 
@@ -90,10 +90,16 @@ pub(super) fn unique(key: &str, until: Option<Timestamp>, states: &[State], now:
     JobRow { unique: Some(UniqueRow { key: key.to_owned(), until, states: states.to_vec() }), ..new(now) }
 }
 
+/// Inserts, and answers for each row.
+pub(super) async fn insert_each(engine: &dyn Engine, rows: &[JobRow]) -> Vec<Inserted> {
+    let written = engine.insert(rows).await.expect("an insert");
+    assert_eq!(written.len(), rows.len());
+    written.into_iter().zip(rows).map(|(written, row)| written.of(row.clone())).collect()
+}
+
 /// Inserts what nothing stands in the way of.
 pub(super) async fn insert_all(engine: &dyn Engine, rows: &[JobRow]) -> Vec<Job> {
-    let inserted = engine.insert(rows).await.expect("an insert");
-    assert_eq!(inserted.len(), rows.len());
+    let inserted = insert_each(engine, rows).await;
     assert!(inserted.iter().all(|inserted| !inserted.duplicate), "nothing stands in the way");
     inserted.into_iter().map(|inserted| inserted.job).collect()
 }

@@ -69,7 +69,7 @@ pub async fn every_column(database: &dyn Database) {
     let rows = [full.clone(), new(at(0)), JobRow { unique: None, ..full }];
     let jobs = insert_all(&*engine, &rows).await;
     for (row, inserted) in rows.iter().zip(&jobs) {
-        assert_eq!(fields(inserted), fields(&row.stored_as(inserted.id.0)));
+        assert_eq!(fields(inserted), fields(&row.clone().stored_as(inserted.id)));
         for connection in [&engine, &other] {
             assert_eq!(fields(&job(&**connection, inserted.id).await), fields(inserted));
         }
@@ -129,7 +129,7 @@ pub async fn hostile_texts(database: &dyn Database) {
     let jobs = insert_all(&*engine, &rows).await;
     for ((row, text), inserted) in rows.iter().zip(texts).zip(&jobs) {
         let stored = job(&*engine, inserted.id).await;
-        assert_eq!(fields(&stored), fields(&row.stored_as(inserted.id.0)), "{text:.80}");
+        assert_eq!(fields(&stored), fields(&row.clone().stored_as(inserted.id)), "{text:.80}");
         let filter =
             Filter { tag: Some(text.to_owned()), queue: Some(row.queue.clone()), ..Filter::default() };
         let found = engine.jobs(&filter).await.expect("a list");
@@ -162,7 +162,7 @@ pub async fn times_at_their_bounds(database: &dyn Database) {
     let rows = [Timestamp::MIN, first_year, Timestamp::UNIX_EPOCH, last].map(at_moment);
     let jobs = insert_all(&*engine, &rows).await;
     for (row, inserted) in rows.iter().zip(&jobs).skip(1) {
-        assert_eq!(fields(&job(&*engine, inserted.id).await), fields(&row.stored_as(inserted.id.0)));
+        assert_eq!(fields(&job(&*engine, inserted.id).await), fields(&row.clone().stored_as(inserted.id)));
     }
     let claimed = engine.claim(&ask(9, at(0))).await.expect("a claim");
     let ids: Vec<_> = claimed.jobs.iter().map(|job| job.id).collect();

@@ -42,7 +42,7 @@ impl Reference {
     }
 
     pub(super) fn insert(&mut self, id: JobId, row: &JobRow) {
-        let entry = Entry { job: row.stored_as(id.0), key: row.unique.clone(), runs: 0 };
+        let entry = Entry { job: row.clone().stored_as(id), key: row.unique.clone(), runs: 0 };
         assert!(self.jobs.insert(id, entry).is_none(), "{id} is new");
     }
 

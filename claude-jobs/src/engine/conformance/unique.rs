@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Database;
 use super::fixture::{
-    ask, at, claim, claim_one, due, end, fields, insert, insert_all, job, just_before, new, open, running,
-    settle, unique,
+    ask, at, claim, claim_one, due, end, fields, insert, insert_all, insert_each, job, just_before, new,
+    open, running, settle, unique,
 };
 use crate::engine::Engine;
 use crate::job::{Job, JobRow, State};
@@ -20,7 +20,7 @@ const WAITING: [State; 2] = [State::Scheduled, State::Available];
 /// Whether a job holds the key. Asks with a job that is never due, and removes it again.
 async fn is_held(engine: &dyn Engine, key: &str, now: Timestamp) -> bool {
     let probe = JobRow { unique: unique(key, None, &State::ALL, now).unique, ..due(now, at(1_000_000_000)) };
-    let inserted = engine.insert(&[probe]).await.expect("an insert").remove(0);
+    let inserted = insert_each(engine, &[probe]).await.remove(0);
     if !inserted.duplicate {
         engine.delete(inserted.id()).await.expect("it waits");
     }
@@ -50,7 +50,7 @@ pub async fn in_one_batch(database: &dyn Database) {
         plain(7),
         row("c", 8),
     ];
-    let inserted = engine.insert(&rows).await.expect("an insert");
+    let inserted = insert_each(&*engine, &rows).await;
     let places: Vec<_> =
         inserted.iter().map(|one| one.job.input["place"].as_u64().expect("a number")).collect();
     assert_eq!(places, [0, 1, 2, 1, 4, 4, 1, 7, 8]);
@@ -59,7 +59,7 @@ pub async fn in_one_batch(database: &dyn Database) {
     assert_eq!(fields(&inserted[6].job), fields(&inserted[1].job));
     let new: Vec<_> = inserted.iter().filter(|one| !one.duplicate).map(|one| one.id()).collect();
     assert!(new.is_sorted(), "{new:?}");
-    let again = engine.insert(&rows[3..5]).await.expect("an insert");
+    let again = insert_each(&*engine, &rows[3..5]).await;
     assert!(again.iter().all(|one| one.duplicate));
 }
 
@@ -68,7 +68,7 @@ pub async fn the_holder_is_shown_as_it_is(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     let row = unique("a", None, &State::ALL, at(0));
     let first = running(&*engine, row.clone()).await;
-    let again = other.insert(std::slice::from_ref(&row)).await.expect("an insert").remove(0);
+    let again = insert_each(&*other, std::slice::from_ref(&row)).await.remove(0);
     assert!(again.duplicate);
     assert_eq!(fields(&again.job), fields(&first));
     assert_eq!((again.job.state, again.job.attempt), (State::Executing, 1));
@@ -90,7 +90,7 @@ pub async fn across_connections(database: &dyn Database) {
                 if task == 1 {
                     part.reverse();
                 }
-                for (row, one) in part.iter().zip(engine.insert(part).await.expect("an insert")) {
+                for (row, one) in part.iter().zip(insert_each(&*engine, part).await) {
                     let key = row.unique.as_ref().expect("each has one").key.clone();
                     answers.push((key, one.id(), one.duplicate));
                 }
@@ -114,12 +114,12 @@ pub async fn until(database: &dyn Database) {
     let engine = open(database).await;
     let row = |now| unique("a", Some(at(60)), &State::ALL, now);
     let first = insert(&*engine, row(at(0))).await;
-    let early = engine.insert(&[row(just_before(at(60)))]).await.expect("an insert").remove(0);
+    let early = insert_each(&*engine, &[row(just_before(at(60)))]).await.remove(0);
     assert!(early.duplicate && early.id() == first.id, "up to then");
     let renewed = JobRow { unique: unique("a", Some(at(120)), &State::ALL, at(60)).unique, ..new(at(60)) };
     let second = insert(&*engine, renewed).await;
     assert_ne!(second.id, first.id);
-    let third = engine.insert(&[row(at(61))]).await.expect("an insert").remove(0);
+    let third = insert_each(&*engine, &[row(at(61))]).await.remove(0);
     assert!(third.duplicate && third.id() == second.id, "the second holds it");
     // The first goes its way and touches nobody's key.
     for job in claim(&*engine, &ask(9, at(62))).await {
@@ -136,7 +136,7 @@ pub async fn expired_in_one_batch(database: &dyn Database) {
     let engine = open(database).await;
     insert(&*engine, unique("a", Some(at(10)), &State::ALL, at(0))).await;
     let row = unique("a", Some(at(90)), &State::ALL, at(50));
-    let inserted = engine.insert(&[row.clone(), row.clone(), row]).await.expect("an insert");
+    let inserted = insert_each(&*engine, &[row.clone(), row.clone(), row]).await;
     assert_eq!(inserted.iter().map(|one| one.duplicate).collect::<Vec<_>>(), [false, true, true]);
     assert_eq!(inserted[2].id(), inserted[0].id());
 }

@@ -93,8 +93,8 @@ pub(super) const TURN: &str = concat!(
     "SELECT ctid FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
         AND queue = $19 AND worker = ANY ($21) \
         ORDER BY priority, scheduled_at, id \
-        LIMIT (SELECT CASE WHEN paused OR paused_until > $16 OR NOT is_registered OR has_keyed \
-            OR $27 AND next_due <= $16 THEN 0 \
+        LIMIT (SELECT CASE WHEN paused OR paused_until > $16 OR concurrency <= 0 OR NOT is_registered \
+            OR has_keyed OR $27 AND next_due <= $16 THEN 0 \
             ELSE greatest(coalesce(concurrency, $22) - $23, 0) + $24 END FROM found) \
         FOR UPDATE SKIP LOCKED)) RETURNING ",
     claimed_columns!(),

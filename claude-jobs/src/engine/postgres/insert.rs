@@ -13,7 +13,7 @@ use super::row::{self, job_columns, json, state_bit};
 use super::statements::Statement;
 use super::{PostgresEngine, Query, retried, schema};
 use crate::error::{Error, Result};
-use crate::job::{Inserted, Job, JobRow};
+use crate::job::{Job, JobId, JobRow, Written};
 
 /// The most rows per statement, and the most bytes of input, within one.
 const MOST_ROWS: usize = 1_000;
@@ -22,12 +22,15 @@ const MOST_BYTES: usize = 8 << 20;
 /// One array per column. A column that is the same in all rows comes as one value and an empty array,
 /// which `unnest` fills up with `NULL`: most columns of a batch are.
 ///
-/// The nodes are told in the same statement, once per queue. jobs_unique
-pub(super) const INSERT: &str = "WITH new AS ( \
+/// The nodes are told in the same statement, once per queue.
+macro_rules! insert {
+    ($on_conflict:literal, $answer:literal) => {
+        concat!(
+            "WITH new AS ( \
     INSERT INTO {schema}.jobs (state, queue, worker, input, args, meta, tags, priority, max_attempts, \
         max_snoozes, inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) \
-    SELECT coalesce(n.state, $17)::{schema}.state, coalesce(n.queue, $18), coalesce(n.worker, $19), n.input::json, \
-        coalesce(n.args::json, $20::json), coalesce(n.meta::json, $21::json), \
+    SELECT coalesce(n.state, $17)::{schema}.state, coalesce(n.queue, $18), coalesce(n.worker, $19), \
+        n.input::json, coalesce(n.args::json, $20::json), coalesce(n.meta::json, $21::json), \
         coalesce(n.tags::jsonb, $22::jsonb), coalesce(n.priority, $23), coalesce(n.max_attempts, $24), \
         coalesce(n.max_snoozes, $25), coalesce(n.inserted_at, $26), coalesce(n.scheduled_at, $27), \
         coalesce(n.concurrency_key, $28), n.unique_key, coalesce(n.unique_until, $29), \
@@ -36,10 +39,22 @@ pub(super) const INSERT: &str = "WITH new AS ( \
         $8::smallint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::text[], \
         $14::text[], $15::timestamptz[], $16::integer[]) \
         AS n (input, state, queue, worker, args, meta, tags, priority, max_attempts, max_snoozes, \
-        inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) \
-    ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING RETURNING id, unique_key) \
-    SELECT id, unique_key FROM new \
-    WHERE (SELECT count(pg_notify($31, told.queue)) FROM unnest($32::text[]) AS told (queue)) >= 0";
+        inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) ",
+            $on_conflict,
+            "RETURNING id, unique_key) SELECT ",
+            $answer,
+            " FROM new \
+    WHERE (SELECT count(pg_notify($31, told.queue)) FROM unnest($32::text[]) AS told (queue)) >= 0"
+        )
+    };
+}
+
+/// Rows of which none is unique. To look for conflicts costs a tenth.
+pub(super) const INSERT: &str = insert!("", "array_agg(id) AS ids");
+
+/// Answers with the rows that no key stood in the way of. jobs_unique
+pub(super) const INSERT_UNIQUE: &str =
+    insert!("ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING ", "id, unique_key");
 
 /// One job that need not be unique: most inserts are one by one, and to prepare for many takes longer than
 /// to write it. The nodes are told in the same statement.
@@ -60,6 +75,7 @@ pub(super) const HOLDERS: &str =
 /// What an insert needs besides the connection.
 struct Inserter<'a> {
     insert: &'a Statement,
+    insert_unique: &'a Statement,
     release_expired: &'a Statement,
     holders: &'a Statement,
     channel: &'a str,
@@ -71,6 +87,7 @@ impl<'a> Inserter<'a> {
     fn of(engine: &'a PostgresEngine) -> Self {
         Self {
             insert: &engine.sql.insert,
+            insert_unique: &engine.sql.insert_unique,
             release_expired: &engine.sql.release_expired,
             holders: &engine.sql.holders,
             channel: engine.channel(),
@@ -84,32 +101,32 @@ pub(super) async fn insert_all(
     engine: &PostgresEngine,
     work: &mut Work,
     new: &[JobRow],
-) -> Result<Vec<Inserted>> {
-    Inserter::of(engine).insert_parts(work.connection(), &parts(new)?).await
+) -> Result<Vec<Written>> {
+    Inserter::of(engine).insert_all(work.connection(), new).await
 }
 
 /// Writes jobs, all or none.
-pub(super) async fn insert(engine: &PostgresEngine, new: &[JobRow]) -> Result<Vec<Inserted>> {
+pub(super) async fn insert(engine: &PostgresEngine, new: &[JobRow]) -> Result<Vec<Written>> {
     if let [row] = new
         && row.unique.is_none()
     {
         let id = engine.row(one(engine, row)?).await?.try_get("id")?;
-        return Ok(vec![Inserted { job: row.stored_as(id), duplicate: false }]);
+        return Ok(vec![Written::New(JobId(id))]);
     }
     let inserter = Inserter::of(engine);
-    let parts = parts(new)?;
-    if let [part] = &parts[..]
-        && new.iter().all(|row| row.unique.is_none())
+    if let Some(part) = Parts::of(new).next().transpose()?
+        && part.rows.len() == new.len()
+        && part.is_plain()
     {
         // One statement, which is a transaction by itself.
-        let rows = engine.rows(inserter.query(part)?).await?;
-        return part.numbered(&rows);
+        let query = inserter.query(inserter.insert, &part)?;
+        return part.numbered(&engine.row(query).await?);
     }
     // Two batches may hold keys that each other wants: PostgreSQL then ends one of them.
     retried(|| async {
         let mut work = engine.connections.begin().await?;
-        let inserted = inserter.insert_parts(work.connection(), &parts).await;
-        work.finish(inserted).await
+        let written = inserter.insert_all(work.connection(), new).await;
+        work.finish(written).await
     })
     .await
 }
@@ -129,18 +146,19 @@ pub(crate) async fn insert_in(
     schema_name: &str,
     database_id: Uuid,
     new: &[JobRow],
-) -> Result<Vec<Inserted>> {
+) -> Result<Vec<Written>> {
     let schema = Schema::of(schema_name).map_err(Error::Configuration)?;
     check_database(connection, &schema, database_id).await?;
     let statement = |template| Statement::of(template, &schema);
     let inserter = Inserter {
         insert: &statement(INSERT),
+        insert_unique: &statement(INSERT_UNIQUE),
         release_expired: &statement(RELEASE_EXPIRED),
         holders: &statement(HOLDERS),
         channel: schema.name(),
         persistent: false,
     };
-    inserter.insert_parts(connection, &parts(new)?).await
+    inserter.insert_all(connection, new).await
 }
 
 /// A missing table fails the user's transaction; it is asked for in a way that does not.
@@ -162,57 +180,95 @@ struct Part<'a> {
     inputs: Vec<String>,
 }
 
-fn parts(new: &[JobRow]) -> Result<Vec<Part<'_>>> {
-    let mut parts = Vec::new();
-    let mut part = Part { rows: Vec::new(), inputs: Vec::new() };
-    let mut bytes = 0;
-    for row in new {
-        let input = json(&row.input)?;
-        if part.rows.len() == MOST_ROWS || (bytes + input.len() > MOST_BYTES && !part.rows.is_empty()) {
-            parts.push(std::mem::replace(&mut part, Part { rows: Vec::new(), inputs: Vec::new() }));
-            bytes = 0;
-        }
-        bytes += input.len();
-        part.rows.push(row);
-        part.inputs.push(input);
+/// All rows, part by part.
+struct Parts<'a> {
+    rest: &'a [JobRow],
+}
+
+impl<'a> Parts<'a> {
+    fn of(rows: &'a [JobRow]) -> Self {
+        Self { rest: rows }
     }
-    parts.push(part);
-    Ok(parts)
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<Part<'a>>;
+
+    fn next(&mut self) -> Option<Result<Part<'a>>> {
+        let (mut inputs, mut bytes) = (Vec::new(), 0);
+        for row in self.rest.iter().take(MOST_ROWS) {
+            let input = match json(&row.input) {
+                Ok(input) => input,
+                Err(error) => return Some(Err(error)),
+            };
+            bytes += input.len();
+            if bytes > MOST_BYTES && !inputs.is_empty() {
+                break;
+            }
+            inputs.push(input);
+        }
+        let (rows, rest) = self.rest.split_at(inputs.len());
+        self.rest = rest;
+        (!rows.is_empty()).then(|| Ok(Part { rows: rows.iter().collect(), inputs }))
+    }
 }
 
 impl Part<'_> {
-    /// The jobs of a part without unique rows. The statement writes row by row, and each takes the next
-    /// number: in the order of the numbers they are the rows in theirs.
-    fn numbered(&self, written: &[PgRow]) -> Result<Vec<Inserted>> {
-        let mut ids = written.iter().map(|row| row.try_get("id")).collect::<sqlx::Result<Vec<i64>>>()?;
+    /// Whether nothing can stand in the way of any row.
+    fn is_plain(&self) -> bool {
+        self.rows.iter().all(|row| row.unique.is_none())
+    }
+
+    /// The answer for a plain part. The statement writes row by row, and each takes the next number: in
+    /// the order of the numbers they are the rows in theirs.
+    fn numbered(&self, answer: &PgRow) -> Result<Vec<Written>> {
+        let mut ids: Vec<i64> = answer.try_get::<Option<_>, _>("ids")?.unwrap_or_default();
         if ids.len() != self.rows.len() {
             return Err(Error::Database("the database has not written every row".into()));
         }
         ids.sort_unstable();
-        let new = self.rows.iter().zip(ids);
-        Ok(new.map(|(row, id)| Inserted { job: row.stored_as(id), duplicate: false }).collect())
+        Ok(ids.into_iter().map(|id| Written::New(JobId(id))).collect())
     }
 }
 
 impl Inserter<'_> {
-    async fn insert_parts(&self, connection: &mut PgConnection, parts: &[Part<'_>]) -> Result<Vec<Inserted>> {
-        let mut inserted = Vec::new();
-        for part in parts {
-            inserted.extend(self.insert_part(connection, part).await?);
+    async fn insert_all(&self, connection: &mut PgConnection, new: &[JobRow]) -> Result<Vec<Written>> {
+        let mut parts = Parts::of(new);
+        let mut ready = || parts.next().map(|part| self.ready(part?)).transpose();
+        let mut written = Vec::with_capacity(new.len());
+        let mut next = ready()?;
+        while let Some((part, query)) = next {
+            // While the server writes a part we make the next one ready.
+            let writing = self.insert_part(connection, part, query);
+            let (done, prepared): (_, Result<_>) = tokio::join!(biased; writing, async { ready() });
+            written.extend(done?);
+            next = prepared?;
         }
-        Ok(inserted)
+        Ok(written)
     }
 
-    async fn insert_part(&self, connection: &mut PgConnection, part: &Part<'_>) -> Result<Vec<Inserted>> {
-        if part.rows.iter().all(|row| row.unique.is_none()) {
-            return part.numbered(&rows(connection, self.query(part)?).await?);
+    /// A part with its statement, if one is all it takes.
+    fn ready<'a>(&self, part: Part<'a>) -> Result<(Part<'a>, Option<Query<'static>>)> {
+        let query = part.is_plain().then(|| self.query(self.insert, &part)).transpose()?;
+        Ok((part, query))
+    }
+
+    async fn insert_part(
+        &self,
+        connection: &mut PgConnection,
+        part: Part<'_>,
+        query: Option<Query<'static>>,
+    ) -> Result<Vec<Written>> {
+        if let Some(query) = query {
+            let answer = rows(connection, query).await?;
+            return part.numbered(super::first(&answer)?);
         }
-        let mut answers: Vec<Option<Inserted>> = part.rows.iter().map(|_| None).collect();
+        let mut answers: Vec<Option<Written>> = part.rows.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..part.rows.len()).collect();
         while !open.is_empty() {
-            self.release_expired(connection, part, &open).await?;
-            self.insert_open(connection, part, &open, &mut answers).await?;
-            self.find_holders(connection, part, &mut answers).await?;
+            self.release_expired(connection, &part, &open).await?;
+            self.insert_open(connection, &part, &open, &mut answers).await?;
+            self.find_holders(connection, &part, &mut answers).await?;
             // A holder that was there a moment ago may have let go of its key since.
             open.retain(|index| answers[*index].is_none());
         }
@@ -243,7 +299,7 @@ impl Inserter<'_> {
         connection: &mut PgConnection,
         part: &Part<'_>,
         open: &[usize],
-        answers: &mut [Option<Inserted>],
+        answers: &mut [Option<Written>],
     ) -> Result<()> {
         let mut seen = HashSet::new();
         let key = |index: &usize| part.rows[*index].unique.as_ref().map(|unique| unique.key.as_str());
@@ -253,7 +309,7 @@ impl Inserter<'_> {
             rows: sent.iter().map(|index| part.rows[*index]).collect(),
             inputs: sent.iter().map(|index| part.inputs[*index].clone()).collect(),
         };
-        let written = rows(connection, self.query(&some)?).await?;
+        let written = rows(connection, self.query(self.insert_unique, &some)?).await?;
         let (mut plain, mut keyed) = (Vec::new(), HashMap::new());
         for row in &written {
             let id: i64 = row.try_get("id")?;
@@ -269,7 +325,7 @@ impl Inserter<'_> {
                 Some(key) => keyed.get(key).copied(),
                 None => plain.next(),
             };
-            answers[index] = id.map(|id| Inserted { job: part.rows[index].stored_as(id), duplicate: false });
+            answers[index] = id.map(|id| Written::New(JobId(id)));
         }
         Ok(())
     }
@@ -279,7 +335,7 @@ impl Inserter<'_> {
         &self,
         connection: &mut PgConnection,
         part: &Part<'_>,
-        answers: &mut [Option<Inserted>],
+        answers: &mut [Option<Written>],
     ) -> Result<()> {
         let key = |index: usize| part.rows[index].unique.as_ref().map(|unique| unique.key.as_str());
         let open = || (0..part.rows.len()).filter(|index| answers[*index].is_none());
@@ -296,13 +352,13 @@ impl Inserter<'_> {
         }
         for (index, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
             let holder = key(index).and_then(|key| holders.get(key));
-            *answer = holder.map(|job| Inserted { job: job.clone(), duplicate: true });
+            *answer = holder.map(|job| Written::Duplicate(Box::new(job.clone())));
         }
         Ok(())
     }
 
     /// The statement with these rows.
-    fn query(&self, part: &Part<'_>) -> Result<Query<'static>> {
+    fn query(&self, statement: &Statement, part: &Part<'_>) -> Result<Query<'static>> {
         let rows = &part.rows[..];
         let state = Column::of(rows, |row| row.state.name());
         let queue = Column::of(rows, |row| row.queue.as_str());
@@ -330,7 +386,7 @@ impl Inserter<'_> {
         told.dedup();
         told.sort_unstable();
         told.dedup();
-        let query = sqlx::query(self.insert.text()).persistent(self.persistent);
+        let query = sqlx::query(statement.text()).persistent(self.persistent);
         let query = query.bind(&part.inputs).bind(state.each).bind(queue.each).bind(worker.each);
         let query = query.bind(args.each).bind(meta.each).bind(tags.each).bind(priority.each);
         let query = query.bind(max_attempts.each).bind(max_snoozes.each).bind(inserted_at.each);

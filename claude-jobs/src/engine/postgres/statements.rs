@@ -48,6 +48,7 @@ statements! {
     queues: query::QUEUES,
     insert: insert::INSERT,
     insert_one: insert::INSERT_ONE,
+    insert_unique: insert::INSERT_UNIQUE,
     release_expired: insert::RELEASE_EXPIRED,
     holders: insert::HOLDERS,
     locked: admin::LOCKED,

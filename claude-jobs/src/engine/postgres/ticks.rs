@@ -11,7 +11,7 @@ use super::moment::Moment;
 use super::row::{cleaned, moment, text};
 use crate::engine::{Tick, TickAction, TickOutcome, TickRow};
 use crate::error::Result;
-use crate::job::JobId;
+use crate::job::{JobId, Written};
 use crate::schedule::IfBusy;
 
 /// Whoever writes the row does what is to be done; the others wait for its commit and find it there.
@@ -65,10 +65,10 @@ async fn act(
             return Ok((TickOutcome::Busy, None));
         }
     }
-    let inserted = insert_all(engine, work, std::slice::from_ref(&**job)).await?;
-    let is_duplicate = inserted.first().is_some_and(|inserted| inserted.duplicate);
+    let written = insert_all(engine, work, std::slice::from_ref(&**job)).await?;
+    let is_duplicate = matches!(written[..], [Written::Duplicate(_)]);
     let outcome = if is_duplicate { TickOutcome::Duplicate } else { TickOutcome::Inserted };
-    Ok((outcome, inserted.first().map(|inserted| inserted.job.id)))
+    Ok((outcome, written.first().map(Written::id)))
 }
 
 /// ticks_pkey

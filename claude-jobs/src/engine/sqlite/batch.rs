@@ -42,9 +42,17 @@ impl Statement {
             };
             let (part, rest) = rows.split_at(size);
             rows = rest;
-            let text = self.texts[kept_at].get_or_init(|| self.text(size).into());
-            Some((AssertSqlSafe(Arc::clone(text)), part))
+            Some((self.kept(kept_at, size), part))
         })
+    }
+
+    /// The statement that writes one row.
+    pub(super) fn for_one(&'static self) -> AssertSqlSafe<Arc<str>> {
+        self.kept(0, 1)
+    }
+
+    fn kept(&self, at: usize, rows: usize) -> AssertSqlSafe<Arc<str>> {
+        AssertSqlSafe(Arc::clone(self.texts[at].get_or_init(|| self.text(rows).into())))
     }
 
     fn text(&self, rows: usize) -> String {

@@ -1,13 +1,13 @@
 //! Inserts, in the engine's own transaction or the user's.
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Row, Sqlite, SqliteConnection};
+use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::batch::Statement;
 use super::row::{self, job_columns, state_bit};
 use crate::error::{Error, Result};
-use crate::job::{Inserted, Job, JobRow, UniqueRow};
+use crate::job::{Job, JobId, JobRow, UniqueRow, Written};
 
 /// claude_jobs_unique
 pub(super) const RELEASE_EXPIRED: &str =
@@ -28,10 +28,10 @@ pub(crate) async fn check_database(connection: &mut SqliteConnection, id: Uuid) 
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-/// The columns of a new job, the input first.
+/// The columns of a new job. First those that differ in most batches.
 macro_rules! new_columns {
     () => {
-        "claude_jobs (input, state, queue, worker, args, meta, tags, priority, max_attempts, max_snoozes, \
+        "claude_jobs (input, args, state, queue, worker, meta, tags, priority, max_attempts, max_snoozes, \
          inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states)"
     };
 }
@@ -39,7 +39,7 @@ macro_rules! new_columns {
 static INSERT: Statement = Statement::new(
     concat!("INSERT INTO ", new_columns!(), " VALUES"),
     16,
-    "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING RETURNING id",
+    "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING",
 );
 
 // No numbered placeholders here: sqlx counts those without a number from one again.
@@ -47,29 +47,23 @@ static INSERT_ALIKE: Statement = Statement::new(
     concat!(
         "INSERT INTO ",
         new_columns!(),
-        " SELECT column1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (VALUES"
+        " SELECT column1, column2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (VALUES"
     ),
-    1,
+    2,
     ")",
 );
 
 /// Writes jobs on a connection. All or none only inside a transaction.
-pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Inserted>> {
-    let mut inserted = Vec::with_capacity(rows.len());
+pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Written>> {
+    let mut written = Vec::with_capacity(rows.len());
     // Rows that nothing can stand in the way of are written many at a time.
     for part in rows.chunk_by(|one, next| one.unique.is_none() && next.unique.is_none()) {
-        let unique = part[0].unique.as_ref();
-        if let Some(unique) = unique {
-            release_expired(connection, unique, &part[0]).await?;
+        match &part[0].unique {
+            Some(unique) => written.push(write_unique(connection, &part[0], unique).await?),
+            None => write_plain(connection, part, &mut written).await?,
         }
-        let ids = write(connection, part).await?;
-        if ids.is_empty() && unique.is_some() {
-            inserted.push(Inserted { job: holder(connection, &part[0]).await?, duplicate: true });
-        }
-        let new = part.iter().zip(ids);
-        inserted.extend(new.map(|(row, id)| Inserted { job: row.stored_as(id), duplicate: false }));
     }
-    Ok(inserted)
+    Ok(written)
 }
 
 /// Whether the rows can be written by one statement, which is a transaction by itself.
@@ -87,63 +81,86 @@ async fn release_expired(connection: &mut SqliteConnection, unique: &UniqueRow, 
     Ok(())
 }
 
-/// The new numbers, in the order of the rows.
-async fn write(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<i64>> {
-    if rows.len() > 1 && rows.windows(2).all(|pair| differ_in_input_only(&pair[0], &pair[1])) {
-        return write_alike(connection, rows).await;
+async fn write_unique(
+    connection: &mut SqliteConnection,
+    row: &JobRow,
+    unique: &UniqueRow,
+) -> Result<Written> {
+    release_expired(connection, unique, row).await?;
+    let query = others(own(sqlx::query(INSERT.for_one()), row)?, row)?;
+    let done = query.execute(&mut *connection).await?;
+    if done.rows_affected() == 0 {
+        return Ok(Written::Duplicate(Box::new(holder(connection, unique).await?)));
     }
-    let mut ids = Vec::with_capacity(rows.len());
-    for (sql, part) in INSERT.parts(rows) {
-        let mut query = sqlx::query(sql);
-        for new in part {
-            query = bind_but_input(query.bind(new.input.to_string()), new)?;
-        }
-        // All rows, not the first: the statement commits when it has run to its end.
-        let first = ids.len();
-        for row in query.fetch_all(&mut *connection).await? {
-            ids.push(row.try_get(0)?);
-        }
-        // AUTOINCREMENT counts up from row to row.
-        ids[first..].sort_unstable();
-    }
-    Ok(ids)
+    Ok(Written::New(JobId(done.last_insert_rowid())))
 }
 
-/// Rows of which nothing can stand in the way of another, and that have only their input to
-/// themselves, as in most batches: all else goes to SQLite once.
-async fn write_alike(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<i64>> {
-    let mut ids = Vec::with_capacity(rows.len());
-    for (sql, part) in INSERT_ALIKE.parts(rows) {
-        let mut query = bind_but_input(sqlx::query(sql), &part[0])?;
-        for new in part {
-            query = query.bind(new.input.to_string());
-        }
-        let last = query.execute(&mut *connection).await?.last_insert_rowid();
+/// Writes rows of which nothing can stand in the way.
+async fn write_plain(
+    connection: &mut SqliteConnection,
+    rows: &[JobRow],
+    written: &mut Vec<Written>,
+) -> Result<()> {
+    // Mostly the rows of a batch have little to themselves: all else goes to SQLite once.
+    let are_alike = rows.len() > 1 && rows.windows(2).all(|pair| are_alike(&pair[0], &pair[1]));
+    let (statement, bind) = if are_alike { (&INSERT_ALIKE, alike as Bind) } else { (&INSERT, each as Bind) };
+    let mut parts = statement.parts(rows);
+    let mut ready = || {
+        let bound = |(sql, part): (_, &[JobRow])| Ok((bind(sqlx::query(sql), part)?, part.len() as i64));
+        parts.next().map(bound).transpose()
+    };
+    let mut next = ready()?;
+    while let Some((query, count)) = next {
+        // While SQLite's thread writes a part we make the next one ready.
+        let writing = query.execute(&mut *connection);
+        let (done, prepared): (_, Result<_>) = tokio::join!(biased; writing, async { ready() });
         // The write lock is ours, so AUTOINCREMENT counts up without a gap.
-        ids.extend(last + 1 - part.len() as i64..=last);
+        let last = done?.last_insert_rowid();
+        written.extend((last + 1 - count..=last).map(|id| Written::New(JobId(id))));
+        next = prepared?;
     }
-    Ok(ids)
+    Ok(())
 }
 
-fn differ_in_input_only(one: &JobRow, other: &JobRow) -> bool {
+/// Gives a statement its values.
+type Bind = for<'q> fn(Query<'q>, &[JobRow]) -> Result<Query<'q>>;
+
+/// All columns of each row.
+fn each<'q>(mut query: Query<'q>, rows: &[JobRow]) -> Result<Query<'q>> {
+    for row in rows {
+        query = others(own(query, row)?, row)?;
+    }
+    Ok(query)
+}
+
+/// What the rows have in common, then what each has to itself.
+fn alike<'q>(query: Query<'q>, rows: &[JobRow]) -> Result<Query<'q>> {
+    rows.iter().try_fold(others(query, &rows[0])?, own)
+}
+
+/// Whether two rows differ in nothing but their [`own`] columns.
+fn are_alike(one: &JobRow, other: &JobRow) -> bool {
     let times = |row: &JobRow| (row.state, row.inserted_at, row.scheduled_at);
     let numbers = |row: &JobRow| (row.priority, row.max_attempts, row.max_snoozes);
-    one.unique.is_none()
-        && other.unique.is_none()
-        && times(one) == times(other)
+    times(one) == times(other)
         && numbers(one) == numbers(other)
         && (&one.queue, &one.worker, &one.tags) == (&other.queue, &other.worker, &other.tags)
-        && (&one.args, &one.meta, &one.concurrency_key) == (&other.args, &other.meta, &other.concurrency_key)
+        && (&one.meta, &one.concurrency_key) == (&other.meta, &other.concurrency_key)
+        && one.unique.is_none()
+        && other.unique.is_none()
 }
 
-fn bind_but_input<'q>(query: Query<'q>, new: &'q JobRow) -> Result<Query<'q>> {
+fn own<'q>(query: Query<'q>, new: &JobRow) -> Result<Query<'q>> {
+    Ok(query.bind(json(&new.input)?).bind(json(&new.args)?))
+}
+
+fn others<'q>(query: Query<'q>, new: &JobRow) -> Result<Query<'q>> {
     let unique = new.unique.as_ref();
     let states = unique.map_or(0, |unique| unique.states.iter().map(|state| state_bit(*state)).sum());
     Ok(query
         .bind(new.state.name())
-        .bind(new.queue.as_str())
-        .bind(new.worker.as_str())
-        .bind(json(&new.args)?)
+        .bind(new.queue.clone())
+        .bind(new.worker.clone())
         .bind(json(&new.meta)?)
         .bind(json(&new.tags)?)
         .bind(new.priority)
@@ -151,18 +168,17 @@ fn bind_but_input<'q>(query: Query<'q>, new: &'q JobRow) -> Result<Query<'q>> {
         .bind(new.max_snoozes)
         .bind(new.inserted_at.as_microsecond())
         .bind(new.scheduled_at.as_microsecond())
-        .bind(new.concurrency_key.as_deref())
-        .bind(unique.map(|unique| unique.key.as_str()))
+        .bind(new.concurrency_key.clone())
+        .bind(unique.map(|unique| unique.key.clone()))
         .bind(unique.and_then(|unique| unique.until).map(|until| until.as_microsecond()))
         .bind::<i64>(states))
 }
 
 /// The job that holds the key. It is there: we are inside the transaction in which it stood in the
 /// way.
-async fn holder(connection: &mut SqliteConnection, new: &JobRow) -> Result<Job> {
-    let key = new.unique.as_ref().map(|unique| unique.key.as_str());
+async fn holder(connection: &mut SqliteConnection, unique: &UniqueRow) -> Result<Job> {
     let row = sqlx::query(concat!("SELECT ", job_columns!(), " FROM claude_jobs WHERE unique_key = ?"))
-        .bind(key)
+        .bind(&unique.key)
         .fetch_one(connection)
         .await?;
     Ok(row::job(&row)?)

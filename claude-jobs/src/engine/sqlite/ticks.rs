@@ -10,7 +10,7 @@ use super::row::text;
 use crate::clock::timestamp;
 use crate::engine::{Tick, TickAction, TickOutcome, TickRow};
 use crate::error::Result;
-use crate::job::JobId;
+use crate::job::{JobId, Written};
 use crate::schedule::IfBusy;
 
 /// The primary key of claude_jobs_ticks, then that of claude_jobs.
@@ -59,10 +59,10 @@ async fn act(connection: &mut SqliteConnection, tick: &Tick) -> Result<(TickOutc
     {
         return Ok((TickOutcome::Busy, None));
     }
-    let inserted = insert_in(connection, std::slice::from_ref(&**job)).await?;
-    let is_duplicate = inserted.first().is_some_and(|inserted| inserted.duplicate);
+    let written = insert_in(connection, std::slice::from_ref(&**job)).await?;
+    let is_duplicate = matches!(written[..], [Written::Duplicate(_)]);
     let outcome = if is_duplicate { TickOutcome::Duplicate } else { TickOutcome::Inserted };
-    Ok((outcome, inserted.first().map(|inserted| inserted.job.id)))
+    Ok((outcome, written.first().map(Written::id)))
 }
 
 pub(super) async fn last_tick(readers: &SqlitePool, entry: &str, now: Timestamp) -> Result<Option<TickRow>> {

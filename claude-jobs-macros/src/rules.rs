@@ -1,0 +1,87 @@
+//! The rules between keys that only rustc can judge, because a base or a constant may take part: each
+//! becomes a check on the constant of all layers, shown at the user's token.
+//!
+//! The options that are named here are only places to point at: what the rules are is said in the
+//! runtime crate.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Ident, Path};
+
+use crate::attr::Attr;
+use crate::check;
+use crate::fields::Fields;
+use crate::layer::Layer;
+
+/// The options at which `Args::check_beside` may find a contradiction.
+const CONTRADICTED: &[&str] = &[
+    "system_prompt_file",
+    "append_system_prompt_file",
+    "from_pr",
+    "no_session_persistence",
+    "fork_session",
+    "session_id",
+    "idle_timeout",
+];
+
+/// What lets a run write.
+const PERMISSIONS: &[&str] = &["permission_mode", "allowed_tools"];
+
+/// The checks of a sound definition. `layers` is an expression of type `Args`: all of its layers.
+pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>, layers: &TokenStream) -> TokenStream {
+    let mut checks = TokenStream::new();
+    for option in CONTRADICTED {
+        if let Some(span) = place(attr, &[option]) {
+            checks.extend(check(span, quote!(check_beside(#option))));
+        }
+    }
+    if let Some(span) = place(attr, PERMISSIONS) {
+        if !attr.means("max_attempts") {
+            checks.extend(check(span, quote!(check_attempts())));
+        }
+        if fields.any_is_untrusted() && !attr.allow_untrusted_writes {
+            checks.extend(check(span, quote!(check_untrusted())));
+        }
+    }
+    if attr.on_lost.as_ref().is_some_and(|on_lost| on_lost.value() == "resume")
+        && let Some(span) = place(attr, &["no_session_persistence"])
+    {
+        checks.extend(check(span, quote!(check_resumable())));
+    }
+    if let Some(cron) = attr.cron.as_ref().filter(|_| check::takes_prompt(attr)) {
+        checks.extend(check(cron.span(), quote!(check_prompt())));
+    }
+    if let Some(output) = &attr.output {
+        checks.extend(check(output.span(), quote!(check_no_schema())));
+    }
+    if checks.is_empty() {
+        return checks;
+    }
+    quote! {
+        const __CLAUDE_LAYERS: #krate::__private::Args = #layers;
+        #checks
+    }
+}
+
+/// Where one of these options is set, as far as it can be seen: at its key, or at a base.
+fn place(attr: &Attr, options: &[&str]) -> Option<Span> {
+    let layers = [&attr.pinned_args, &attr.args];
+    let key = |option: &&str| layers.into_iter().find_map(|layer| layer.key(option)).map(Ident::span);
+    let base = || layers.into_iter().find_map(Layer::base).map(Spanned::span);
+    options.iter().find_map(key).or_else(base)
+}
+
+fn check(span: Span, call: TokenStream) -> TokenStream {
+    // The call and what it is made on take the user's place, so that the panic is shown there.
+    let layers = Ident::new("__CLAUDE_LAYERS", span);
+    let call: TokenStream = call
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(span);
+            token
+        })
+        .collect();
+    let check = quote_spanned!(span=> #layers.#call);
+    quote!(const _: () = #check;)
+}

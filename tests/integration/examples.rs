@@ -1,0 +1,71 @@
+//! Each example ends well, offline, within 20 seconds.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What the issue of the examples promises.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// An example, as `tests/run` has built it. Building it here would build everything once more: another
+/// selection of packages is another selection of features.
+fn built(name: &str) -> PathBuf {
+    let program = std::env::current_exe().expect("this program");
+    let example = program.ancestors().nth(2).expect("target/debug").join("examples").join(name);
+    assert!(example.exists(), "build the examples first: cargo build --workspace --examples");
+    example
+}
+
+/// Runs an example to its end; what it printed.
+fn run(name: &str, database: Option<&str>) -> String {
+    let mut command = Command::new(built(name));
+    let start = Instant::now();
+    command.env_remove("DATABASE_URL").stdin(Stdio::null());
+    if let Some(url) = database {
+        command.env("DATABASE_URL", url);
+    }
+    let output = command.output().expect("the example starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name}: {out}\n{err}");
+    assert!(start.elapsed() < LONGEST, "{name} took {:?}", start.elapsed());
+    out.into_owned()
+}
+
+macro_rules! examples {
+    ($($name:ident: $says:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            let said = run(stringify!($name), None);
+            assert!(said.contains($says), "{said}");
+        })*
+
+        #[test]
+        fn every_example_is_run() {
+            let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/examples");
+            let files = std::fs::read_dir(sources).expect("the examples").map(|file| file.expect("a file"));
+            let mut found: Vec<_> = files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+            let mut run = vec![$(concat!(stringify!($name), ".rs").to_owned()),*];
+            found.sort();
+            run.sort();
+            assert_eq!(found, run);
+        }
+    };
+}
+
+examples! {
+    playground: "each where it belongs";
+    scheduled_routine: "Mon 09:00, Fri 09:00, Thu 09:00";
+    event_driven: "13 events, 2 jobs";
+    triage_issues: "3 issues for $0.12";
+    pipeline: "three steps, one worktree";
+    propose_dispose: "only what was proposed";
+    full_auto: "inside its rails: completed";
+    transactional_insert: "PostgreSQL: not tried";
+}
+
+#[test]
+fn the_users_transaction_on_postgres() {
+    let database = claude_jobs_tests::postgres::database();
+    let said = run("transactional_insert", Some(&database.url()));
+    assert!(said.contains("PostgreSQL: customers [\"Ada\"]"), "{said}");
+}
