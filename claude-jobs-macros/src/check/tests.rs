@@ -45,7 +45,6 @@ fn good_definitions() {
 fn each_rule_of_the_attribute() {
     let cases = [
         ("", "missing `queue`"),
-        ("quue = \"q\"", "unknown key `quue`: did you mean `queue`?"),
         ("queue = \"\"", "`queue` takes 1 to 128 characters"),
         ("queue = \"a b\"", "`queue` takes 1 to 128 characters"),
         ("queue = \"q\", name = \"a\\0\"", "`name` takes 1 to 128 characters"),

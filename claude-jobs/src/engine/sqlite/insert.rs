@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::batch::Statement;
+use super::batch::{FEW, Statement};
 use super::row::{self, job_columns, state_bit};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, JobRow, UniqueRow, Written};
@@ -68,7 +68,7 @@ pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]
 
 /// Whether the rows can be written by one statement, which is a transaction by itself.
 pub(super) fn is_one_statement(rows: &[JobRow]) -> bool {
-    rows.len() == 1 && rows[0].unique.is_none()
+    rows.len() <= FEW && rows.iter().all(|row| row.unique.is_none())
 }
 
 /// A key whose time is over no longer stands in the way.
