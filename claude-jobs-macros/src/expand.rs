@@ -434,3 +434,6 @@ fn bare(number: &LitInt) -> Literal {
 fn cfgs(field: &Field) -> impl Iterator<Item = &Attribute> {
     field.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
 }
+
+#[cfg(test)]
+mod tests;

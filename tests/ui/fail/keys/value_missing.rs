@@ -1,8 +1,8 @@
-//! Keys without values, and arguments that are no keys.
+//! Keys without values, and a value that breaks off.
 
 use claude_jobs::prelude::*;
 
-#[claude_worker(queue("review"), priority, tags = , "review", max_attempts: 3, name = "n" max_snoozes = 2)]
+#[claude_worker(queue = "q", priority, tags = , classifier = my::, args = { model = })]
 struct Review;
 
 fn main() {

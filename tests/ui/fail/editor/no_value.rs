@@ -1,0 +1,15 @@
+//! A key that is being typed: the struct, its fields, `new` and the handler are there.
+
+use claude_jobs::prelude::*;
+
+#[claude_worker(queue = "q", max_attempts = )]
+struct Review {
+    number: u64,
+}
+
+impl Handler for Review {}
+
+fn main() {
+    let review = Review::new(7, "review it").max_turns(3);
+    let _ = (review, Review { number: 7 }.number);
+}

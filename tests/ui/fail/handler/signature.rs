@@ -1,0 +1,15 @@
+//! A handler for another output than the worker's.
+
+use claude_jobs::prelude::*;
+
+#[claude_worker(queue = "review")]
+struct Review;
+
+impl Handler for Review {
+    async fn handle_result(&self, output: u64, _run: &Run, _cx: &mut Ctx) -> Verdict {
+        let _ = output;
+        Verdict::Complete
+    }
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! The impl in place of the struct.
+
+use claude_jobs::prelude::*;
+
+struct Review;
+
+#[claude_worker(queue = "review")]
+impl Handler for Review {}
+
+fn main() {}

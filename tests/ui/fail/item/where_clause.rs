@@ -1,0 +1,13 @@
+//! A worker with a where clause.
+
+use claude_jobs::prelude::*;
+
+#[claude_worker(queue = "review")]
+struct Bound
+where
+    u64: Copy,
+{
+    number: u64,
+}
+
+fn main() {}
