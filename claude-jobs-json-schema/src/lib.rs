@@ -144,7 +144,7 @@ impl Check<'_> {
     }
 
     fn dialect(&mut self, value: &Value) {
-        if !value.as_str().is_some_and(|uri| uri.strip_suffix('#').unwrap_or(uri) == DRAFT) {
+        if value.as_str().is_none_or(|uri| uri.strip_suffix('#').unwrap_or(uri) != DRAFT) {
             self.problem(format!("claude reads draft-07: write `{DRAFT}#`, or leave it out"));
         }
     }

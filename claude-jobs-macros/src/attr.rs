@@ -8,11 +8,11 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token, Type};
 
 use crate::fields::Text;
-use crate::layer::{Layer, each_item, given_twice, read_equals, read_key, ungrouped};
+use crate::layer::{Layer, at_key, each_item, given_twice, read_equals, read_key, skip_item, ungrouped};
 use crate::output;
 use crate::problems::Problems;
 use crate::prompt_file::PromptFile;
-use crate::suggest::{did_you_mean, nearest};
+use crate::suggest::nearest;
 use crate::template;
 
 /// Every key of the attribute.
@@ -48,6 +48,8 @@ pub(crate) const KEYS: &[&str] = &[
 pub(crate) struct Attr {
     /// Which keys stand there, in order, whether their values can be used or not.
     keys: Vec<Ident>,
+    /// Which of them there are none of. The runtime crate says whether one is an option.
+    pub(crate) unknown: Vec<Ident>,
     /// `queue = "review"`: where the jobs wait. Required.
     pub(crate) queue: Option<LitStr>,
     /// `name = "pr-review"`: the stable name in the rows. Default: the type's name.
@@ -144,13 +146,18 @@ impl Attr {
     }
 
     fn read_item(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<()> {
-        let key = read_key(input)?;
+        let key = read_key(input, problems)?;
         if self.key(&key.to_string()).is_some() {
             problems.at(&key, given_twice(&key));
             return Self::default().read_value(&key, input, problems);
         }
         self.keys.push(key.clone());
-        self.read_value(&key, input, problems)
+        if !KEYS.iter().any(|known| key == known) {
+            self.unknown.push(key);
+            skip_item(input);
+            return Ok(());
+        }
+        self.read_value(&key, input, problems).map_err(|error| at_key(&key, error))
     }
 
     fn read_value(
@@ -189,19 +196,10 @@ impl Attr {
             "missed" => self.missed = Some(text(key, input)?),
             "if_busy" => self.if_busy = Some(text(key, input)?),
             "crate" => self.krate = Some(path(key, input, "claude-jobs, such as `jobs`")?),
-            _ => return Err(unknown_key(key)),
+            _ => skip_item(input),
         }
         Ok(())
     }
-}
-
-fn unknown_key(key: &Ident) -> syn::Error {
-    let near = did_you_mean(&key.to_string(), KEYS.iter().copied());
-    let message = match near.as_str() {
-        "" => format!("unknown key `{key}`: claude options belong in `args = {{ {key} = … }}`"),
-        near => format!("unknown key `{key}`{near} (claude options belong in `args = {{ … }}`)"),
-    };
-    syn::Error::new(key.span(), message)
 }
 
 fn value(input: ParseStream<'_>) -> syn::Result<Expr> {
@@ -305,7 +303,8 @@ mod tests {
             ("queue = 3", "`queue` takes text in quotes: `queue = \"…\"`"),
             ("queue", "`queue` has no value: write `queue = …`"),
             ("queue =", "`queue` has no value: write `queue = …`"),
-            ("queue(\"review\")", "`queue` has no value: write `queue = …`"),
+            ("queue(\"review\")", "`queue` takes its value after `=`: write `queue = …`"),
+            ("queue: \"review\"", "`queue` takes its value after `=`: write `queue = …`"),
             ("\"review\"", "expected a key: write `key = value`"),
             ("max_attempts = -1", "`max_attempts` takes a whole number, such as `max_attempts = 3`"),
             ("unique_period = 1.5", "`unique_period` takes seconds, such as `60`, or text such as `\"5m\"`"),
@@ -315,11 +314,10 @@ mod tests {
             ("output = \"Answer\"", "`output` takes a type, such as `output = Answer`"),
             ("output = Answer {}", "`output` takes a type, such as `output = Answer`"),
             ("classifier = \"x\"", "`classifier` takes the path of a function, such as `my_classifier`"),
-            (
-                "quue = 1",
-                "unknown key `quue`: did you mean `queue`? (claude options belong in `args = { … }`)",
-            ),
-            ("model = 1", "unknown key `model`: claude options belong in `args = { model = … }`"),
+            ("max-attempts = 1", "keys are in snake case: write `max_attempts`"),
+            ("--queue = \"q\"", "keys are in snake case: write `queue`"),
+            ("\"queue\" = \"q\"", "keys stand without quotes: write `queue`"),
+            ("classifier = my::", "`classifier` has a value that breaks off: expected identifier"),
             ("priority = 1, priority = 2", "`priority` is given twice: keep one"),
         ];
         for (text, message) in cases {
@@ -331,7 +329,8 @@ mod tests {
     fn reading_goes_on_after_a_mistake() {
         let (attr, problems) =
             read("queue 3, name = \"n\" tags = [1, \"t\", 2], model = { a, b }, priority = 4");
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert_eq!(attr.unknown, ["model"], "the runtime crate says what it is");
         assert!(attr.queue.is_none() && attr.key("queue").is_some());
         assert_eq!(attr.tags.map(|tags| tags.len()), Some(1));
         assert!(attr.priority.is_some());

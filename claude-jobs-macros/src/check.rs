@@ -7,11 +7,14 @@
 use std::ops::RangeInclusive;
 
 use claude_jobs_schedule::Schedule;
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
-use syn::{Data, DeriveInput, Field, Fields, Ident, LitInt, LitStr};
+use syn::{Data, DeriveInput, Field, Fields, Ident, Item, LitInt, LitStr};
 
 use crate::attr::Attr;
+use crate::fields::is_ours;
 use crate::output;
 use crate::problems::Problems;
 use crate::suggest::did_you_mean;
@@ -58,6 +61,39 @@ pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems)
     schedule_has_a_prompt(attr, problems);
 }
 
+/// What is wrong with an item that is no type.
+pub(crate) fn no_struct(item: &TokenStream) -> syn::Error {
+    let (kind, at) = match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Fn(function)) => ("a function", function.sig.ident.span()),
+        Ok(Item::Impl(block)) => ("an impl", block.impl_token.span),
+        Ok(Item::Trait(item)) => ("a trait", item.ident.span()),
+        Ok(Item::Mod(item)) => ("a module", item.ident.span()),
+        Ok(Item::Type(item)) => ("a type alias", item.ident.span()),
+        Ok(Item::Const(item)) => ("a constant", item.ident.span()),
+        _ => ("no struct", Span::call_site()),
+    };
+    syn::Error::new(
+        at,
+        format!("`#[claude_worker]` goes on a struct, this is {kind}: put it on a struct of the job's input"),
+    )
+}
+
+/// Takes off attributes of the item that would only bring further errors.
+pub(crate) fn attributes(item: &mut DeriveInput, problems: &mut Problems) {
+    item.attrs.retain(|attr| {
+        let is_second = attr.path().segments.last().is_some_and(|last| last.ident == "claude_worker");
+        if is_second {
+            problems.at(attr, "`#[claude_worker]` is given twice: keep one, with the keys of both");
+        }
+        let is_of_a_field = is_ours(attr);
+        if is_of_a_field {
+            let name = attr.path().to_token_stream();
+            problems.at(attr, format!("`#[{name}]` marks a field: put it before the field"));
+        }
+        !is_second && !is_of_a_field
+    });
+}
+
 /// The item's fields, if it can be a worker: a struct without generics, a unit or with named fields.
 pub(crate) fn fields<'a>(item: &'a DeriveInput, problems: &mut Problems) -> Option<Vec<&'a Field>> {
     if !has_no_generics(item, problems) {
@@ -77,7 +113,7 @@ pub(crate) fn fields<'a>(item: &'a DeriveInput, problems: &mut Problems) -> Opti
         Data::Enum(_) => {
             format!("a worker is a struct: put the enum into a field, as in `struct {name}Job {{ … }}`")
         }
-        Data::Union(_) => "a worker is a struct".to_owned(),
+        Data::Union(_) => "a worker is a struct: a union cannot be written as JSON".to_owned(),
     };
     problems.at(name, problem);
     None
@@ -99,7 +135,7 @@ fn has_no_generics(item: &DeriveInput, problems: &mut Problems) -> bool {
 fn queue_is_given(attr: &Attr, problems: &mut Problems) {
     if !attr.means("queue") {
         let message = "missing `queue`: say where the jobs wait, such as `queue = \"default\"`";
-        problems.add(syn::Error::new(proc_macro2::Span::call_site(), message));
+        problems.add(syn::Error::new(Span::call_site(), message));
     }
 }
 

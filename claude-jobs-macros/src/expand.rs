@@ -5,7 +5,7 @@
 //! default definition, so that the mistakes are all that the compiler has to say.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
@@ -20,6 +20,7 @@ use crate::problems::Problems;
 use crate::prompt_file::PromptFile;
 use crate::rules;
 use crate::template::{self, Piece};
+use crate::written::Container;
 
 /// Expands `#[claude_worker(…)]`.
 pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenStream {
@@ -28,18 +29,20 @@ pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenS
     let krate = attr.krate.clone().unwrap_or_else(|| parse_quote!(::claude_jobs));
 
     let Ok(mut parsed) = syn::parse2::<DeriveInput>(item.clone()) else {
-        let message = "`#[claude_worker]` goes on a struct";
-        problems.add(syn::Error::new(Span::call_site(), message));
+        problems.add(check::no_struct(&item));
         return quote!(#problems #item);
     };
+    check::attributes(&mut parsed, &mut problems);
     let worker = check::fields(&parsed, &mut problems).map(|fields| {
         check::attribute(&attr, &fields, &mut problems);
-        let fields = Fields::read(&fields, &attr, &mut problems);
-        Worker { krate: &krate, attr: &attr, item: &parsed, fields, is_sound: problems.is_empty() }.expand()
+        let fields = Fields::read(&fields, &Container::read(&parsed.attrs), &attr, &mut problems);
+        let is_sound = problems.is_empty() && attr.unknown.is_empty();
+        Worker { krate: &krate, attr: &attr, item: &parsed, fields, is_sound }.expand()
     });
+    let unknown = &attr.unknown;
     take_off_our_attributes(&mut parsed);
     derive_serde(&krate, &mut parsed);
-    quote!(#problems #parsed #worker)
+    quote!(#problems #(#krate::__private::key! { #unknown })* #parsed #worker)
 }
 
 /// Expands `args!(($crate) key = value, …, ..BASE)`.
@@ -85,9 +88,15 @@ fn no_placeholders(text: &fields::Text<'_>, problems: &mut Problems) {
 
 /// Removes the attributes that only we read.
 fn take_off_our_attributes(item: &mut DeriveInput) {
-    if let Data::Struct(data) = &mut item.data {
-        for field in &mut data.fields {
-            field.attrs.retain(|attr| !fields::is_ours(attr));
+    let take_off = |attrs: &mut Vec<Attribute>| attrs.retain(|attr| !fields::is_ours(attr));
+    match &mut item.data {
+        Data::Struct(data) => data.fields.iter_mut().for_each(|field| take_off(&mut field.attrs)),
+        Data::Union(data) => data.fields.named.iter_mut().for_each(|field| take_off(&mut field.attrs)),
+        Data::Enum(data) => {
+            for variant in &mut data.variants {
+                take_off(&mut variant.attrs);
+                variant.fields.iter_mut().for_each(|field| take_off(&mut field.attrs));
+            }
         }
     }
 }
@@ -207,7 +216,7 @@ impl Worker<'_> {
                 load: |input| {
                     #[allow(unused_imports)]
                     use #krate::__private::{WithHandler as _, WithoutHandler as _};
-                    #krate::__private::load::<#name>(input, (&#krate::__private::Probe::<#name>::NEW).hooks())
+                    (&#krate::__private::Probe::<#name>::NEW).load(input)
                 },
             };
             #submission
@@ -237,12 +246,9 @@ impl Worker<'_> {
 
         let (args, prompt, pinned_args) = (args.value, prompt.value, pinned_args.value);
         let output = output::expand(krate, &self.item.ident, attr).setting;
-        let rules = rules::checks(
-            krate,
-            attr,
-            &self.fields,
-            &quote!(#args.overlaid_with(#prompt).overlaid_with(#pinned_args)),
-        );
+        let kept_args = self.kept("__CLAUDE_ARGS", quote!(#args.overlaid_with(#prompt)));
+        let kept_pinned_args = self.kept("__CLAUDE_PINNED_ARGS", pinned_args);
+        let rules = rules::checks(krate, attr, &self.fields);
         let settings = self.settings();
         let placeholders = self.fields.placeholders(krate).map(|list| setting("placeholders", list));
         let fields = self.fields.iter().map(|field| {
@@ -260,8 +266,8 @@ impl Worker<'_> {
                 #settings
                 #output
                 unique: #unique,
-                args: #args.overlaid_with(#prompt),
-                pinned_args: #pinned_args,
+                args: __CLAUDE_ARGS_KEPT,
+                pinned_args: __CLAUDE_PINNED_ARGS_KEPT,
                 fields: &[#(#fields),*],
                 field_types: &[#(#field_types),*],
                 #untrusted_fields
@@ -270,7 +276,18 @@ impl Worker<'_> {
                 ..#defaults
             }
         };
-        (quote!(#constants #rules), definition)
+        (quote!(#constants #kept_args #kept_pinned_args #rules), definition)
+    }
+
+    /// A layer as a constant, for the rules, and what the program keeps of it.
+    fn kept(&self, name: &str, layer: TokenStream) -> TokenStream {
+        let krate = self.krate;
+        let (all, kept) = (format_ident!("{name}"), format_ident!("{name}_KEPT"));
+        quote! {
+            const #all: #krate::__private::Args = #layer;
+            const #kept: #krate::__private::Settings =
+                #krate::__private::Settings(&const { #all.only_set::<{ #all.count_set() }>() });
+        }
     }
 
     /// The fields of the definition that are written as they stand in the attribute.
@@ -283,8 +300,9 @@ impl Worker<'_> {
         let classifier = attr.classifier.as_ref().map(|path| setting("classifier", path));
         let backoff = attr.backoff.as_ref().map(|path| setting("backoff", path));
         let (on_lost, cron) = (self.on_lost(), self.cron());
-        let some = |value: &LitStr| quote!(::core::option::Option::Some(#value));
-        let key = attr.concurrency_key.as_ref().map(|name| setting("concurrency_key", some(name)));
+        let some = |value: LitStr| quote!(::core::option::Option::Some(#value));
+        let key = attr.concurrency_key.as_ref().map(|name| self.fields.written(name));
+        let key = key.map(|name| setting("concurrency_key", some(name)));
         let writes = attr.allow_untrusted_writes.then(|| setting("allow_untrusted_writes", quote!(true)));
         quote!(#writes #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost #key #cron)
     }
@@ -341,7 +359,7 @@ impl Worker<'_> {
         };
         let form = if matches!(period, Lit::Str(_)) { quote!(Str) } else { quote!(Int) };
         let check = quote_spanned!(period.span()=> __CLAUDE_UNIQUE_PERIOD.check());
-        let by = self.attr.unique_by.iter().flatten().map(|name| unique_field(krate, name));
+        let by = self.attr.unique_by.iter().flatten().map(|name| self.unique_field(name));
         let states =
             self.attr.unique_states.iter().flatten().filter_map(|state| check::variant(state, check::STATES));
         let checks = quote! {
@@ -358,6 +376,20 @@ impl Worker<'_> {
             })
         };
         (checks, unique)
+    }
+
+    fn unique_field(&self, name: &LitStr) -> TokenStream {
+        let krate = self.krate;
+        let field = quote!(#krate::__private::UniqueField);
+        match name.value().as_str() {
+            "worker" => quote!(#field::Worker),
+            "queue" => quote!(#field::Queue),
+            "args" => quote!(#field::Args),
+            _ => {
+                let name = self.fields.written(name);
+                quote!(#field::Key(::std::borrow::Cow::Borrowed(#name)))
+            }
+        }
     }
 
     fn unique_by_checks(&self) -> TokenStream {
@@ -384,16 +416,6 @@ impl Worker<'_> {
 /// Whether `unique_by` takes the name for a part of every job.
 fn is_part(name: &str) -> bool {
     matches!(name, "worker" | "queue" | "args")
-}
-
-fn unique_field(krate: &Path, name: &LitStr) -> TokenStream {
-    let field = quote!(#krate::__private::UniqueField);
-    match name.value().as_str() {
-        "worker" => quote!(#field::Worker),
-        "queue" => quote!(#field::Queue),
-        "args" => quote!(#field::Args),
-        _ => quote!(#field::Key(::std::borrow::Cow::Borrowed(#name))),
-    }
 }
 
 /// `key: value,`.

@@ -9,6 +9,7 @@ use crate::attr::Attr;
 use crate::problems::Problems;
 use crate::suggest::did_you_mean;
 use crate::template::{self, Piece};
+use crate::written::{Container, Written};
 
 /// The attributes of a field that are ours: they are taken off the struct.
 const OURS: &[&str] = &["untrusted", "json"];
@@ -28,6 +29,7 @@ struct WorkerField<'a> {
     name: String,
     is_untrusted: bool,
     is_json: bool,
+    written: Written,
 }
 
 /// A value that a text names.
@@ -43,9 +45,15 @@ struct Placeholder {
 
 impl<'a> Fields<'a> {
     /// Reads the fields and the texts of the attribute.
-    pub(crate) fn read(fields: &[&'a Field], attr: &Attr, problems: &mut Problems) -> Self {
-        let all = fields.iter().map(|field| WorkerField::read(field, problems)).collect();
+    pub(crate) fn read(
+        fields: &[&'a Field],
+        container: &Container,
+        attr: &Attr,
+        problems: &mut Problems,
+    ) -> Self {
+        let all = fields.iter().map(|field| WorkerField::read(field, container, problems)).collect();
         let mut read = Self { all, placeholders: Vec::new() };
+        read.keys_are_written(attr, problems);
         let mut are_sound = true;
         for text in attr.texts() {
             are_sound &= read.add_text(&text, problems);
@@ -72,6 +80,25 @@ impl<'a> Fields<'a> {
     pub(crate) fn untrusted_names(&self) -> Option<impl Iterator<Item = &str>> {
         let names = || self.all.iter().filter(|field| field.is_untrusted).map(|field| field.name.as_str());
         self.any_is_untrusted().then(names)
+    }
+
+    /// The name in the stored input for what `unique_by` or `concurrency_key` names: a field's as serde writes it.
+    pub(crate) fn written(&self, name: &LitStr) -> LitStr {
+        let field = self.all.iter().find(|field| field.name == name.value());
+        match field.map(|field| &field.written.name) {
+            Some(Ok(written)) => LitStr::new(written, name.span()),
+            _ => name.clone(),
+        }
+    }
+
+    fn keys_are_written(&self, attr: &Attr, problems: &mut Problems) {
+        for name in attr.key_names() {
+            let field = self.all.iter().find(|field| field.name == name.value());
+            if let Some(Err(problem)) = field.map(|field| &field.written.name) {
+                let remedy = "name another field, or drop that attribute";
+                problems.at(name, format!("`{}` cannot be looked up: {problem}: {remedy}", name.value()));
+            }
+        }
     }
 
     /// The number of a placeholder.
@@ -117,6 +144,12 @@ impl<'a> Fields<'a> {
         if field.field.attrs.iter().any(|attr| attr.path().is_ident("cfg")) {
             return Err(format!(
                 "`{{{path}}}` names a field that `#[cfg]` may take away: make it an `Option` that is always there"
+            ));
+        }
+        if let Some(attribute) = &field.written.left_out_by {
+            return Err(format!(
+                "`{{{path}}}` names a field that {attribute} keeps out of the stored input, from which texts are \
+                 filled: drop that attribute"
             ));
         }
         if self.index(&path).is_none() {
@@ -225,7 +258,7 @@ fn member(part: &str, span: Span) -> TokenStream {
 }
 
 impl<'a> WorkerField<'a> {
-    fn read(field: &'a Field, problems: &mut Problems) -> Self {
+    fn read(field: &'a Field, container: &Container, problems: &mut Problems) -> Self {
         let is = |name: &str| field.attrs.iter().any(|attr| attr.path().is_ident(name));
         for attr in field.attrs.iter().filter(|attr| is_ours(attr)) {
             if !matches!(attr.meta, Meta::Path(_)) {
@@ -234,7 +267,8 @@ impl<'a> WorkerField<'a> {
             }
         }
         let name = field.ident.as_ref().map_or_else(String::new, |name| name.unraw().to_string());
-        Self { field, name, is_untrusted: is("untrusted"), is_json: is("json") }
+        let written = container.field(field, &name);
+        Self { field, written, name, is_untrusted: is("untrusted"), is_json: is("json") }
     }
 
     /// Whether its writer says that no text needs it: `_name`, or `#[allow(unused)]`.

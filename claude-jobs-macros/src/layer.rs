@@ -7,13 +7,14 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::parse::ParseStream;
+use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprArray, ExprLit, Ident, Lit, Token, braced};
+use syn::{Expr, ExprArray, ExprLit, Ident, Lit, LitStr, Token, braced};
 
 use crate::fields::Text;
 use crate::output::literal_schema_is_valid;
 use crate::problems::Problems;
+use crate::suggest::snake_case;
 use crate::template;
 
 /// One layer as the user wrote it.
@@ -116,7 +117,7 @@ impl Layer {
     }
 
     fn read_entry(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<()> {
-        let key = read_key(input)?;
+        let key = read_key(input, problems)?;
         let twice = self.has(&key.to_string());
         if twice {
             problems.at(&key, given_twice(&key));
@@ -124,7 +125,7 @@ impl Layer {
         let value = match read_equals(&key, input).and_then(|()| option_value(input)) {
             Ok(value) => literal_schema_is_valid(&key, &value, problems).then_some(value),
             Err(error) => {
-                problems.add(error);
+                problems.add(at_key(&key, error));
                 skip_item(input);
                 None
             }
@@ -212,7 +213,14 @@ fn literal(
         number => match number_form(number) {
             Some(NumberForm::Int) => quote!(#form::Int(#number)),
             Some(NumberForm::Float) => quote!(#form::Float(#number)),
-            None => quote_spanned!(value.span()=> #krate::__private::Const(&#value).literal()),
+            None => {
+                let literal = quote_spanned!(value.span()=> #krate::__private::Const(&#value).literal());
+                quote! {{
+                    #[allow(unused_imports)]
+                    use #krate::__private::NotForOptions as _;
+                    #literal
+                }}
+            }
         },
     })
 }
@@ -274,10 +282,14 @@ enum NumberForm {
     Float,
 }
 
-/// What a number without a suffix is, behind a sign or not.
+/// What a number without a suffix is, behind a sign or not, or worked out from others: `15 * 60`.
 fn number_form(value: &Expr) -> Option<NumberForm> {
     match value {
-        Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), expr, .. }) => number_form(expr),
+        Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), expr, .. })
+        | Expr::Paren(syn::ExprParen { expr, .. }) => number_form(expr),
+        Expr::Binary(syn::ExprBinary { left, op, right, .. }) if is_arithmetic(op) => {
+            number_form(left).filter(|_| number_form(right).is_some())
+        }
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if number.suffix().is_empty() => {
             Some(NumberForm::Int)
         }
@@ -286,6 +298,11 @@ fn number_form(value: &Expr) -> Option<NumberForm> {
         }
         _ => None,
     }
+}
+
+fn is_arithmetic(op: &syn::BinOp) -> bool {
+    use syn::BinOp::{Add, Div, Mul, Sub};
+    matches!(op, Add(_) | Sub(_) | Mul(_) | Div(_))
 }
 
 /// Reads a value. Literals that no option takes are refused; everything else is for rustc to judge.
@@ -315,8 +332,8 @@ pub(crate) fn each_item(
         if input.is_empty() {
             break;
         }
-        if let Err(error) = input.parse::<Token![,]>() {
-            problems.add(error);
+        if input.parse::<Token![,]>().is_err() {
+            problems.add(input.error("a comma is missing before this"));
             let starts_an_item = input.peek(Ident::peek_any) && input.peek2(Token![=]);
             if !starts_an_item {
                 skip_item(input);
@@ -327,30 +344,74 @@ pub(crate) fn each_item(
 }
 
 /// Skips to the next comma.
-fn skip_item(input: ParseStream<'_>) {
+pub(crate) fn skip_item(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
         let _ = input.parse::<proc_macro2::TokenTree>();
     }
 }
 
-/// Reads a key.
-pub(crate) fn read_key(input: ParseStream<'_>) -> syn::Result<Ident> {
-    if input.peek(Ident::peek_any) {
-        input.call(Ident::parse_any)
-    } else {
-        Err(input.error("expected a key: write `key = value`"))
+/// Reads a key. In another spelling, such as `max-turns`, `--max-turns` or `"max_turns"`, it is a mistake and
+/// counts all the same.
+pub(crate) fn read_key(input: ParseStream<'_>, problems: &mut Problems) -> syn::Result<Ident> {
+    if input.peek(LitStr) && input.peek2(Token![=]) {
+        let text: LitStr = input.parse()?;
+        let key = Ident::parse_any.parse_str(&snake_case(&text.value()));
+        let Ok(key) = key else { return Err(syn::Error::new(text.span(), NO_KEY)) };
+        problems.at(&text, format!("keys stand without quotes: write `{key}`"));
+        return Ok(Ident::new(&key.to_string(), text.span()));
     }
+    if input.peek(Ident::peek_any) && !input.peek2(Token![-]) {
+        return input.call(Ident::parse_any);
+    }
+    if !(input.peek(Ident::peek_any) || input.peek(Token![-])) {
+        return Err(input.error(NO_KEY));
+    }
+    let (mut tokens, mut words) = (TokenStream::new(), Vec::new());
+    while input.peek(Token![-]) || input.peek(Ident::peek_any) {
+        if input.peek(Token![-]) {
+            input.parse::<Token![-]>()?.to_tokens(&mut tokens);
+        } else {
+            let word = input.call(Ident::parse_any)?;
+            word.to_tokens(&mut tokens);
+            words.push(snake_case(&word.to_string()));
+        }
+    }
+    if words.is_empty() {
+        return Err(syn::Error::new_spanned(tokens, NO_KEY));
+    }
+    let error =
+        syn::Error::new_spanned(tokens, format!("keys are in snake case: write `{}`", words.join("_")));
+    let key = Ident::new(&words.join("_"), error.span());
+    problems.add(error);
+    Ok(key)
 }
+
+const NO_KEY: &str = "expected a key: write `key = value`";
 
 /// Reads the `=` after a key, and makes sure that a value follows.
 pub(crate) fn read_equals(key: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+    let problem = if input.peek(Token![:]) || input.peek(syn::token::Paren) {
+        "takes its value after `=`"
+    } else {
+        "has no value"
+    };
     if input.peek(Token![=]) {
         input.parse::<Token![=]>()?;
         if !input.is_empty() && !input.peek(Token![,]) {
             return Ok(());
         }
     }
-    Err(syn::Error::new(key.span(), format!("`{key}` has no value: write `{key} = …`")))
+    Err(syn::Error::new(key.span(), format!("`{key}` {problem}: write `{key} = …`")))
+}
+
+/// The error about a value, at its key where the value breaks off: there is no token to show it at.
+pub(crate) fn at_key(key: &Ident, error: syn::Error) -> syn::Error {
+    match error.to_string().strip_prefix("unexpected end of input, ") {
+        Some(expected) => {
+            syn::Error::new(key.span(), format!("`{key}` has a value that breaks off: {expected}"))
+        }
+        None => error,
+    }
 }
 
 /// The message about a key that is there already.
@@ -368,8 +429,6 @@ pub(crate) fn ungrouped(value: Expr) -> Expr {
 
 #[cfg(test)]
 mod tests {
-    use syn::parse::Parser;
-
     use super::*;
 
     fn read(text: &str) -> (Layer, Vec<String>) {
@@ -408,13 +467,19 @@ mod tests {
             ("true", "k :: __private :: Literal :: Bool (true)"),
             ("[\"a\", B]", "k :: __private :: Literal :: List (& [\"a\" , B])"),
             ("&[\"a\"]", "k :: __private :: Literal :: List (& [\"a\"])"),
-            ("4u8", "k :: __private :: Const (& 4u8) . literal ()"),
-            ("MODEL", "k :: __private :: Const (& MODEL) . literal ()"),
+            ("15 * 60", "k :: __private :: Literal :: Int (15 * 60)"),
+            ("(1.5 + 1.0)", "k :: __private :: Literal :: Float ((1.5 + 1.0))"),
         ];
         for (text, expected) in cases {
             let value: Expr = syn::parse_str(text).expect("an expression");
             let literal = literal(&quote!(k), &value, &|_| None).expect("a literal");
             assert_eq!(literal.to_string(), expected, "{text}");
+        }
+        for text in ["4u8", "MODEL", "15 * MINUTE"] {
+            let value: Expr = syn::parse_str(text).expect("an expression");
+            let literal = literal(&quote!(k), &value, &|_| None).expect("a literal").to_string();
+            let call = format!("k :: __private :: Const (& {}) . literal ()", value.to_token_stream());
+            assert!(literal.contains(&call), "{literal}");
         }
     }
 }

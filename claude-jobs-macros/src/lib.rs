@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | read the tokens, past every mistake | `attr`, `layer` | the grammar |
 //! | find the fields in texts | `template`, `fields`, `prompt_file` | what a placeholder is |
+//! | find the names that serde writes | `written` | serde's attributes |
 //! | judge what is written | `check` | the rules between keys |
 //! | write the code | `expand`, `layer`, `rules` | the names in `claude_jobs::__private` |
 //! | collect the mistakes, name the nearest key | `problems`, `suggest` | nothing of the above |
@@ -27,6 +28,7 @@ mod prompt_file;
 mod rules;
 mod suggest;
 mod template;
+mod written;
 
 use proc_macro::TokenStream;
 
@@ -213,6 +215,14 @@ pub fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn args(input: TokenStream) -> TokenStream {
     expand::args(input.into()).into()
+}
+
+/// The error about a key that the attribute does not have. `claude_jobs::__private::key!` calls it with the
+/// names of all options.
+#[doc(hidden)]
+#[proc_macro]
+pub fn unknown_key(input: TokenStream) -> TokenStream {
+    suggest::unknown_key(input.into()).into()
 }
 
 /// The error about an option that does not exist. `claude_jobs::__private::option!` calls it with

@@ -17,7 +17,13 @@ use crate::problems::Problems;
 pub(crate) fn read_type(input: ParseStream<'_>) -> syn::Result<Type> {
     let fork = input.fork();
     if fork.parse::<Type>().is_ok() && (fork.is_empty() || fork.peek(Token![,])) {
-        return input.parse();
+        return match input.parse()? {
+            Type::Reference(borrowed) => {
+                let message = "an answer is owned: name a type such as `String` or `Vec<String>`";
+                Err(syn::Error::new_spanned(borrowed, message))
+            }
+            ty => Ok(ty),
+        };
     }
     let value = ungrouped(input.parse::<Expr>()?);
     Err(syn::Error::new_spanned(value, "`output` takes a type, such as `output = Answer`"))
@@ -78,7 +84,7 @@ pub(crate) fn expand(krate: &Path, worker: &Ident, attr: &Attr) -> Expanded {
         };
     };
     let contract = quote!(#krate::__private::Contract);
-    let new = quote_spanned!(ty.span()=> #contract::<#ty>::new());
+    let new = quote_spanned!(ty.span()=> #krate::__private::contract::<#ty>());
     let name = ty.to_token_stream().to_string();
     let option = Ident::new("output", Span::call_site());
     Expanded {

@@ -28,8 +28,8 @@ const CONTRADICTED: &[&str] = &[
 /// What lets a run write.
 const PERMISSIONS: &[&str] = &["permission_mode", "allowed_tools"];
 
-/// The checks of a sound definition. `layers` is an expression of type `Args`: all of its layers.
-pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>, layers: &TokenStream) -> TokenStream {
+/// The checks of a sound definition, over the constants of its two layers.
+pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>) -> TokenStream {
     let mut checks = TokenStream::new();
     for option in CONTRADICTED {
         if let Some(span) = place(attr, &[option]) {
@@ -59,7 +59,8 @@ pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>, layers: &To
         return checks;
     }
     quote! {
-        const __CLAUDE_LAYERS: #krate::__private::Args = #layers;
+        const __CLAUDE_LAYERS: #krate::__private::Args =
+            __CLAUDE_ARGS.overlaid_with(__CLAUDE_PINNED_ARGS);
         #checks
     }
 }

@@ -6,27 +6,62 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::job::{NewJob, Schedule, State};
 use crate::options::{Accept, for_each_option, kind};
-use crate::unique::{Unique, UniqueField};
+use crate::unique::{Unique, UniqueDefault, UniqueField};
 use crate::worker::Worker;
 
 /// A job to insert. `W::new(…)` makes one; [`insert`](Self::insert) writes it.
+///
+/// What it holds knows nothing of `W` and is as large as a pointer: each method is compiled once per worker
+/// that calls it, and so must be next to nothing.
 #[derive(Clone, Debug)]
 #[must_use = "a job does nothing until it is inserted"]
 pub struct JobBuilder<W> {
-    job: Result<NewJob, String>,
+    draft: Box<Draft>,
     worker: PhantomData<fn() -> W>,
+}
+
+/// A job in the making, whatever its worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// The job, or why there is none.
+    job: Result<NewJob, String>,
+    /// The worker's own uniqueness, from which the job's begins.
+    unique: Option<UniqueDefault>,
+}
+
+impl Draft {
+    fn new(definition: &Definition, input: serde_json::Result<Value>) -> Box<Self> {
+        let job = input
+            .map(|input| NewJob::new(definition.name, input))
+            .map_err(|error| format!("the fields cannot be written as JSON: {error}"));
+        Box::new(Self { job, unique: definition.unique })
+    }
+
+    fn unique(&mut self) -> Option<&mut Unique> {
+        let of_worker = || self.unique.map_or_else(Unique::forever, Unique::from);
+        self.job.as_mut().ok().map(|job| job.unique.get_or_insert_with(of_worker))
+    }
+
+    fn set_option(&mut self, name: &str, value: Value) {
+        if let Ok(job) = &mut self.job {
+            job.args.set(name, value);
+        }
+    }
+
+    pub(crate) fn into_new_job(self: Box<Self>) -> Result<NewJob> {
+        self.job.map_err(Error::InvalidJob)
+    }
 }
 
 impl<W: Worker> JobBuilder<W> {
     /// A job with these fields.
     pub fn new(fields: &W) -> Self {
-        let job = serde_json::to_value(fields)
-            .map(|input| NewJob::new(W::DEFINITION.name, input))
-            .map_err(|error| format!("the fields cannot be written as JSON: {error}"));
-        Self { job, worker: PhantomData }
+        let draft = Draft::new(W::registration().definition, serde_json::to_value(fields));
+        Self { draft, worker: PhantomData }
     }
 
     /// Puts the job into another queue than the worker's.
@@ -102,21 +137,25 @@ impl<W: Worker> JobBuilder<W> {
     ///
     /// [`Error::InvalidJob`] when the fields cannot be written as JSON.
     pub fn into_new_job(self) -> Result<NewJob> {
-        self.job.map_err(Error::InvalidJob)
+        self.draft.into_new_job()
+    }
+
+    pub(crate) fn into_draft(self) -> Box<Draft> {
+        self.draft
     }
 
     fn with(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
-        if let Ok(job) = &mut self.job {
+        if let Ok(job) = &mut self.draft.job {
             change(job);
         }
         self
     }
 
-    fn with_unique(self, change: impl FnOnce(&mut Unique)) -> Self {
-        self.with(|job| {
-            let of_worker = || W::DEFINITION.unique.map_or_else(Unique::forever, Unique::from);
-            change(job.unique.get_or_insert_with(of_worker));
-        })
+    fn with_unique(mut self, change: impl FnOnce(&mut Unique)) -> Self {
+        if let Some(unique) = self.draft.unique() {
+            change(unique);
+        }
+        self
     }
 }
 
@@ -133,8 +172,9 @@ macro_rules! setters {
         /// The claude options, each for this job only. Pinned options of the worker stay as they are.
         impl<W: Worker> JobBuilder<W> {
             $($(#[$doc])+
-            pub fn $name(self, value: impl Accept<kind::$kind>) -> Self {
-                self.with(|job| job.args.set(stringify!($name), value.into_json()))
+            pub fn $name(mut self, value: impl Accept<kind::$kind>) -> Self {
+                self.draft.set_option(stringify!($name), value.into_json());
+                self
             })*
         }
     };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::classify::{self, Classifier};
-use crate::options::Args;
+use crate::options::Settings;
 use crate::output::OutputType;
 use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
@@ -27,9 +27,9 @@ pub struct Definition {
     /// Labels of its jobs.
     pub tags: &'static [&'static str],
     /// Options under the job's own.
-    pub args: Args,
+    pub args: Settings,
     /// Options over the job's own.
-    pub pinned_args: Args,
+    pub pinned_args: Settings,
     /// What claude's answers are; none for text.
     pub output: Option<OutputType>,
     /// Proposes a verdict for each run.
@@ -111,8 +111,8 @@ impl Definition {
             priority: 0,
             unique: None,
             tags: &[],
-            args: Args::EMPTY,
-            pinned_args: Args::EMPTY,
+            args: Settings(&[]),
+            pinned_args: Settings(&[]),
             output: None,
             classifier: classify::default,
             backoff: settlement::backoff,

@@ -6,17 +6,19 @@
 //! [`JobBuilder`](crate::JobBuilder), the fields of [`Options`], the flags of the `claude-jobs`
 //! command, and the attribute's knowledge of what exists (generated code calls the setters).
 //!
-//! The three forms of the same options:
+//! The forms of the same options:
 //!
 //! | type | what it is | where it lives |
 //! |---|---|---|
 //! | [`Args`] | one layer, a compile-time constant | worker `args`, `pinned_args`, `args!` |
+//! | [`Settings`] | the same, only what is set | [`Definition`](crate::definition::Definition) |
 //! | [`ArgMap`] | one layer at run time: JSON by name, not yet checked | job rows, runtime defaults |
 //! | [`Options`] | all layers merged and checked | what a run gets |
 //!
 //! This module must not know jobs, queues or processes.
 
 mod accept;
+mod hint;
 pub mod kind;
 mod layer;
 mod literal;
@@ -30,7 +32,7 @@ pub use accept::Accept;
 pub use kind::{
     Effort, Hermetic, Kind, MAX_ARGUMENT_BYTES, MAX_PROMPT_BYTES, PermissionMode, Shape, Worktree,
 };
-pub use layer::{ArgMap, Args};
+pub use layer::{ArgMap, Args, Setting, Settings};
 pub use literal::{Const, Literal, MAX_DURATION, parse_duration};
 pub use merged::{InvalidArgs, Options};
 pub use template::{Part, Template, Templates};

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::__private::{Probe, WithoutHandler, load};
+use crate::__private::{Probe, WithoutHandler};
 use crate::definition::Definition;
 use crate::outcome::Run;
 use crate::output::Mismatch;
@@ -32,7 +32,7 @@ impl Worker for Passthrough {
     fn registration() -> &'static Registration {
         static REGISTRATION: Registration = Registration {
             definition: &Passthrough::DEFINITION,
-            load: |input| load::<Passthrough>(input, (&Probe::<Passthrough>::NEW).hooks()),
+            load: |input| (&Probe::<Passthrough>::NEW).load(input),
         };
         &REGISTRATION
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::builder::JobBuilder;
+use crate::builder::{Draft, JobBuilder};
 use crate::clock::{Clock, ahead_of};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::engine::UserConnection;
@@ -17,7 +17,7 @@ use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings
 use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
-use crate::registry::Registry;
+use crate::registry::{BoxFuture, Registry};
 use crate::untrusted::Values;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
@@ -389,14 +389,22 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// On the heap, so that what it takes to insert a job is compiled here once and not at every call in the
+    /// user's program.
+    fn insert_draft(&self, draft: Box<Draft>) -> BoxFuture<'_, Result<Inserted>> {
+        Box::pin(async move { self.insert(draft.into_new_job()?).await })
+    }
+}
+
 impl<W: Worker> JobBuilder<W> {
     /// Writes the job. When it returns, the job is durable.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::Database`].
-    pub async fn insert(self, queue: &Queue) -> Result<Inserted> {
-        queue.insert(self.into_new_job()?).await
+    pub fn insert(self, queue: &Queue) -> impl Future<Output = Result<Inserted>> + Send {
+        queue.insert_draft(self.into_draft())
     }
 
     /// Writes the job inside the caller's own transaction; it exists when that commits.
@@ -416,7 +424,12 @@ impl fmt::Debug for Queue {
     }
 }
 
-async fn engine(url: &str) -> Result<Arc<dyn Engine>> {
+/// On the heap, as [`Queue::insert_draft`]: no part of a database's driver is compiled in the user's program.
+fn engine(url: &str) -> BoxFuture<'_, Result<Arc<dyn Engine>>> {
+    Box::pin(connected(url))
+}
+
+async fn connected(url: &str) -> Result<Arc<dyn Engine>> {
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") {
         return Ok(Arc::new(crate::engine::sqlite::SqliteEngine::connect(url).await?));

@@ -46,8 +46,12 @@ pub trait LoadedWorker: Send + Sync {
     fn mismatch(&self, run: &Run) -> Option<Mismatch>;
 
     /// The last word after a successful run.
+    ///
+    /// # Errors
+    ///
+    /// What [`mismatch`](Self::mismatch) says.
     fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx)
-    -> BoxFuture<'a, Result<Verdict, Mismatch>>;
+    -> Result<BoxFuture<'a, Verdict>, Mismatch>;
 
     /// The last word after a failed run.
     fn handle_error<'a>(

@@ -23,6 +23,7 @@ use crate::options::{ArgMap, Options};
 use crate::outcome::StopReason;
 use crate::producer::Producer;
 use crate::queue::Queue;
+use crate::registry::BoxFuture;
 use crate::retention::Retention;
 use crate::schedule::Cron;
 use crate::service;
@@ -204,12 +205,17 @@ impl RuntimeBuilder {
     async fn run(mut self, signal: impl Future<Output = ()>) -> Result<()> {
         let stop_runs = std::mem::replace(&mut self.stop_runs, Box::pin(std::future::pending()));
         let (grace, ends_when_idle) = (self.grace, self.ends_when_idle);
-        let running = self.start().await?;
+        let running = self.started().await?;
         tokio::select! {
             () = signal => {}
             () = running.idle(), if ends_when_idle => {}
         }
-        running.shut_down(grace, stop_runs).await
+        running.ended(grace, stop_runs).await
+    }
+
+    /// On the heap, so that a whole runtime is compiled here, and not anew in the user's program.
+    fn started(self) -> BoxFuture<'static, Result<Running>> {
+        Box::pin(self.start())
     }
 
     async fn start(self) -> Result<Running> {
@@ -325,6 +331,15 @@ impl Running {
             tracing::warn!(%error, "cannot tell whether jobs are left");
             true
         })
+    }
+
+    /// As [`shut_down`](Self::shut_down), on the heap: see [`RuntimeBuilder::started`].
+    fn ended(
+        self,
+        grace: Duration,
+        stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> BoxFuture<'static, Result<()>> {
+        Box::pin(self.shut_down(grace, stop_runs))
     }
 
     /// No more claims; running jobs finish within the grace or are stopped and given back; then the

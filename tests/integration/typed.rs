@@ -4,7 +4,7 @@
 mod real;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError, Stop};
 use claude_jobs::outcome::{Ending, Report, StopReason};
@@ -122,9 +122,8 @@ async fn a_typed_answer_reaches_the_handler() {
     assert_eq!((details.job.state, &details.job.meta["summary"]), (State::Completed, &json!("An easy one.")));
     assert_eq!(only_run(&details), ("success", "exit 0", Some(0.25)));
     assert_eq!(details.runs[0].structured, Some(right()));
-    let asked = asked.lock().expect("no panic");
-    let schema: Value =
-        serde_json::from_str(asked[0].options.json_schema.as_deref().expect("a schema")).expect("JSON");
+    let schema = asked.lock().expect("no panic")[0].options.json_schema.clone().expect("a schema");
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
     assert_eq!(schema["properties"]["outcome"]["enum"], json!(["fix", "wont_fix"]));
     assert_eq!(schema["required"], json!(["outcome", "summary", "due"]));
 
@@ -223,21 +222,19 @@ async fn stuck_in_the_repair(request: Request) -> Result<Report, RunnerError> {
 
 #[tokio::test]
 async fn both_runs_share_the_timeout() {
-    let started = Instant::now();
     let slow = |request: Request| async move {
         if request.options.resume.is_none() {
             tokio::time::sleep(Duration::from_millis(700)).await;
+        } else {
+            let left = request.options.timeout.expect("a timeout");
+            assert!(left <= Duration::from_millis(4_300), "{left:?}");
         }
         stuck_in_the_repair(request).await
     };
-    let details = drained(Triage::new().timeout(Duration::from_secs(2)), slow).await;
+    let details = drained(Triage::new().timeout(Duration::from_secs(5)), slow).await;
     assert_eq!((details.job.state, details.job.snoozes), (State::Scheduled, 1));
-    assert_eq!(
-        only_run(&details),
-        ("timeout", "stopped: timeout, after a repair", None),
-        "unknown is not zero"
-    );
-    assert!(started.elapsed() < Duration::from_millis(2_650), "{:?}", started.elapsed());
+    let unknown = None;
+    assert_eq!(only_run(&details), ("timeout", "stopped: timeout, after a repair", unknown));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! `option!(key, fields, expression)` is the expression where `key` is an option. Otherwise it is a
 //! compile error at `key` that names the nearest option: generated code calls the setter `key`
 //! inside the expression, and rustc's own words about a missing method would not teach as much.
+//! `key!(key)` is the compile error about a key that the attribute does not have: it may be an option.
 //! `fields` is `_`, or `(field …)` where a field of the worker would have done as well.
 
 use crate::options::for_each_option;
@@ -14,7 +15,7 @@ macro_rules! names {
     };
 }
 
-/// Writes `option!` with an arm per option; `$dollar` is the sign itself, which a macro that writes a
+/// Writes `key!`, and `option!` with an arm per option; `$dollar` is the sign itself, which a macro that writes a
 /// macro cannot say.
 macro_rules! option_macro {
     (($dollar:tt) $($name:ident)*) => {
@@ -27,6 +28,13 @@ macro_rules! option_macro {
             };
         }
         pub use __option as option;
+
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! __key {
+            ($dollar unknown:ident) => { $crate::__private::unknown_key! { $dollar unknown $($name)* } };
+        }
+        pub use __key as key;
     };
 }
 

@@ -1,6 +1,6 @@
 //! [`Contract`]: `output = Type` of the attribute, as a static of the generated code.
 //!
-//! It asks for [`Output`] in one place only, [`Contract::new`], so that a type without the derives is one
+//! It asks for [`Output`] in one place only, [`contract`], so that a type without the derives is one
 //! error at the user's own token.
 
 use std::sync::OnceLock;
@@ -18,12 +18,10 @@ pub struct Contract<T> {
     read: fn(&OutputSchema, &Run) -> Result<T, Mismatch>,
 }
 
-impl<T: Output> Contract<T> {
-    /// The contract of a type. Its schema is made when it is first needed.
-    #[expect(clippy::new_without_default, reason = "a constant for generated code")]
-    pub const fn new() -> Self {
-        Self { make: OutputSchema::of::<T>, made: OnceLock::new(), read: read::<T> }
-    }
+/// The contract of a type. Its schema is made when it is first needed. (No function of the type itself: about
+/// such a one rustc would not say what [`Output`] has to say.)
+pub const fn contract<T: Output>() -> Contract<T> {
+    Contract { make: OutputSchema::of::<T>, made: OnceLock::new(), read: read::<T> }
 }
 
 impl<T> Contract<T> {

@@ -1,14 +1,18 @@
 //! The optional handler: does worker `W` implement [`Handler`]?
 //!
 //! Method calls prefer a candidate that needs no further reference (the technique of `anyhow!`). For
-//! `(&Probe::<W>::NEW).hooks()` that is [`WithHandler`], implemented for `Probe<W>` where
+//! `(&Probe::<W>::NEW).load(input)` that is [`WithHandler`], implemented for `Probe<W>` where
 //! `W: Handler`; where that bound does not hold, [`WithoutHandler`], implemented for `&Probe<W>`, is
 //! the next. It is sound because generated code names a concrete `W`: with a type parameter the
 //! bound could never be proved and the handler would be skipped without a word, which is why the
 //! attribute refuses generics.
 
+use std::borrow::Cow;
 use std::fmt::Display;
+use std::future::ready;
 use std::marker::PhantomData;
+
+use serde_json::{Map, Value};
 
 use crate::outcome::{Failure, Run};
 use crate::output::Mismatch;
@@ -25,70 +29,66 @@ impl<W> Probe<W> {
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// A worker's two handlers, as function pointers.
-#[derive(Debug)]
-pub struct Hooks<W: Worker> {
-    result: for<'a> fn(&'a W, W::Output, &'a Run, &'a mut Ctx) -> BoxFuture<'a, Verdict>,
-    error: for<'a> fn(&'a W, Verdict, &'a Failure, &'a mut Ctx) -> BoxFuture<'a, Verdict>,
-}
-
 /// Chosen when `W` implements [`Handler`].
 pub trait WithHandler<W: Worker> {
-    /// The worker's own handlers.
-    fn hooks(&self) -> Hooks<W>;
+    /// Reads a worker that has handlers of its own.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is missing or has the wrong type; values are left out.
+    fn load(&self, input: &Value) -> Result<Box<dyn LoadedWorker>, String>;
 }
 
 impl<W: Handler> WithHandler<W> for Probe<W> {
-    fn hooks(&self) -> Hooks<W> {
-        Hooks {
-            result: |worker, output, run, cx| Box::pin(worker.handle_result(output, run, cx)),
-            error: |worker, verdict, failure, cx| Box::pin(worker.handle_error(verdict, failure, cx)),
-        }
+    fn load(&self, input: &Value) -> Result<Box<dyn LoadedWorker>, String> {
+        Ok(Box::new(Handled(read::<W>(input)?)))
     }
 }
 
 /// Chosen otherwise.
 pub trait WithoutHandler<W: Worker> {
-    /// Handlers that let the classifier's verdict stand.
-    fn hooks(&self) -> Hooks<W>;
+    /// Reads a worker that lets the classifier's verdict stand.
+    ///
+    /// # Errors
+    ///
+    /// As [`WithHandler::load`].
+    fn load(&self, input: &Value) -> Result<Box<dyn LoadedWorker>, String>;
 }
 
 impl<W: Worker> WithoutHandler<W> for &Probe<W> {
-    fn hooks(&self) -> Hooks<W> {
-        Hooks {
-            result: |_, _, _, _| Box::pin(async { Verdict::Complete }),
-            error: |_, verdict, _, _| Box::pin(async { verdict }),
+    fn load(&self, input: &Value) -> Result<Box<dyn LoadedWorker>, String> {
+        Ok(Box::new(Unhandled(read::<W>(input)?)))
+    }
+}
+
+// What is generic below is compiled once for each of the user's workers: all that does not name `W` is in
+// functions of its own.
+
+fn read<W: Worker>(input: &Value) -> Result<W, String> {
+    let fields = W::registration().definition.fields;
+    let mut problem = None;
+    for form in &forms(fields, input) {
+        match W::deserialize(&**form) {
+            Ok(worker) => return Ok(worker),
+            Err(error) => problem = Some(error),
         }
     }
+    Err(input_problem(fields, input, problem))
 }
 
-struct Loaded<W: Worker> {
-    worker: W,
-    hooks: Hooks<W>,
-}
-
-/// Reads a worker from a row's input.
-///
-/// # Errors
-///
-/// Says which field is missing or has the wrong type; values are left out.
-pub fn load<W: Worker>(input: &serde_json::Value, hooks: Hooks<W>) -> Result<Box<dyn LoadedWorker>, String> {
-    let fields = W::DEFINITION.fields;
-    let read = if fields.is_empty() { from_nothing() } else { W::deserialize(input) };
-    match read {
-        Ok(worker) => Ok(Box::new(Loaded { worker, hooks })),
-        Err(error) => Err(input_problem(fields, input, &error)),
+/// The input in the forms that may be read. A worker without fields, `struct W;` or `struct W {}`, is there
+/// whatever the row says.
+fn forms<'a>(fields: &[&str], input: &'a Value) -> Vec<Cow<'a, Value>> {
+    if fields.is_empty() {
+        vec![Cow::Owned(Value::Null), Cow::Owned(Value::Object(Map::new()))]
+    } else {
+        vec![Cow::Borrowed(input)]
     }
-}
-
-/// A worker without fields, whatever the row says: `struct W;` or `struct W {}`.
-fn from_nothing<W: Worker>() -> Result<W, serde_json::Error> {
-    W::deserialize(&serde_json::Value::Null).or_else(|_| W::deserialize(&serde_json::json!({})))
 }
 
 /// serde's message, unless it may quote the input.
-fn input_problem(fields: &[&str], input: &serde_json::Value, error: &serde_json::Error) -> String {
-    let text = error.to_string();
+fn input_problem(fields: &[&str], input: &Value, error: Option<serde_json::Error>) -> String {
+    let text = error.map(|error| error.to_string()).unwrap_or_default();
     if text.starts_with("missing field") {
         return text;
     }
@@ -98,27 +98,24 @@ fn input_problem(fields: &[&str], input: &serde_json::Value, error: &serde_json:
     format!("a field has the wrong type (the fields are `{}`)", fields.join("`, `"))
 }
 
-impl<W: Worker> LoadedWorker for Loaded<W> {
+struct Handled<W>(W);
+
+impl<W: Handler> LoadedWorker for Handled<W> {
     fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
-        self.worker.show_values(show);
+        self.0.show_values(show);
     }
 
     fn mismatch(&self, run: &Run) -> Option<Mismatch> {
-        W::output(run).err()
+        mismatch::<W>(run)
     }
 
     fn handle_result<'a>(
         &'a self,
         run: &'a Run,
         cx: &'a mut Ctx,
-    ) -> BoxFuture<'a, Result<Verdict, Mismatch>> {
-        match W::output(run) {
-            Ok(output) => {
-                let verdict = (self.hooks.result)(&self.worker, output, run, cx);
-                Box::pin(async { Ok(verdict.await) })
-            }
-            Err(problem) => Box::pin(async { Err(problem) }),
-        }
+    ) -> Result<BoxFuture<'a, Verdict>, Mismatch> {
+        let output = W::output(run)?;
+        Ok(Box::pin(self.0.handle_result(output, run, cx)))
     }
 
     fn handle_error<'a>(
@@ -127,8 +124,52 @@ impl<W: Worker> LoadedWorker for Loaded<W> {
         failure: &'a Failure,
         cx: &'a mut Ctx,
     ) -> BoxFuture<'a, Verdict> {
-        (self.hooks.error)(&self.worker, verdict, failure, cx)
+        Box::pin(self.0.handle_error(verdict, failure, cx))
     }
+}
+
+struct Unhandled<W>(W);
+
+impl<W: Worker> LoadedWorker for Unhandled<W> {
+    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
+        self.0.show_values(show);
+    }
+
+    fn mismatch(&self, run: &Run) -> Option<Mismatch> {
+        mismatch::<W>(run)
+    }
+
+    fn handle_result<'a>(
+        &'a self,
+        run: &'a Run,
+        _cx: &'a mut Ctx,
+    ) -> Result<BoxFuture<'a, Verdict>, Mismatch> {
+        match mismatch::<W>(run) {
+            Some(mismatch) => Err(mismatch),
+            None => Ok(stands(Verdict::Complete)),
+        }
+    }
+
+    fn handle_error<'a>(
+        &'a self,
+        verdict: Verdict,
+        _failure: &'a Failure,
+        _cx: &'a mut Ctx,
+    ) -> BoxFuture<'a, Verdict> {
+        stands(verdict)
+    }
+}
+
+/// Any answer is text, so that only a worker with a type of its own has to look.
+fn mismatch<W: Worker>(run: &Run) -> Option<Mismatch> {
+    if const { W::DEFINITION.output.is_none() } {
+        return None;
+    }
+    W::output(run).err()
+}
+
+fn stands(verdict: Verdict) -> BoxFuture<'static, Verdict> {
+    Box::pin(ready(verdict))
 }
 
 #[cfg(test)]

@@ -2,88 +2,79 @@
 //! stop a queue nor hide from a list.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::job::{Job, JobId, State};
-use crate::options::ArgMap;
 
-/// A row's columns, by name.
-pub(super) trait Columns {
+/// A row's columns, one after the other: to find one by its name takes longer than to read it.
+pub(super) trait Columns<'r> {
     /// A whole number of any size.
-    fn number(&self, column: &str) -> sqlx::Result<i64>;
+    fn number(&mut self) -> sqlx::Result<i64>;
 
-    /// As [`number`](Self::number), where a small one has a type of its own.
-    fn small_number(&self, column: &str) -> sqlx::Result<i64> {
-        self.number(column)
-    }
+    /// A number for which a small type is enough.
+    fn small_number(&mut self) -> sqlx::Result<i64>;
 
     /// Text or JSON as it is stored.
-    fn bytes(&self, column: &str) -> sqlx::Result<Option<&[u8]>>;
+    fn bytes(&mut self) -> sqlx::Result<Option<&'r [u8]>>;
 
     /// A time.
-    fn moment(&self, column: &str) -> sqlx::Result<Option<Timestamp>>;
+    fn moment(&mut self) -> sqlx::Result<Option<Timestamp>>;
 
     /// Yes or no.
-    fn flag(&self, column: &str) -> sqlx::Result<bool>;
+    fn flag(&mut self) -> sqlx::Result<bool>;
 }
 
-/// The job in a row of either engine's `job_columns!`.
-pub(super) fn job(row: &impl Columns) -> sqlx::Result<Job> {
+/// The job in a row whose columns are in the order of either engine's `job_columns!`.
+pub(super) fn job<'r>(row: &mut impl Columns<'r>) -> sqlx::Result<Job> {
     let mut damage = Damage(None);
-    let state = text(row, "state")?;
     let job = Job {
-        id: JobId(row.number("id")?),
-        state: State::from_name(&state).unwrap_or_else(|| {
-            damage.note("state", "a known state");
-            State::Cancelled
-        }),
-        queue: text(row, "queue")?,
-        worker: text(row, "worker")?,
-        input: damage.json(row, "input", "JSON", Some)?,
-        args: damage
-            .json(row, "args", "a JSON object", |json| serde_json::from_value::<ArgMap>(json).ok())?,
-        meta: damage.json(row, "meta", "a JSON object", |json| {
-            serde_json::from_value::<Map<String, Value>>(json).ok()
-        })?,
-        tags: damage.json(row, "tags", "a JSON list of texts", |json| serde_json::from_value(json).ok())?,
-        priority: damage.number(row.small_number("priority")?, "priority", "0 to 9", |number| {
+        id: JobId(row.number()?),
+        // A claim that knows it leaves it out.
+        state: row.bytes()?.map_or(State::Executing, |name| damage.state(name)),
+        queue: text(row)?,
+        worker: text(row)?,
+        input: damage.json(row.bytes()?, "input", "JSON", Some),
+        args: damage.map(row, "args")?,
+        meta: damage.map(row, "meta")?,
+        tags: damage
+            .json(row.bytes()?, "tags", "a JSON list of texts", |json| serde_json::from_value(json).ok()),
+        priority: damage.number(row.small_number()?, "priority", "0 to 9", |number| {
             u8::try_from(number).ok().filter(|priority| *priority <= 9)
         }),
         attempt: damage.count(row, "attempt")?,
         uncounted: damage.count(row, "uncounted")?,
-        max_attempts: damage.number(row.number("max_attempts")?, "max_attempts", "1 or more", |number| {
+        max_attempts: damage.number(row.number()?, "max_attempts", "1 or more", |number| {
             u32::try_from(number).ok().filter(|attempts| *attempts > 0)
         }),
         snoozes: damage.count(row, "snoozes")?,
         max_snoozes: damage.count(row, "max_snoozes")?,
-        inserted_at: moment(row, "inserted_at")?,
-        scheduled_at: moment(row, "scheduled_at")?,
-        attempted_at: row.moment("attempted_at")?,
-        finished_at: row.moment("finished_at")?,
-        node: optional_text(row, "node")?,
-        reason: optional_text(row, "reason")?,
-        cancel_requested: row.flag("cancel_requested")?,
-        concurrency_key: optional_text(row, "concurrency_key")?,
-        resume: optional_text(row, "resume")?,
+        inserted_at: moment(row)?,
+        scheduled_at: moment(row)?,
+        attempted_at: row.moment()?,
+        finished_at: row.moment()?,
+        node: row.bytes()?.map(lossy),
+        reason: row.bytes()?.map(lossy),
+        cancel_requested: row.flag()?,
+        concurrency_key: row.bytes()?.map(lossy),
+        resume: row.bytes()?.map(lossy),
         damage: None,
     };
     Ok(Job { damage: damage.0, ..job })
 }
 
-/// A column's text. SQLite keeps any bytes as text, and a PostgreSQL database may be in another encoding than
-/// UTF-8: what is no text is replaced, so that the row can still be looked at.
-pub(super) fn text(row: &impl Columns, column: &str) -> sqlx::Result<String> {
-    Ok(optional_text(row, column)?.unwrap_or_default())
+fn text<'r>(row: &mut impl Columns<'r>) -> sqlx::Result<String> {
+    Ok(row.bytes()?.map(lossy).unwrap_or_default())
 }
 
-/// As [`text`], for a column that may be `NULL`.
-pub(super) fn optional_text(row: &impl Columns, column: &str) -> sqlx::Result<Option<String>> {
-    Ok(row.bytes(column)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+/// What is no text is replaced.
+pub(super) fn lossy(text: &[u8]) -> String {
+    // Without a look at each character where there is nothing to replace.
+    str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text).into_owned(), str::to_owned)
 }
 
-/// A time that is always there.
-pub(super) fn moment(row: &impl Columns, column: &str) -> sqlx::Result<Timestamp> {
-    row.moment(column)?.ok_or_else(|| sqlx::Error::Decode(format!("column `{column}` is NULL").into()))
+fn moment<'r>(row: &mut impl Columns<'r>) -> sqlx::Result<Timestamp> {
+    row.moment()?.ok_or_else(|| sqlx::Error::Decode("a time that is always there is NULL".into()))
 }
 
 /// The first column that cannot be read, and what it should hold.
@@ -94,18 +85,36 @@ impl Damage {
         self.0.get_or_insert_with(|| format!("column `{column}` is not {expected}"));
     }
 
+    fn state(&mut self, name: &[u8]) -> State {
+        State::ALL.into_iter().find(|state| state.name().as_bytes() == name).unwrap_or_else(|| {
+            self.note("state", "a known state");
+            State::Cancelled
+        })
+    }
+
+    /// Nothing is the default.
     fn json<T: Default>(
         &mut self,
-        row: &impl Columns,
+        text: Option<&[u8]>,
         column: &str,
         expected: &str,
         read: impl Fn(Value) -> Option<T>,
-    ) -> sqlx::Result<T> {
-        let text = row.bytes(column)?.unwrap_or_default();
-        Ok(serde_json::from_slice(text).ok().and_then(read).unwrap_or_else(|| {
+    ) -> T {
+        let Some(text) = text else { return T::default() };
+        serde_json::from_slice(text).ok().and_then(read).unwrap_or_else(|| {
             self.note(column, expected);
             T::default()
-        }))
+        })
+    }
+
+    fn map<'r, T: Default + DeserializeOwned>(
+        &mut self,
+        row: &mut impl Columns<'r>,
+        column: &str,
+    ) -> sqlx::Result<T> {
+        // Of most jobs it is empty.
+        let text = row.bytes()?.filter(|text| *text != b"{}");
+        Ok(self.json(text, column, "a JSON object", |json| serde_json::from_value(json).ok()))
     }
 
     fn number<T: Default>(
@@ -121,8 +130,8 @@ impl Damage {
         })
     }
 
-    fn count(&mut self, row: &impl Columns, column: &str) -> sqlx::Result<u32> {
-        Ok(self.number(row.number(column)?, column, "0 or more", |number| u32::try_from(number).ok()))
+    fn count<'r>(&mut self, row: &mut impl Columns<'r>, column: &str) -> sqlx::Result<u32> {
+        Ok(self.number(row.number()?, column, "0 or more", |number| u32::try_from(number).ok()))
     }
 }
 

@@ -10,6 +10,7 @@ use claude_wrapper as wrapper;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::hint::{Hint, nearest, wrong_pattern};
 use super::literal::{
     Literal, fits_argument, is_blank, is_one_of, is_tool_pattern, is_uuid, is_worktree_name, parse_duration,
 };
@@ -77,6 +78,7 @@ pub(crate) use expects;
 macro_rules! kind {
     ($(#[$doc:meta])* $name:ident: $value:ty, $shape:ident,
      fits $literal:ident => $fits:expr,
+     $(hint $wrong:ident => $hint:expr,)?
      decode $json:ident => $decode:expr,
      encode $typed:ident => $encode:expr) => {
         $(#[$doc])*
@@ -87,6 +89,16 @@ macro_rules! kind {
             pub const fn fits(literal: Literal) -> bool {
                 let $literal = literal.sample();
                 $fits
+            }
+
+            /// What to say of a literal that does not fit.
+            pub(super) const fn hint(literal: Literal) -> Hint {
+                $(if true {
+                    let $wrong = literal;
+                    return $hint;
+                })?
+                let _ = literal;
+                Hint::None
             }
         }
         impl Kind for $name {
@@ -195,6 +207,7 @@ kind! {
         }
         _ => false,
     },
+    hint wrong => wrong_pattern(wrong),
     decode json => list(json, is_tool_pattern),
     encode items => Value::from(items.as_slice())
 }
@@ -226,6 +239,7 @@ kind! {
     /// A [`PermissionMode`].
     PermissionModes: PermissionMode, One,
     fits literal => matches!(literal, Literal::Str(text) if is_one_of(text, PermissionMode::NAMES)),
+    hint wrong => nearest(wrong, PermissionMode::NAMES),
     decode json => PermissionMode::from_name(json.as_str()?),
     encode mode => Value::from(mode.name())
 }
@@ -233,6 +247,7 @@ kind! {
     /// An [`Effort`].
     Efforts: Effort, One,
     fits literal => matches!(literal, Literal::Str(text) if is_one_of(text, Effort::NAMES)),
+    hint wrong => nearest(wrong, Effort::NAMES),
     decode json => Effort::from_name(json.as_str()?),
     encode effort => Value::from(effort.name())
 }

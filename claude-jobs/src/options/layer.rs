@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::accept::Accept;
-use super::for_each_option;
+use super::hint::Problem;
 use super::kind::{self, expects};
 use super::literal::Literal;
 use super::template::Template;
+use super::{ROWS, for_each_option};
 
 macro_rules! layers {
     ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, |$query:ident, $value:ident| $apply:expr)?;)*) => {
@@ -18,7 +19,7 @@ macro_rules! layers {
         #[derive(Clone, Copy, Debug)]
         pub struct Args {
             /// What is wrong with the value that was set last, if it is wrong.
-            problem: Option<&'static str>,
+            problem: Option<Problem>,
             $(pub(super) $name: Option<Literal>,)*
         }
 
@@ -33,7 +34,7 @@ macro_rules! layers {
             #[track_caller]
             pub const fn check(self) {
                 if let Some(problem) = self.problem {
-                    panic!("{}", problem);
+                    problem.panic();
                 }
             }
 
@@ -46,7 +47,8 @@ macro_rules! layers {
             $($(#[$doc])+
             pub const fn $name(mut self, value: Literal) -> Self {
                 if !kind::$kind::fits(value) {
-                    self.problem = Some(concat!("`", stringify!($name), "` takes ", expects!($kind)));
+                    let rule = concat!("`", stringify!($name), "` takes ", expects!($kind));
+                    self.problem = Some(Problem { rule, hint: kind::$kind::hint(value) });
                 }
                 self.$name = Some(value);
                 self
@@ -54,13 +56,21 @@ macro_rules! layers {
         }
 
         impl Args {
-            /// The layer at run time, each literal turned into JSON.
-            fn map_with(self, to_json: impl Fn(Literal) -> Value) -> ArgMap {
-                let mut map = Map::new();
-                $(if let Some(literal) = self.$name {
-                    map.insert(stringify!($name).to_owned(), to_json(literal));
+            /// How many options are set.
+            pub const fn count_set(&self) -> usize {
+                0 $(+ self.$name.is_some() as usize)*
+            }
+
+            /// The options that are set, with room for `COUNT` of them.
+            pub const fn only_set<const COUNT: usize>(&self) -> [Setting; COUNT] {
+                let mut settings = [Setting { name: "", value: Literal::Bool(false) }; COUNT];
+                let mut index = 0;
+                $(if let Some(value) = self.$name {
+                    settings[index] = Setting { name: stringify!($name), value };
+                    index += 1;
                 })*
-                ArgMap(map)
+                let _ = index;
+                settings
             }
         }
 
@@ -118,21 +128,46 @@ impl ArgMap {
     }
 }
 
-impl Args {
+/// An option that a constant layer sets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Setting {
+    /// The option.
+    pub name: &'static str,
+    /// As it stands in the attribute.
+    pub value: Literal,
+}
+
+/// A constant layer as a program keeps it: only what is set, where [`Args`] has a place for every option.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Settings(pub &'static [Setting]);
+
+impl Settings {
     /// The layer with these values in its templates.
     pub(crate) fn filled(self, values: &[String]) -> ArgMap {
-        self.map_with(|literal| to_json(literal, |template| template.fill(values)))
+        map(self.0, |template| template.fill(values))
+    }
+}
+
+/// The layer with its templates as they stand in the attribute.
+impl From<Settings> for ArgMap {
+    fn from(settings: Settings) -> Self {
+        map(settings.0, |template| template.source.to_owned())
     }
 }
 
 /// The layer with its templates as they stand in the attribute.
 impl From<Args> for ArgMap {
     fn from(args: Args) -> Self {
-        args.map_with(|literal| to_json(literal, |template| template.source.to_owned()))
+        map(&args.only_set::<{ ROWS.len() }>()[..args.count_set()], |template| template.source.to_owned())
     }
 }
 
-fn to_json(literal: Literal, text_of: impl Fn(&Template) -> String) -> Value {
+fn map(settings: &[Setting], text_of: impl Fn(&Template) -> String) -> ArgMap {
+    let json = |setting: &Setting| (setting.name.to_owned(), to_json(setting.value, &text_of));
+    ArgMap(settings.iter().map(json).collect())
+}
+
+fn to_json(literal: Literal, text_of: &impl Fn(&Template) -> String) -> Value {
     match literal {
         Literal::Str(text) => Value::from(text),
         Literal::Int(number) => Value::from(number),

@@ -272,3 +272,14 @@ fn nothing_is_fetched() {
     let outside = json!({"$id": "http://example.invalid/a", "$ref": "file:///etc/passwd"});
     assert!(jsonschema::options().offline().build(&outside).is_err());
 }
+
+#[test]
+fn a_worker_without_a_schema_stops_the_runtime_at_its_start() {
+    let output = OutputType { name: "Long", schema: || Err("it is too long".to_owned()) };
+    let worker =
+        Definition { output: Some(output), defined_at: "src/main.rs:7", ..Definition::new("w", "q") };
+    let problem = check([&worker].into_iter()).expect_err("no schema").to_string();
+    assert!(problem.contains("worker `w` (src/main.rs:7): `output`: it is too long"), "{problem}");
+    let text = Definition::new("t", "q");
+    assert!(check([&text].into_iter()).is_ok());
+}

@@ -75,11 +75,14 @@ fn run(text: &str) -> Run {
     }
 }
 
+async fn result(worker: &dyn LoadedWorker, cx: &mut Ctx) -> Verdict {
+    worker.handle_result(&run("done"), cx).expect("any text will do").await
+}
+
 #[tokio::test]
 async fn a_handler_has_the_last_word() {
     let (worker, mut cx) = (load::<Handled>(json!({"number": 7})), context());
-    let verdict = worker.handle_result(&run("done"), &mut cx).await;
-    assert_eq!(verdict, Ok(Verdict::cancel("7: done")));
+    assert_eq!(result(&*worker, &mut cx).await, Verdict::cancel("7: done"));
     assert_eq!(cx.into_parts().1.len(), 1, "the follow-on is kept");
 
     let failure = Failure::new(FailureKind::Timeout, "too slow");
@@ -90,7 +93,7 @@ async fn a_handler_has_the_last_word() {
 #[tokio::test]
 async fn what_a_handler_leaves_out_is_the_default() {
     let worker = load::<HalfHandled>(json!(null));
-    assert_eq!(worker.handle_result(&run("done"), &mut context()).await, Ok(Verdict::cancel("half")));
+    assert_eq!(result(&*worker, &mut context()).await, Verdict::cancel("half"));
 
     let (proposed, failure) = (Verdict::retry("slow"), Failure::new(FailureKind::Timeout, "too slow"));
     assert_eq!(worker.handle_error(proposed.clone(), &failure, &mut context()).await, proposed);
@@ -100,7 +103,7 @@ async fn what_a_handler_leaves_out_is_the_default() {
 async fn without_a_handler_the_proposed_verdict_stands() {
     for input in [json!(null), json!({}), json!({"number": 7})] {
         let worker = load::<Plain>(input);
-        assert_eq!(worker.handle_result(&run("done"), &mut context()).await, Ok(Verdict::Complete));
+        assert_eq!(result(&*worker, &mut context()).await, Verdict::Complete);
 
         let (proposed, failure) = (Verdict::retry("slow"), Failure::new(FailureKind::Timeout, "too slow"));
         assert_eq!(worker.handle_error(proposed.clone(), &failure, &mut context()).await, proposed);

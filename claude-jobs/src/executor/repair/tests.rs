@@ -79,7 +79,7 @@ impl LoadedWorker for Judge {
         &'a self,
         _: &'a Run,
         _: &'a mut crate::worker::Ctx,
-    ) -> crate::registry::BoxFuture<'a, Result<crate::verdict::Verdict, Mismatch>> {
+    ) -> Result<crate::registry::BoxFuture<'a, crate::verdict::Verdict>, Mismatch> {
         unreachable!("nobody asks")
     }
 
