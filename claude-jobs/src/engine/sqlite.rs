@@ -65,7 +65,7 @@ pub(crate) struct SqliteEngine {
     database_id: Uuid,
     /// A write has failed because the file could not be opened for writing: the writer opens it again.
     is_read_only: Arc<AtomicBool>,
-    /// A turn has begun on the writer. Found on a writer that is free, the turn was given up in the middle.
+    /// A turn is under way on the writer. Still so when the writer is returned, it was given up.
     is_torn: Arc<AtomicBool>,
     /// The file and what identified it when it was opened; none in memory.
     file: Option<(PathBuf, FileId)>,
@@ -114,13 +114,16 @@ impl SqliteEngine {
                     // SQLite opens a file that it may not write for reading, and never again for both.
                     let is_writable = !is_read_only.swap(false, Ordering::Relaxed);
                     let is_usable = in_memory || (is_usable && is_writable);
+                    Box::pin(async move { Ok(is_usable) })
+                })
+                .after_release(move |connection, _| {
                     let is_torn = is_torn.swap(false, Ordering::Relaxed);
                     Box::pin(async move {
                         if is_torn {
                             // There is nothing to roll back if it was given up before it began.
                             let _ = sqlx::query("ROLLBACK").execute(connection).await;
                         }
-                        Ok(is_usable)
+                        Ok(true)
                     })
                 })
                 .connect_with(options.clone())

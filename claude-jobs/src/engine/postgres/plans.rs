@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Execute, Executor, Postgres, QueryBuilder,
 use super::statements::Statement;
 use super::{PostgresEngine, list};
 use crate::engine::Filter;
-use crate::job::{JobId, State};
+use crate::engine::list::tests::{LAST_PAGE, filters};
 
 /// A million jobs: `$few` of the first thousand, `$many` all others. The few are the oldest, so that no
 /// walk from the newest meets them soon.
@@ -61,8 +61,6 @@ const MOST_BLOCKS: u64 = 4_000;
 /// An index that was filled in the order of its queues' jobs has eleven thousand, and a row read for each entry
 /// would be a million.
 const MOST_BLOCKS_TO_COUNT: u64 = 15_000;
-
-const LAST_PAGE: JobId = JobId(900);
 
 #[tokio::test]
 async fn a_million_completed_jobs_are_not_read() {
@@ -235,23 +233,6 @@ impl Read {
             format!("{blocks} blocks by {indexes:?}, not {expected:?}, all of {scanned:?}: {shown}")
         })
     }
-}
-
-/// By all combinations of state, queue and page.
-fn filters() -> Vec<Filter> {
-    let states = [None].into_iter().chain(State::ALL.map(Some));
-    let queues = [None, Some("queue_3"), Some("keyed"), Some("unknown")];
-    let pages = [None, Some(LAST_PAGE), Some(JobId(500_000))];
-    let mut filters = Vec::new();
-    for state in states {
-        for queue in queues {
-            for before in pages {
-                let queue = queue.map(str::to_owned);
-                filters.push(Filter { state, queue, before, ..Filter::default() });
-            }
-        }
-    }
-    filters
 }
 
 async fn faults_of_list(

@@ -171,7 +171,7 @@ fn others<'q>(query: Query<'q>, new: &JobRow) -> Result<Query<'q>> {
         .bind(new.concurrency_key.clone())
         .bind(unique.map(|unique| unique.key.clone()))
         .bind(unique.and_then(|unique| unique.until).map(|until| until.as_microsecond()))
-        .bind::<i64>(states))
+        .bind::<i32>(states))
 }
 
 /// The job that holds the key. It is there: we are inside the transaction in which it stood in the
