@@ -147,6 +147,8 @@ use proc_macro::TokenStream;
 /// use claude_jobs::prelude::*;
 ///
 /// #[derive(Deserialize, JsonSchema)]
+/// # #[serde(crate = "claude_jobs::serde")]
+/// # #[schemars(crate = "claude_jobs::schemars")]
 /// struct Triaged {
 ///     /// In one sentence.
 ///     summary: String,

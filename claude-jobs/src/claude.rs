@@ -64,8 +64,8 @@ where
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Request {
-    /// The merged and checked options; the prompt is there.
-    pub options: Options,
+    /// The merged and checked options; the prompt is there. Boxed, because there are many.
+    pub options: Box<Options>,
     /// The session to run under, unless the options name or continue one.
     pub session_id: Option<String>,
     /// `<job>.<attempt>`, put into the environment as `CLAUDE_JOBS_RUN` so that every process of the
@@ -86,16 +86,13 @@ pub type Observer = Arc<dyn Fn(&Value) + Send + Sync>;
 
 impl Request {
     /// A run of these options, outside a queue.
-    pub fn new(options: Options) -> Self {
-        Self {
-            options,
-            session_id: None,
-            marker: None,
-            database_id: None,
-            stop: Stop::default(),
-            lease: Lease::default(),
-            observer: None,
-        }
+    pub fn new(options: impl Into<Box<Options>>) -> Self {
+        Self::on(options.into(), Stop::default(), Lease::default())
+    }
+
+    /// A run of these options, ended by these.
+    pub(crate) fn on(options: Box<Options>, stop: Stop, lease: Lease) -> Self {
+        Self { options, session_id: None, marker: None, database_id: None, stop, lease, observer: None }
     }
 
     /// The prompt.
@@ -126,9 +123,12 @@ impl fmt::Debug for Request {
 
 /// Tells a run to stop, and why. The first reason stands. Clones are the same stop.
 #[derive(Clone, Debug, Default)]
-pub struct Stop {
+pub struct Stop(Arc<Signals>);
+
+#[derive(Debug, Default)]
+struct Signals {
     token: CancellationToken,
-    reason: Arc<OnceLock<StopReason>>,
+    reason: OnceLock<StopReason>,
     /// Cancelled: the stopped run gets no more grace.
     impatience: CancellationToken,
 }
@@ -136,35 +136,35 @@ pub struct Stop {
 impl Stop {
     /// Asks the run to stop.
     pub fn fire(&self, reason: StopReason) {
-        let _ = self.reason.set(reason);
-        self.token.cancel();
+        let _ = self.0.reason.set(reason);
+        self.0.token.cancel();
     }
 
     /// Ends the grace of a run that was asked to stop: it is killed now. What it had spent since its
     /// last result stays unknown.
     pub fn hurry(&self) {
-        self.impatience.cancel();
+        self.0.impatience.cancel();
     }
 
     /// Resolves when the grace is ended.
     pub async fn hurried(&self) {
-        self.impatience.cancelled().await;
+        self.0.impatience.cancelled().await;
     }
 
     /// Why it was asked to stop, if it was.
     pub fn reason(&self) -> Option<StopReason> {
-        self.reason.get().copied()
+        self.0.reason.get().copied()
     }
 
     /// Resolves when it is asked to stop.
     pub async fn fired(&self) -> StopReason {
-        self.token.cancelled().await;
+        self.0.token.cancelled().await;
         self.reason().unwrap_or(StopReason::Shutdown)
     }
 
     /// A token that is cancelled when the run is asked to stop.
     pub fn token(&self) -> &CancellationToken {
-        &self.token
+        &self.0.token
     }
 }
 

@@ -16,6 +16,8 @@ use crate::settlement::Settlement;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod damage;
 mod limits;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;

@@ -54,7 +54,7 @@ pub(crate) struct Leash {
 struct Prepared {
     definition: &'static Definition,
     worker: Box<dyn LoadedWorker>,
-    options: Options,
+    options: Box<Options>,
 }
 
 /// A job whose run is over, and what shall become of it.
@@ -132,17 +132,16 @@ impl Executor {
         let values = Values::of(definition, &*worker).map_err(|problem| format!("input: {problem}"))?;
         let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
         let options = layers.merge(definition, &values).map_err(|problems| problems.to_string())?;
-        Ok(Prepared { definition, worker, options })
+        Ok(Prepared { definition, worker, options: Box::new(options) })
     }
 
     /// Runs claude; a second time, from the start, where the session to continue is not at hand.
-    async fn run(&self, job: &Arc<Job>, options: Options, leash: &Leash) -> Run {
+    async fn run(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
         let Some(session) = &job.resume else {
             return self.run_once(job, options, leash).await;
         };
-        let continued = self
-            .run_once(job, continuation::of(&options, session, continuation::PROMPT.to_owned()), leash)
-            .await;
+        let continuation = continuation::of(&options, session, continuation::PROMPT.to_owned());
+        let continued = self.run_once(job, Box::new(continuation), leash).await;
         if !continuation::is_out_of_reach(&continued) {
             return continued;
         }
@@ -151,17 +150,14 @@ impl Executor {
         continuation::added_up(continued, anew)
     }
 
-    async fn run_once(&self, job: &Arc<Job>, options: Options, leash: &Leash) -> Run {
-        let mut request = self.request(job, options);
-        request.stop = leash.stop.clone();
-        request.lease = leash.lease.clone();
+    async fn run_once(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
+        let mut request = self.request(job, Request::on(options, leash.stop.clone(), leash.lease.clone()));
         let (notify, shown) = (self.notify.clone(), Arc::clone(job));
         request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
         perform(&*self.claude, request).await
     }
 
-    fn request(&self, job: &Job, options: Options) -> Request {
-        let mut request = Request::new(options);
+    fn request(&self, job: &Job, mut request: Request) -> Request {
         request.session_id = Some(self.queue.session_id(job));
         request.marker = Some(marker(job));
         request.database_id = Some(self.queue.engine().database_id());
@@ -176,7 +172,9 @@ impl Executor {
         let now = self.queue.now();
         let own = || self.queue.session_id(job);
         let asked = || match self.prepare(job) {
-            Ok(prepared) => self.request(job, prepared.options).pinned_session().map(str::to_owned),
+            Ok(prepared) => {
+                self.request(job, Request::new(prepared.options)).pinned_session().map(str::to_owned)
+            }
             Err(_) => Some(own()),
         };
         let session = job.resume.clone().or_else(asked);

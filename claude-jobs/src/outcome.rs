@@ -18,6 +18,7 @@ mod stderr;
 
 pub use failure::{Failure, FailureKind};
 pub use judge::judge;
+pub(crate) use judge::{Asked, judge_asked};
 pub use report::{Ending, NotStarted, Report, StopReason};
 
 /// One finished run of claude.

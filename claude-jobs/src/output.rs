@@ -33,7 +33,7 @@ mod tests;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the `output` of a worker",
     label = "claude needs a JSON Schema of this type, and the handler the type itself",
-    note = "write `#[derive(Deserialize, JsonSchema)]` on it: `serde::Deserialize` and `schemars::JsonSchema` \
+    note = "write `#[derive(Deserialize, JsonSchema)]` on it and on the types in it: `serde::Deserialize` and `schemars::JsonSchema` \
             (of schemars 1), both in `claude_jobs::prelude`"
 )]
 pub trait Output: JsonSchema + DeserializeOwned + 'static {}

@@ -5,7 +5,9 @@
 //! way what ends goes into the next one. The loop itself never waits for the database.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -35,6 +37,9 @@ const CLAIMED_AHEAD: Duration = Duration::from_millis(200);
 
 /// How long the loop waits after a turn failed: at first, and at the longest.
 const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// After so many runs in a row it is the turn of other tasks.
+const AT_A_STRETCH: usize = 64;
 
 /// A second turn starts beside the first only for this many jobs.
 const WORTH_A_SECOND_TURN: usize = 100;
@@ -121,7 +126,7 @@ impl Producer {
         loop {
             let is_open = !claiming.is_cancelled();
             self.give_back(is_open);
-            self.start_runs();
+            self.start_runs().await;
             self.gather().await;
             self.start_turns(is_open);
             if !is_open && self.is_done() {
@@ -169,11 +174,16 @@ impl Producer {
 
     // Runs.
 
-    fn start_runs(&mut self) {
+    async fn start_runs(&mut self) {
+        let mut started = 0;
         while self.runs.len() < self.slots as usize
             && let Some((_, job)) = self.waiting.pop_front()
         {
             self.start(job);
+            started += 1;
+            if started % AT_A_STRETCH == 0 {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -187,11 +197,21 @@ impl Producer {
         let (shared, stop, job) = (Arc::clone(&self.shared), Stop::default(), Arc::new(job));
         shared.runs().insert((job.id, job.attempt), stop.clone());
         let (running, leash) = (Arc::clone(&job), Leash { stop, lease });
-        let run = self.runs.spawn(async move {
+        let mut run = Box::pin(async move {
             let started = Instant::now();
             let finished = shared.executor.execute(running, leash).await;
             (finished, started.elapsed())
         });
+        if self.pace.is_instant() {
+            // Most such runs never wait for anything; one that does becomes a task, which asks again.
+            let mut nobody = Context::from_waker(Waker::noop());
+            match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut nobody))) {
+                Ok(Poll::Ready(ended)) => return self.ended(job, Ok(ended)),
+                Ok(Poll::Pending) => {}
+                Err(_) => return self.ended(job, Err("it panicked".to_owned())),
+            }
+        }
+        let run = self.runs.spawn(run);
         self.jobs.insert(run.id(), job);
     }
 
@@ -221,15 +241,19 @@ impl Producer {
     fn take_run(&mut self, run: RunResult) {
         let id = run.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(job) = self.jobs.remove(&id) else { return };
+        self.ended(job, run.map(|(_, ended)| ended).map_err(|error| error.to_string()));
+    }
+
+    fn ended(&mut self, job: Arc<Job>, run: Result<(Finished, Duration), String>) {
         self.shared.runs().remove(&(job.id, job.attempt));
         let finished = match run {
-            Ok((_, (finished, took))) => {
+            Ok((finished, took)) => {
                 self.pace.note(took);
                 finished
             }
             Err(error) => {
                 tracing::error!(job = %job.id, %error, "a run broke down");
-                self.shared.executor.broken(job, &error.to_string())
+                self.shared.executor.broken(job, &error)
             }
         };
         self.unsettled.push(finished);

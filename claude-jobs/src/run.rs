@@ -10,7 +10,7 @@ use crate::classify::{self, Classifier};
 use crate::claude::{Claude, ClaudeCli, Observer, Request, Stop};
 use crate::error::Result;
 use crate::options::{ArgMap, Options};
-use crate::outcome::{Ending, Report, Run, StopReason, judge};
+use crate::outcome::{Asked, Ending, Report, Run, StopReason, judge_asked};
 use crate::verdict::Verdict;
 
 /// How [`run`] runs.
@@ -97,13 +97,14 @@ pub async fn run(args: ArgMap, options: RunOptions) -> Result<(Run, Verdict)> {
 
 /// Runs claude to its end, with the wall-clock limit, and judges what was seen.
 pub(crate) async fn perform(claude: &dyn Claude, request: Request) -> Run {
-    let (options, stop) = (request.options.clone(), request.stop.clone());
+    let (asked, timeout) = (Asked::by(&request.options), request.options.timeout);
+    let stop = request.stop.clone();
     let session = request.pinned_session().map(str::to_owned);
     let running = claude.run(request);
     tokio::pin!(running);
     let report = tokio::select! {
         report = &mut running => report,
-        () = sleep_or_never(options.timeout) => {
+        () = sleep_or_never(timeout) => {
             stop.fire(StopReason::Timeout);
             running.await
         }
@@ -113,7 +114,7 @@ pub(crate) async fn perform(claude: &dyn Claude, request: Request) -> Run {
         report.ending = Ending::Custom(error.to_string());
         report
     });
-    judge(report, &options)
+    judge_asked(report, asked)
 }
 
 async fn sleep_or_never(duration: Option<Duration>) {

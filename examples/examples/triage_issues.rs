@@ -1,5 +1,5 @@
 //! Triage of a backlog: issues from a file (or from `gh` with `--live`), one job each, four at a time, the
-//! labels gathered from the runs' structured answers. What people wrote into the issues is data.
+//! labels gathered from the runs' typed answers. What people wrote into the issues is data.
 //!
 //! `cargo run -p claude-jobs-examples --example triage_issues` (add `-- --live` for the real claude and the
 //! ten latest open issues of the repository that you are in)
@@ -11,7 +11,6 @@ use claude_jobs::engine::Filter;
 use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
 use claude_jobs_examples::{Outcome, Stage, is_live, structured};
-use serde::Deserialize;
 use serde_json::json;
 
 /// An issue as `gh issue list --json` prints it.
@@ -22,21 +21,32 @@ struct Issue {
     body: String,
 }
 
+/// What claude answers with: it is given the JSON Schema of this type.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "claude_jobs::schemars")]
+struct Choice {
+    label: Name,
+}
+
+/// A label.
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(crate = "claude_jobs::schemars")]
+#[serde(rename_all = "lowercase")]
+enum Name {
+    Bug,
+    Feature,
+    Question,
+}
+
 /// Chooses a label for one issue.
 #[claude_worker(
     queue = "triage",
     unique_period = "1d",
     unique_by = ["worker", "number"],
     prompt = "Choose the label for issue #{number}.\n\nTitle: {title}\n\nBody: {body}",
+    output = Choice,
     args = { model = "haiku", max_turns = 4, max_budget_usd = 0.2 },
-    pinned_args = {
-        permission_mode = "plan",
-        json_schema = r#"{
-            "type": "object",
-            "properties": {"label": {"enum": ["bug", "feature", "question"]}},
-            "required": ["label"]
-        }"#,
-    },
+    pinned_args = { permission_mode = "plan" },
 )]
 struct Label {
     number: u64,
@@ -47,9 +57,8 @@ struct Label {
 }
 
 impl Handler for Label {
-    async fn handle_result(&self, _: String, run: &Run, cx: &mut Ctx) -> Verdict {
-        let label = run.structured().map_or(json!(null), |answer| answer["label"].clone());
-        cx.meta().insert("label".into(), label);
+    async fn handle_result(&self, choice: Choice, _run: &Run, cx: &mut Ctx) -> Verdict {
+        cx.meta().insert("label".into(), json!(choice.label));
         Verdict::Complete
     }
 }

@@ -2,30 +2,23 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What the issue of the examples promises.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// The folder of the built examples. Building them is not part of their time.
-fn folder() -> &'static PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--quiet", "-p", "claude-jobs-examples", "--examples"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .expect("cargo starts");
-        assert!(built.success(), "the examples do not build");
-        let program = std::env::current_exe().expect("this program");
-        program.ancestors().nth(2).expect("target/debug").join("examples")
-    })
+/// An example, as `tests/run` has built it. Building it here would build everything once more: another
+/// selection of packages is another selection of features.
+fn built(name: &str) -> PathBuf {
+    let program = std::env::current_exe().expect("this program");
+    let example = program.ancestors().nth(2).expect("target/debug").join("examples").join(name);
+    assert!(example.exists(), "build the examples first: cargo build --workspace --examples");
+    example
 }
 
 /// Runs an example to its end; what it printed.
 fn run(name: &str, database: Option<&str>) -> String {
-    let mut command = Command::new(folder().join(name));
+    let mut command = Command::new(built(name));
     let start = Instant::now();
     command.env_remove("DATABASE_URL").stdin(Stdio::null());
     if let Some(url) = database {

@@ -4,7 +4,7 @@
 mod real;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError, Stop};
 use claude_jobs::outcome::{Ending, Report, StopReason};
@@ -222,21 +222,19 @@ async fn stuck_in_the_repair(request: Request) -> Result<Report, RunnerError> {
 
 #[tokio::test]
 async fn both_runs_share_the_timeout() {
-    let started = Instant::now();
     let slow = |request: Request| async move {
         if request.options.resume.is_none() {
             tokio::time::sleep(Duration::from_millis(700)).await;
+        } else {
+            let left = request.options.timeout.expect("a timeout");
+            assert!(left <= Duration::from_millis(4_300), "{left:?}");
         }
         stuck_in_the_repair(request).await
     };
-    let details = drained(Triage::new().timeout(Duration::from_secs(2)), slow).await;
+    let details = drained(Triage::new().timeout(Duration::from_secs(5)), slow).await;
     assert_eq!((details.job.state, details.job.snoozes), (State::Scheduled, 1));
-    assert_eq!(
-        only_run(&details),
-        ("timeout", "stopped: timeout, after a repair", None),
-        "unknown is not zero"
-    );
-    assert!(started.elapsed() < Duration::from_millis(2_650), "{:?}", started.elapsed());
+    let unknown = None;
+    assert_eq!(only_run(&details), ("timeout", "stopped: timeout, after a repair", unknown));
 }
 
 #[tokio::test]

@@ -124,7 +124,8 @@ impl ClaudeCliBuilder {
     }
 
     /// Makes supervisors of this program itself, started again, even where the helper program could be
-    /// executed from memory: for a machine whose monitors take that for an attack. See
+    /// executed from memory: for a machine whose monitors take that for an attack, or whose system call
+    /// filter kills who tries (one that answers with an error is no problem). See
     /// [`Supervision::ThisProgram`].
     #[must_use]
     pub fn without_helper(mut self) -> Self {

@@ -236,7 +236,7 @@ fn client(
 
 fn query(request: &Request, prompt: &str) -> QueryCommand {
     let query = QueryCommand::new(prompt).prompt_via_stdin(true).output_format(OutputFormat::StreamJson);
-    let mut options = request.options.clone();
+    let mut options = (*request.options).clone();
     let continues = options.resume.is_some() || options.from_pr.is_some();
     if !continues || options.fork_session == Some(true) {
         options.session_id = options.session_id.or_else(|| request.session_id.clone());

@@ -74,8 +74,7 @@ mod keeper;
 mod program;
 mod support;
 
-pub(super) use keeper::BROKEN;
-pub(super) use keeper::protocol::{Cause, End, VARIABLE, Verdict};
+pub(super) use keeper::protocol::{BROKEN, Cause, End, VARIABLE, Verdict};
 pub(super) use support::Front;
 
 /// The host's end of the pipes to one run's supervisor. When it is dropped or its process dies, the

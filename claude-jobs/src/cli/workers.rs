@@ -144,7 +144,7 @@ fn text(of: &Description) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Args, Literal};
+    use crate::options::{Literal, Setting, Settings};
     use crate::output::OutputType;
 
     #[test]
@@ -155,7 +155,10 @@ mod tests {
             fields: &["number", "body"],
             field_types: &["u64", "String"],
             untrusted_fields: &["body"],
-            args: Args::EMPTY.prompt(Literal::Str("line 1\nline 2\u{1b}")).max_turns(Literal::Int(3)),
+            args: Settings(&[
+                Setting { name: "prompt", value: Literal::Str("line 1\nline 2\u{1b}") },
+                Setting { name: "max_turns", value: Literal::Int(3) },
+            ]),
             defined_at: "src/main.rs:7",
             ..Definition::new("issue", "issues")
         };

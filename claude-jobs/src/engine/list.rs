@@ -66,3 +66,30 @@ fn parts_of(state: State, has_queue: bool) -> Vec<Part> {
         }
     }
 }
+
+/// For the tests of both engines, which look at how such lists are read from a million jobs.
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::job::JobId;
+
+    /// A page with little left below it.
+    pub(in crate::engine) const LAST_PAGE: JobId = JobId(900);
+
+    /// By all combinations of state, queue and page.
+    pub(in crate::engine) fn filters() -> Vec<Filter> {
+        let states = [None].into_iter().chain(State::ALL.map(Some));
+        let queues = [None, Some("queue_3"), Some("keyed"), Some("unknown")];
+        let pages = [None, Some(LAST_PAGE), Some(JobId(500_000))];
+        let mut filters = Vec::new();
+        for state in states {
+            for queue in queues {
+                for before in pages {
+                    let queue = queue.map(str::to_owned);
+                    filters.push(Filter { state, queue, before, ..Filter::default() });
+                }
+            }
+        }
+        filters
+    }
+}

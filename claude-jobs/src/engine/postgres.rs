@@ -25,6 +25,7 @@ use crate::settlement::Settlement;
 
 mod address;
 mod admin;
+mod answer;
 mod claim;
 mod clock;
 mod connections;

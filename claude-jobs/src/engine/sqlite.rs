@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sqlx::Connection;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -40,6 +41,7 @@ mod prune;
 mod query;
 mod row;
 mod schema;
+mod script;
 mod settle;
 mod ticks;
 
@@ -63,6 +65,8 @@ pub(crate) struct SqliteEngine {
     database_id: Uuid,
     /// A write has failed because the file could not be opened for writing: the writer opens it again.
     is_read_only: Arc<AtomicBool>,
+    /// A turn is under way on the writer. Still so when the writer is returned, it was given up.
+    is_torn: Arc<AtomicBool>,
     /// The file and what identified it when it was opened; none in memory.
     file: Option<(PathBuf, FileId)>,
 }
@@ -81,6 +85,8 @@ impl SqliteEngine {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .optimize_on_close(false, None)
+            // Batches of each size have their own.
+            .statement_cache_capacity(256)
             // The tables' checks are for rows that somebody writes by hand. What we write holds by
             // construction; to check it takes a quarter of the time of a bulk insert.
             .pragma("ignore_check_constraints", "ON");
@@ -90,8 +96,11 @@ impl SqliteEngine {
             check_path(&path).map_err(refused)?;
         }
         let is_read_only = Arc::new(AtomicBool::new(false));
-        let pool = |most: u32, is_read_only: Arc<AtomicBool>| {
+        let is_torn = Arc::new(AtomicBool::new(false));
+        let pool = |most: u32, is_read_only: Arc<AtomicBool>, is_torn: Arc<AtomicBool>| {
             SqlitePoolOptions::new()
+                // It is a file, not a server that might be gone.
+                .test_before_acquire(false)
                 .max_connections(most)
                 .min_connections(1)
                 .idle_timeout(None)
@@ -107,10 +116,20 @@ impl SqliteEngine {
                     let is_usable = in_memory || (is_usable && is_writable);
                     Box::pin(async move { Ok(is_usable) })
                 })
+                .after_release(move |connection, _| {
+                    let is_torn = is_torn.swap(false, Ordering::Relaxed);
+                    Box::pin(async move {
+                        if is_torn {
+                            // There is nothing to roll back if it was given up before it began.
+                            let _ = sqlx::query("ROLLBACK").execute(connection).await;
+                        }
+                        Ok(true)
+                    })
+                })
                 .connect_with(options.clone())
         };
         let explain = |error: sqlx::Error| refused(connect_problem(&path, &error));
-        let writer = pool(1, Arc::clone(&is_read_only)).await.map_err(explain)?;
+        let writer = pool(1, Arc::clone(&is_read_only), Arc::clone(&is_torn)).await.map_err(explain)?;
         let database_id = schema::migrate(&writer).await.map_err(|error| match error {
             Error::Database(source) => refused(format!("{}: {source}", path.display())),
             other => other,
@@ -119,11 +138,12 @@ impl SqliteEngine {
         let (readers, watcher) = if in_memory {
             (writer.clone(), writer.clone())
         } else {
-            (pool(4, Arc::default()).await.map_err(explain)?, pool(1, Arc::default()).await.map_err(explain)?)
+            let pool = |most| pool(most, Arc::default(), Arc::default());
+            (pool(4).await.map_err(explain)?, pool(1).await.map_err(explain)?)
         };
         let file = path.canonicalize().ok().filter(|_| !in_memory);
         let file = file.and_then(|path| file_id(&path).map(|id| (path, id)));
-        Ok(Self { writer, readers, watcher, database_id, is_read_only, file })
+        Ok(Self { writer, readers, watcher, database_id, is_read_only, is_torn, file })
     }
 
     /// SQLite goes on with a file that was deleted or replaced: what is written there nobody ever reads.
@@ -208,6 +228,24 @@ pub(super) fn explained(error: &sqlx::Error) -> Option<Box<dyn std::error::Error
     }
 }
 
+/// A turn on a connection, in a transaction that begins and ends with the turn's own statements.
+async fn turn_on(
+    connection: &mut SqliteConnection,
+    settlements: &[Settlement],
+    claim: Option<&ClaimRequest<'_>>,
+    now: Timestamp,
+) -> Result<Turn> {
+    let (settled, found) = settle::settle(connection, settlements, claim, now).await?;
+    let claimed = match claim.zip(found) {
+        Some((request, found)) => claim::claim(connection, request, found).await?,
+        None => {
+            claim::commit(connection).await?;
+            Claimed::default()
+        }
+    };
+    Ok(Turn { settled, claimed })
+}
+
 #[async_trait]
 impl Engine for SqliteEngine {
     fn database_id(&self) -> Uuid {
@@ -237,14 +275,15 @@ impl Engine for SqliteEngine {
                 return Ok(Turn { claimed, ..Turn::default() });
             }
         }
-        let mut transaction = self.begin().await?;
-        let settled = settle::settle(&mut transaction, settlements, now).await?;
-        let claimed = match claim {
-            Some(request) => claim::claim(&mut transaction, request).await?,
-            None => Claimed::default(),
-        };
-        transaction.commit().await?;
-        Ok(Turn { settled, claimed })
+        let mut connection = self.written(self.writer.acquire().await)?;
+        self.is_torn.store(true, Ordering::Relaxed);
+        let turn = turn_on(&mut connection, settlements, claim, now).await;
+        if turn.is_err() {
+            // It may have failed before it began, or SQLite may have rolled back by itself.
+            let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        }
+        self.is_torn.store(false, Ordering::Relaxed);
+        self.written(turn)
     }
 
     /// There is one writer.

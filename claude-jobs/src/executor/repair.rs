@@ -57,7 +57,7 @@ impl Executor {
             let stopped = not_run(reason);
             return Run { outcome: stopped.outcome, ending: stopped.ending, ..run };
         }
-        let second = self.run_once(job, options, leash).await;
+        let second = self.run_once(job, Box::new(options), leash).await;
         joined(worker, run, &mismatch, second)
     }
 }

@@ -14,8 +14,31 @@ use crate::options::Options;
 
 /// Decides what a run came to, given what was asked for.
 pub fn judge(report: Report, options: &Options) -> Run {
+    judge_asked(report, Asked::by(options))
+}
+
+/// What options ask for, as far as it matters to what the run came to.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    /// To go on with a session.
+    continues: bool,
+    /// For an answer by a schema.
+    structured: bool,
+}
+
+impl Asked {
+    pub(crate) fn by(options: &Options) -> Self {
+        Self {
+            continues: options.resume.is_some() || options.from_pr.is_some(),
+            structured: options.json_schema.is_some(),
+        }
+    }
+}
+
+/// As [`judge`], where the options are no longer at hand.
+pub(crate) fn judge_asked(report: Report, asked: Asked) -> Run {
     let result = report.result.as_ref();
-    let failure = failure_of(&report, options);
+    let failure = failure_of(&report, asked);
     let denials = result
         .and_then(|result| result["permission_denials"].as_array())
         .into_iter()
@@ -29,7 +52,7 @@ pub fn judge(report: Report, options: &Options) -> Run {
             .map(str::to_owned)
             .or_else(|| report.last_text.clone()),
         structured: result.and_then(|result| result.get("structured_output").cloned()),
-        cost_usd: cost(&report, options),
+        cost_usd: cost(&report, asked),
         turns: result
             .and_then(|result| result["num_turns"].as_u64())
             .and_then(|turns| u32::try_from(turns).ok()),
@@ -47,16 +70,15 @@ pub fn judge(report: Report, options: &Options) -> Run {
 
 /// What the run cost. Without a result it is unknown, save where no request can have been made: the
 /// process never started, or failed before its start event.
-fn cost(report: &Report, options: &Options) -> Option<f64> {
+fn cost(report: &Report, asked: Asked) -> Option<f64> {
     match (&report.result, &report.ending) {
         (_, Ending::NotStarted(_)) => Some(0.0),
         (_, Ending::Exited(code)) if *code != 0 && !report.started => Some(0.0),
         // An interrupted request is billed for what had come by then, and nobody says how much.
         (Some(result), _) if is_interrupted(result) => report.cost_usd.filter(|cost| *cost > 0.0),
         (Some(result), _) => {
-            let continues = options.resume.is_some() || options.from_pr.is_some();
             let is_running_total = result.get("model_usage_since_last_result").is_none();
-            report.cost_usd.filter(|_| !(continues && is_running_total))
+            report.cost_usd.filter(|_| !(asked.continues && is_running_total))
         }
         (None, _) => None,
     }
@@ -66,7 +88,7 @@ fn is_interrupted(result: &Value) -> bool {
     text(result, "terminal_reason").is_some_and(|reason| reason.starts_with("aborted"))
 }
 
-fn failure_of(report: &Report, options: &Options) -> Option<Failure> {
+fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
     use FailureKind as Kind;
     match &report.ending {
         Ending::Stopped(reason) => {
@@ -94,7 +116,7 @@ fn failure_of(report: &Report, options: &Options) -> Option<Failure> {
         Ending::Exited(_) | Ending::Signalled(_) | Ending::Failed(_) => {}
     }
     match &report.result {
-        Some(result) => result_failure(report, result, options),
+        Some(result) => result_failure(report, result, asked),
         None => Some(missing_result(report)),
     }
 }
@@ -123,7 +145,7 @@ fn missing_result(report: &Report) -> Failure {
     }
 }
 
-fn result_failure(report: &Report, result: &Value, options: &Options) -> Option<Failure> {
+fn result_failure(report: &Report, result: &Value, asked: Asked) -> Option<Failure> {
     use FailureKind as Kind;
     let subtype = text(result, "subtype").unwrap_or_default();
     let terminal = text(result, "terminal_reason").unwrap_or_default();
@@ -146,11 +168,11 @@ fn result_failure(report: &Report, result: &Value, options: &Options) -> Option<
     if is_error {
         return Some(error_result(report, result, terminal, message));
     }
-    success_failure(report, result, options)
+    success_failure(report, result, asked)
 }
 
 /// A result that claims success may still not be one.
-fn success_failure(report: &Report, result: &Value, options: &Options) -> Option<Failure> {
+fn success_failure(report: &Report, result: &Value, asked: Asked) -> Option<Failure> {
     use FailureKind as Kind;
     let answer = text(result, "result").unwrap_or_default();
     if report.stderr.contains("continuing in the current directory without worktree isolation") {
@@ -160,7 +182,7 @@ fn success_failure(report: &Report, result: &Value, options: &Options) -> Option
         let what = if answer.is_empty() { "a built-in command or hook took the prompt" } else { answer };
         return Some(Failure::new(Kind::NoTurn, what));
     }
-    if options.json_schema.is_some() {
+    if asked.structured {
         return result
             .get("structured_output")
             .is_none_or(Value::is_null)

@@ -17,6 +17,9 @@ const MOST: u32 = 1_000;
 /// For no longer than this a settlement waits for other runs to end.
 const TOGETHER: Duration = Duration::from_micros(200);
 
+/// About what it takes to hand a run to another thread and to hear of its end.
+const CHANGE_OF_THREADS: Duration = Duration::from_micros(50);
+
 /// About what a round trip to the database takes.
 const ROUND_TRIP: Duration = Duration::from_micros(300);
 
@@ -62,6 +65,13 @@ impl Pace {
         if self.mean().is_some_and(|mean| mean < ROUND_TRIP) { TOGETHER } else { Duration::ZERO }
     }
 
+    /// Whether runs are over so fast that to make each a task of its own takes as long as they do: nearly all
+    /// of the last ones, because any may have lost its core for a while.
+    pub(super) fn is_instant(&self) -> bool {
+        let most = CHANGE_OF_THREADS.as_nanos() as u64;
+        self.seen == LAST && self.runs.iter().filter(|run| **run < most).count() >= LAST - LAST / 8
+    }
+
     fn mean(&self) -> Option<Duration> {
         (self.seen >= LAST / 4).then(|| Duration::from_nanos(self.sum / self.seen as u64))
     }
@@ -100,6 +110,16 @@ mod tests {
         assert_eq!(Pace::new().patience(), Duration::ZERO);
         assert_eq!(after(&[(64, Duration::from_micros(10))]).patience(), TOGETHER);
         assert_eq!(after(&[(64, ROUND_TRIP)]).patience(), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_runs_that_take_less_than_a_change_of_threads_are_instant() {
+        assert!(!Pace::new().is_instant());
+        assert!(after(&[(64, Duration::from_micros(10))]).is_instant());
+        assert!(!after(&[(64, CHANGE_OF_THREADS)]).is_instant());
+        assert!(!after(&[(63, Duration::from_micros(10))]).is_instant(), "too few to judge");
+        assert!(after(&[(64, Duration::from_micros(10)), (8, Duration::from_millis(10))]).is_instant());
+        assert!(!after(&[(64, Duration::from_micros(10)), (9, Duration::from_millis(10))]).is_instant());
     }
 
     #[test]

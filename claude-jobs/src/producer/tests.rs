@@ -169,6 +169,6 @@ async fn a_job_that_was_claimed_for_the_node_we_no_longer_are_does_not_start() {
     let anew = crate::node::this_node(producer.shared.terms, queue.now());
     producer.shared.node.send_replace(crate::runtime::shared::Registered::new(anew));
     producer.adopt(vec![job]);
-    producer.start_runs();
+    producer.start_runs().await;
     assert!(producer.runs.is_empty() && producer.waiting.is_empty() && producer.ours.is_empty());
 }

@@ -18,7 +18,8 @@ use core::slice;
 use keeper::text::{Invocation, Text};
 
 mod keeper;
-#[path="helper/memory.rs"] mod memory;
+#[path = "helper/memory.rs"]
+mod memory;
 
 /// Where the kernel starts the program: nothing is on the stack but the count of arguments, their
 /// addresses, NULL, the variables' addresses, NULL.
@@ -53,10 +54,12 @@ unsafe extern "C" fn start(stack: *mut usize) -> ! {
     keeper::main(invocation)
 }
 
-/// The end of a front or supervisor that has a mistake: the other one ends the run.
+/// The end of a front or supervisor that has a mistake, by SIGABRT as in the host: the other one ends the
+/// run.
 #[panic_handler]
 fn panicked(_: &core::panic::PanicInfo<'_>) -> ! {
-    keeper::sys::exit(keeper::BROKEN)
+    const ABORT: i32 = 6;
+    keeper::sys::die_by(ABORT)
 }
 
 /// Named by core's code for unwinding, which there is none of.

@@ -43,7 +43,7 @@ extern "C" fn hook() {
         }
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "claude-jobs cannot supervise the run: {problem}");
-            keeper::sys::exit(keeper::BROKEN)
+            keeper::sys::exit(keeper::protocol::BROKEN)
         }
     }
 }

@@ -13,4 +13,4 @@ pub(crate) mod sys;
 pub(crate) mod text;
 mod watch;
 
-pub(crate) use front::{BROKEN, main};
+pub(crate) use front::main;

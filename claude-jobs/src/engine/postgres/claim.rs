@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 
 use super::connections::Work;
 use super::moment::Moment;
-use super::row::{self, job_columns, optional_moment, state_bit};
-use super::settle::{self, settle_rows, tell_of_settled};
+use super::row::{self, claimed_columns, optional_moment, state_bit};
+use super::settle::{self, settle_rows};
 use super::{PostgresEngine, Query, limited};
 use crate::engine::{ClaimRequest, Claimed, QueueSettings, Turn};
 use crate::error::Result;
@@ -40,7 +40,9 @@ pub(super) const STAGE: &str = "WITH staged AS (UPDATE {schema}.jobs SET state =
         ORDER BY scheduled_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING 1) \
     SELECT count(*) AS jobs FROM staged";
 
-/// The change that takes a job. `$now`, `$node` and the bit of `executing` are numbered by the caller.
+/// The change that takes the jobs of these places in the table, which are locked. Of a job that was changed
+/// in the same moment the place is not ours to see: whoever changed it will tell of it. `$now`, `$node` and
+/// the bit of `executing` are numbered by the caller.
 macro_rules! take_rows {
     ($now:literal, $node:literal, $bit:literal) => {
         concat!(
@@ -51,18 +53,27 @@ macro_rules! take_rows {
             $node,
             ", reason = NULL, unique_key = CASE WHEN unique_states & ",
             $bit,
-            " <> 0 THEN unique_key END WHERE id = ANY (ARRAY ("
+            " <> 0 THEN unique_key END WHERE ctid = ANY (ARRAY ("
         )
     };
 }
 pub(super) use take_rows;
 
-/// Settles a batch and claims the next jobs, in one statement.
+/// No job: a `NULL` for each of [`claimed_columns!`].
+macro_rules! nothing {
+    () => {
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+    };
+}
+
+/// Settles a batch and claims the next jobs, in one statement. The first row says what it has found, each
+/// other one is a job.
 ///
-/// `$15` the present moment, `$16` the channel, `$17` whether to tell of every settlement, `$18` the
-/// queue, `$19` the node, `$20` the workers, `$21` the node's concurrency, `$22` how many it runs, `$23`
-/// how many more it may claim, `$24` the bit of `executing`, `$25` how many different settlements,
-/// `$26` whether jobs that are due must be staged first.
+/// `$16` the present moment, `$17` the channel, `$18` whether to tell of every settlement, `$19` the
+/// queue, `$20` the node, `$21` the workers, `$22` the node's concurrency, `$23` how many it runs, `$24`
+/// how many more it may claim, `$25` the bit of `executing`, `$26` how many different settlements,
+/// `$27` whether jobs that are due must be staged first.
 ///
 /// It claims nothing where that needs more than one statement: when jobs are due that are not staged,
 /// or wait with a concurrency key.
@@ -71,32 +82,33 @@ pub(super) use take_rows;
 pub(super) const TURN: &str = concat!(
     settle_rows!(),
     ", found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
-        EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $19) AS is_registered, \
-        (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $18 \
+        EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $20) AS is_registered, \
+        (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $19 \
             AND state IN ('scheduled', 'retryable')) AS next_due, \
         EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
-            AND queue = $18) AS has_keyed \
-        FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $18), \
+            AND queue = $19) AS has_keyed \
+        FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $19), \
     taken AS (",
-    take_rows!("$15", "$19", "$24"),
-    "SELECT id FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
-        AND queue = $18 AND worker = ANY ($20) \
+    take_rows!("$16", "$20", "$25"),
+    "SELECT ctid FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
+        AND queue = $19 AND worker = ANY ($21) \
         ORDER BY priority, scheduled_at, id \
-        LIMIT (SELECT CASE WHEN paused OR paused_until > $15 OR NOT is_registered OR has_keyed \
-            OR $26 AND next_due <= $15 THEN 0 \
-            ELSE greatest(coalesce(concurrency, $21) - $22, 0) + $23 END FROM found) \
+        LIMIT (SELECT CASE WHEN paused OR paused_until > $16 OR concurrency <= 0 OR NOT is_registered \
+            OR has_keyed OR $27 AND next_due <= $16 THEN 0 \
+            ELSE greatest(coalesce(concurrency, $22) - $23, 0) + $24 END FROM found) \
         FOR UPDATE SKIP LOCKED)) RETURNING ",
-    job_columns!(),
+    claimed_columns!(),
     ") SELECT found.paused, found.paused_until, found.concurrency AS queue_concurrency, \
         found.is_registered, found.next_due, found.has_keyed, \
-        CASE WHEN (SELECT count(*) FROM settled) < $25 \
-            THEN ARRAY (SELECT s.id FROM settled AS s) END AS settled_ids, \
-        CASE WHEN (SELECT count(*) FROM settled) < $25 \
-            THEN ARRAY (SELECT s.attempt FROM settled AS s) END AS settled_attempts, \
-        taken.* FROM found LEFT JOIN taken ON true WHERE ",
-    tell_of_settled!(),
-    " >= 0"
+        CASE WHEN ends.jobs < $26 THEN ARRAY (SELECT s.id FROM settled AS s) END AS settled_ids, \
+        CASE WHEN ends.jobs < $26 THEN ARRAY (SELECT s.attempt FROM settled AS s) END AS settled_attempts, ",
+    nothing!(),
+    " FROM found CROSS JOIN ends WHERE ends.told >= 0 \
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, taken.* FROM taken"
 );
+
+/// The first column of a job in a row of [`TURN`].
+const FIRST_OF_JOB: usize = 8;
 
 /// What a look has found.
 pub(super) struct Found {
@@ -154,13 +166,15 @@ fn settings(row: &PgRow, concurrency: &str, request: &ClaimRequest<'_>) -> Resul
     })
 }
 
-/// Claims with nothing to settle. Most polls find nothing: look before writing.
+/// Claims with nothing to settle. Most looks have a reason, so that one statement looks and claims; where
+/// others are to be counted, which takes a lock, it only looks at first.
 pub(super) async fn claim(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
-    let seen = found(&engine.rows(look(engine, request)).await?, request)?;
-    if seen.is_closed(request) || !(seen.is_due(request) || seen.has_unkeyed || seen.has_keyed) {
-        return Ok(seen.with(Vec::new(), None));
-    }
-    if !seen.is_due(request) && !seen.is_limited(request) {
+    if request.limits.span_nodes() {
+        let seen = found(&engine.rows(look(engine, request)).await?, request)?;
+        if seen.is_closed(request) || !(seen.is_due(request) || seen.has_unkeyed || seen.has_keyed) {
+            return Ok(seen.with(Vec::new(), None));
+        }
+    } else {
         let (turn, is_done) = turn(engine, &[], request, request.now).await?;
         if is_done {
             return Ok(turn.claimed);
@@ -196,7 +210,7 @@ pub(super) async fn claim_in(
         return Ok(seen.with(jobs, rate_allows));
     }
     let rows = work.rows(bind(engine, &[], request, request.now, false)?).await?;
-    Ok(read(&rows, &[], request)?.0.claimed)
+    Ok(read(&rows, &[], request, request.now)?.0.claimed)
 }
 
 async fn stage(engine: &PostgresEngine, work: &mut Work, request: &ClaimRequest<'_>) -> Result<()> {
@@ -218,7 +232,7 @@ pub(super) async fn turn(
     now: Timestamp,
 ) -> Result<(Turn, bool)> {
     let rows = engine.rows(bind(engine, settlements, request, now, true)?).await?;
-    read(&rows, settlements, request)
+    read(&rows, settlements, request, now)
 }
 
 fn bind<'q>(
@@ -228,10 +242,9 @@ fn bind<'q>(
     now: Timestamp,
     stages_first: bool,
 ) -> Result<Query<'q>> {
-    let query = settle::bind(engine.query(&engine.sql.turn), settlements, now)?;
+    let tells = request.limits.span_nodes();
+    let query = settle::bind(engine.query(&engine.sql.turn), settlements, now, engine.channel(), tells)?;
     Ok(query
-        .bind(engine.channel())
-        .bind(request.limits.span_nodes())
         .bind(request.queue)
         .bind(request.node)
         .bind(request.workers)
@@ -243,7 +256,12 @@ fn bind<'q>(
         .bind(stages_first))
 }
 
-fn read(rows: &[PgRow], settlements: &[Settlement], request: &ClaimRequest<'_>) -> Result<(Turn, bool)> {
+fn read(
+    rows: &[PgRow],
+    settlements: &[Settlement],
+    request: &ClaimRequest<'_>,
+    now: Timestamp,
+) -> Result<(Turn, bool)> {
     let head = super::first(rows)?;
     let ids: Option<Vec<i64>> = head.try_get("settled_ids")?;
     let attempts: Option<Vec<i64>> = head.try_get("settled_attempts")?;
@@ -262,11 +280,8 @@ fn read(rows: &[PgRow], settlements: &[Settlement], request: &ClaimRequest<'_>) 
         has_unkeyed: true,
         has_keyed,
     };
-    let mut jobs = Vec::new();
-    if head.try_get::<Option<i64>, _>("id")?.is_some() {
-        jobs = row::jobs(rows)?;
-        in_order(&mut jobs);
-    }
+    let mut jobs = row::claimed(&rows[1..], FIRST_OF_JOB, request.node, now)?;
+    in_order(&mut jobs);
     let is_done = seen.is_closed(request) || !jobs.is_empty() || (!has_keyed && !seen.is_due(request));
     let turn = Turn { settled: settle::answers(settlements, ours), claimed: seen.with(jobs, None) };
     Ok((turn, is_done))

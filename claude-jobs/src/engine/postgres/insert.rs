@@ -29,8 +29,8 @@ macro_rules! insert {
             "WITH new AS ( \
     INSERT INTO {schema}.jobs (state, queue, worker, input, args, meta, tags, priority, max_attempts, \
         max_snoozes, inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) \
-    SELECT coalesce(n.state, $17), coalesce(n.queue, $18), coalesce(n.worker, $19), n.input::json, \
-        coalesce(n.args::json, $20::json), coalesce(n.meta::json, $21::json), \
+    SELECT coalesce(n.state, $17)::{schema}.state, coalesce(n.queue, $18), coalesce(n.worker, $19), \
+        n.input::json, coalesce(n.args::json, $20::json), coalesce(n.meta::json, $21::json), \
         coalesce(n.tags::jsonb, $22::jsonb), coalesce(n.priority, $23), coalesce(n.max_attempts, $24), \
         coalesce(n.max_snoozes, $25), coalesce(n.inserted_at, $26), coalesce(n.scheduled_at, $27), \
         coalesce(n.concurrency_key, $28), n.unique_key, coalesce(n.unique_until, $29), \
@@ -55,6 +55,13 @@ pub(super) const INSERT: &str = insert!("", "array_agg(id) AS ids");
 /// Answers with the rows that no key stood in the way of. jobs_unique
 pub(super) const INSERT_UNIQUE: &str =
     insert!("ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING ", "id, unique_key");
+
+/// One job that need not be unique: most inserts are one by one, and to prepare for many takes longer than
+/// to write it. The nodes are told in the same statement.
+pub(super) const INSERT_ONE: &str = "INSERT INTO {schema}.jobs (state, queue, worker, input, args, meta, tags, \
+        priority, max_attempts, max_snoozes, inserted_at, scheduled_at, concurrency_key) \
+    VALUES ($1::text::{schema}.state, $2::text, $3, $4::text::json, $5::text::json, $6::text::json, \
+        $7::text::jsonb, $8, $9, $10, $11, $12, $13) RETURNING id, pg_notify($14, $2::text)";
 
 /// jobs_unique
 pub(super) const RELEASE_EXPIRED: &str = "UPDATE {schema}.jobs AS j SET unique_key = NULL \
@@ -100,6 +107,12 @@ pub(super) async fn insert_all(
 
 /// Writes jobs, all or none.
 pub(super) async fn insert(engine: &PostgresEngine, new: &[JobRow]) -> Result<Vec<Written>> {
+    if let [row] = new
+        && row.unique.is_none()
+    {
+        let id = engine.row(one(engine, row)?).await?.try_get("id")?;
+        return Ok(vec![Written::New(JobId(id))]);
+    }
     let inserter = Inserter::of(engine);
     if let Some(part) = Parts::of(new).next().transpose()?
         && part.rows.len() == new.len()
@@ -116,6 +129,15 @@ pub(super) async fn insert(engine: &PostgresEngine, new: &[JobRow]) -> Result<Ve
         work.finish(written).await
     })
     .await
+}
+
+fn one<'q>(engine: &PostgresEngine, row: &JobRow) -> Result<Query<'q>> {
+    let query = engine.query(&engine.sql.insert_one).bind(row.state.name()).bind(row.queue.clone());
+    let query = query.bind(row.worker.clone()).bind(json(&row.input)?).bind(json(&row.args)?);
+    let query = query.bind(json(&row.meta)?).bind(json(&row.tags)?).bind(i16::from(row.priority));
+    let query = query.bind(i64::from(row.max_attempts)).bind(i64::from(row.max_snoozes));
+    let query = query.bind(Moment(row.inserted_at)).bind(Moment(row.scheduled_at));
+    Ok(query.bind(row.concurrency_key.clone()).bind(engine.channel().to_owned()))
 }
 
 /// Writes jobs on a connection of the user's that is inside a transaction on the database of that id.

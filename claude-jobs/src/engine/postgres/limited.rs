@@ -11,7 +11,7 @@ use super::PostgresEngine;
 use super::claim::{in_order, take_rows};
 use super::connections::Work;
 use super::moment::Moment;
-use super::row::{self, job_columns, optional_moment, state_bit};
+use super::row::{self, claimed_columns, optional_moment, state_bit};
 use super::schema::lock_number;
 use crate::clock::{later, timestamp};
 use crate::engine::{ClaimRequest, QueueSettings, Rate};
@@ -50,9 +50,9 @@ pub(super) const TAKE_KEYED: &str = concat!(
     chosen AS (SELECT id FROM (TABLE first UNION ALL TABLE unkeyed) AS any_of_both \
         ORDER BY priority, scheduled_at, id LIMIT $6) ",
     take_rows!("$1", "$2", "$3"),
-    "SELECT id FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM chosen)) AND state = 'available' \
+    "SELECT ctid FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM chosen)) AND state = 'available' \
         FOR UPDATE SKIP LOCKED)) RETURNING ",
-    job_columns!()
+    claimed_columns!()
 );
 
 /// starts_at
@@ -96,7 +96,7 @@ pub(super) async fn take(
     let query = engine.query(&engine.sql.take_keyed).bind(Moment(request.now)).bind(request.node);
     let query = query.bind(state_bit(State::Executing)).bind(request.queue).bind(request.workers);
     let rows = work.rows(query.bind(i64::from(most)).bind(i64::from(request.limits.per_key))).await?;
-    let mut jobs = row::jobs(&rows)?;
+    let mut jobs = row::claimed(&rows, 0, request.node, request.now)?;
     in_order(&mut jobs);
     if request.limits.rate.is_some() && !jobs.is_empty() {
         let query = engine.query(&engine.sql.note_starts).bind(request.queue).bind(Moment(request.now));

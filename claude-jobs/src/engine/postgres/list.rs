@@ -5,13 +5,19 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use super::PostgresEngine;
 use super::row::{self, cleaned, job_columns};
 use crate::engine::Filter;
-use crate::engine::list::{FEW, Part, parts};
+use crate::engine::list::{self, FEW, Part};
 use crate::error::Result;
 use crate::job::Job;
 
 pub(super) async fn jobs(engine: &PostgresEngine, filter: &Filter) -> Result<Vec<Job>> {
     let mut sql = statement(engine, filter).await?;
     row::jobs(&engine.rows(sql.build().persistent(false)).await?)
+}
+
+/// The order of jobs_over is that of pruning.
+pub(super) fn parts(filter: &Filter) -> Vec<Part> {
+    let in_order = |part: Part| Part { is_ordered: part.is_ordered && part.index != "jobs_over", ..part };
+    list::parts(filter).into_iter().map(in_order).collect()
 }
 
 /// What reads little for this filter. Either gives the same list.
@@ -74,7 +80,7 @@ pub(super) fn by_id(engine: &PostgresEngine, filter: &Filter) -> QueryBuilder<Po
     let mut sql =
         QueryBuilder::new(fill(engine, concat!("SELECT ", job_columns!(), " FROM {schema}.jobs WHERE true")));
     if let Some(state) = filter.state {
-        sql.push(" AND state = ").push_bind(state.name());
+        sql.push(" AND state = ").push_bind(state.name()).push(fill(engine, "::text::{schema}.state"));
     }
     push_conditions(&mut sql, filter);
     sql.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));

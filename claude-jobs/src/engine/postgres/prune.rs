@@ -8,18 +8,42 @@ use super::moment::Moment;
 use crate::error::Result;
 use crate::job::State;
 
-/// Those that another node is just removing are left to it. jobs_finished, jobs_pkey, runs_pkey,
-/// errors_pkey
-pub(super) const PRUNE: &str = "WITH old AS (SELECT id FROM {schema}.jobs \
-        WHERE state = $1 AND finished_at < $2 ORDER BY finished_at LIMIT $3 FOR UPDATE SKIP LOCKED), \
+/// The queues that have jobs in the state `$1`, one by one: each the smallest beyond the last. jobs_over
+macro_rules! queues {
+    () => {
+        "WITH RECURSIVE queues (queue) AS ( \
+            (SELECT min(queue) FROM {schema}.jobs \
+            WHERE state IN ('completed', 'discarded', 'cancelled') AND state = $1::text::{schema}.state) \
+            UNION ALL SELECT (SELECT min(queue) FROM {schema}.jobs \
+            WHERE state IN ('completed', 'discarded', 'cancelled') AND state = $1::text::{schema}.state \
+                AND queue > queues.queue) \
+            FROM queues WHERE queues.queue IS NOT NULL)"
+    };
+}
+
+/// Those that another node is just removing are left to it. jobs_over, jobs_pkey, runs_pkey, errors_pkey
+pub(super) const PRUNE: &str = concat!(
+    queues!(),
+    ", oldest AS (SELECT job.place FROM queues CROSS JOIN LATERAL (SELECT ctid AS place, finished_at FROM {schema}.jobs \
+        WHERE state IN ('completed', 'discarded', 'cancelled') AND state = $1::text::{schema}.state \
+            AND queue = queues.queue AND finished_at < $2 ORDER BY finished_at LIMIT $3) AS job \
+        ORDER BY job.finished_at LIMIT $3), \
+    old AS (SELECT id FROM {schema}.jobs WHERE ctid = ANY (ARRAY (SELECT place FROM oldest)) \
+        AND state = $1::text::{schema}.state AND finished_at < $2 FOR UPDATE SKIP LOCKED), \
     ledger AS (DELETE FROM {schema}.runs WHERE job_id = ANY (ARRAY (SELECT id FROM old))), \
     failures AS (DELETE FROM {schema}.errors WHERE job_id = ANY (ARRAY (SELECT id FROM old))), \
     pruned AS (DELETE FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM old)) RETURNING 1) \
-    SELECT count(*) AS jobs FROM pruned";
+    SELECT count(*) AS jobs FROM pruned"
+);
 
-/// jobs_finished
-pub(super) const PRUNABLE: &str =
-    "SELECT count(*) AS jobs FROM {schema}.jobs WHERE state = $1 AND finished_at < $2";
+/// jobs_over
+pub(super) const PRUNABLE: &str = concat!(
+    queues!(),
+    " SELECT coalesce(sum((SELECT count(*) FROM {schema}.jobs \
+        WHERE state IN ('completed', 'discarded', 'cancelled') AND state = $1::text::{schema}.state \
+            AND queue = queues.queue AND finished_at < $2)), 0)::bigint AS jobs \
+    FROM queues WHERE queues.queue IS NOT NULL"
+);
 
 pub(super) async fn prune(
     engine: &PostgresEngine,

@@ -1,15 +1,18 @@
 //! Reads.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresEngine;
+use super::answer::Answer;
 use super::moment::Moment;
 use super::row::{self, job_columns, moment, optional_moment, optional_text, text};
 use crate::engine::{Count, QueueSettings};
 use crate::error::Result;
-use crate::job::{AttemptError, Job, JobId, RunRow, State, Tokens};
+use crate::job::{AttemptError, Job, JobId, RunRow, State};
 
 // Each statement names the index it relies on.
 
@@ -24,13 +27,13 @@ pub(super) async fn job(engine: &PostgresEngine, id: JobId) -> Result<Option<Job
 /// Index entries only: jobs_over, jobs_claim, jobs_keyed, jobs_due, jobs_executing. Where rows were written
 /// since the last vacuum, PostgreSQL looks at them, too.
 pub(super) const COUNTS: &str = "SELECT queue, state, sum(jobs)::bigint AS jobs FROM ( \
-    SELECT queue, state, count(*) AS jobs FROM {schema}.jobs \
+    SELECT queue, state::text AS state, count(*) AS jobs FROM {schema}.jobs \
         WHERE state IN ('completed', 'discarded', 'cancelled') GROUP BY state, queue \
     UNION ALL SELECT queue, 'available', count(*) FROM {schema}.jobs \
         WHERE state = 'available' AND concurrency_key IS NULL GROUP BY queue \
     UNION ALL SELECT queue, 'available', count(*) FROM {schema}.jobs \
         WHERE state = 'available' AND concurrency_key IS NOT NULL GROUP BY queue \
-    UNION ALL SELECT queue, state, count(*) FROM {schema}.jobs \
+    UNION ALL SELECT queue, state::text, count(*) FROM {schema}.jobs \
         WHERE state IN ('scheduled', 'retryable') GROUP BY queue, state \
     UNION ALL SELECT queue, 'executing', count(*) FROM {schema}.jobs WHERE state = 'executing' \
         GROUP BY queue) AS counted GROUP BY queue, state";
@@ -90,9 +93,7 @@ pub(super) async fn errors(engine: &PostgresEngine, id: JobId) -> Result<Vec<Att
 
 /// runs_pkey
 pub(super) const RUNS: &str = "SELECT attempt, node, started_at, finished_at, session_id, outcome, verdict, \
-    ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, cache_creation_tokens, model, \
-    cli_version, result, structured, last_events, environment \
-    FROM {schema}.runs WHERE job_id = $1 ORDER BY attempt";
+    ending, cost_usd, answer FROM {schema}.runs WHERE job_id = $1 ORDER BY attempt";
 
 pub(super) async fn runs(engine: &PostgresEngine, id: JobId) -> Result<Vec<RunRow>> {
     let rows = engine.rows(engine.query(&engine.sql.runs).bind(id.0)).await?;
@@ -100,19 +101,7 @@ pub(super) async fn runs(engine: &PostgresEngine, id: JobId) -> Result<Vec<RunRo
 }
 
 fn run(row: &PgRow) -> sqlx::Result<RunRow> {
-    let input: Option<i64> = row.try_get("input_tokens")?;
-    let count =
-        |column: &str| Ok::<_, sqlx::Error>(unsigned(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0)));
-    let tokens = match input {
-        None => None,
-        Some(input) => Some(Tokens {
-            input: unsigned(input),
-            output: count("output_tokens")?,
-            cache_read: count("cache_read_tokens")?,
-            cache_creation: count("cache_creation_tokens")?,
-        }),
-    };
-    Ok(RunRow {
+    let run = RunRow {
         attempt: small(row.try_get("attempt")?),
         node: optional_text(row, "node")?,
         started_at: moment(row, "started_at")?,
@@ -122,15 +111,16 @@ fn run(row: &PgRow) -> sqlx::Result<RunRow> {
         verdict: text(row, "verdict")?,
         ending: text(row, "ending")?,
         cost_usd: row.try_get("cost_usd")?,
-        turns: row.try_get::<Option<i64>, _>("turns")?.map(small),
-        tokens,
-        model: optional_text(row, "model")?,
-        cli_version: optional_text(row, "cli_version")?,
-        result: optional_text(row, "result")?,
-        structured: optional_text(row, "structured")?.and_then(|text| serde_json::from_str(&text).ok()),
-        last_events: json_or_default(row, "last_events")?,
-        environment: json_or_default(row, "environment")?,
-    })
+        turns: None,
+        tokens: None,
+        model: None,
+        cli_version: None,
+        result: None,
+        structured: None,
+        last_events: Vec::new(),
+        environment: BTreeMap::new(),
+    };
+    Ok(Answer::read(optional_text(row, "answer")?.as_deref()).into_run(run))
 }
 
 pub(super) const QUEUES: &str =
@@ -157,10 +147,4 @@ fn unsigned(number: i64) -> u64 {
 /// The nearest number that exists: rows may be written by hand.
 fn small(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
-}
-
-/// What a column of JSON holds; nothing where it cannot be read.
-fn json_or_default<T: Default + serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Result<T> {
-    let text = optional_text(row, column)?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

@@ -1,75 +1,109 @@
-//! Rows to values and back. A damaged row still becomes a [`Job`] that says so, because one bad row must
-//! neither stop a queue nor hide from a list.
+//! Rows to values and back.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Decode, Postgres, Row, Type};
 
 use super::moment::Moment;
+use crate::clock::timestamp;
+pub(super) use crate::engine::damage::state_bit;
+use crate::engine::damage::{self, lossy};
 use crate::error::{Error, Result};
-use crate::job::{Job, JobId, State};
-use crate::options::ArgMap;
+use crate::job::{Job, State};
 
-/// The columns of [`job`], for every statement that returns jobs.
+/// The columns of a job, in the order in which a [job](damage::job) is read from them. No tags are `NULL`.
+macro_rules! columns {
+    ($state:literal, $attempted_at:literal, $node:literal, $reason:literal) => {
+        concat!(
+            "id, ",
+            $state,
+            " AS state, queue, worker, input, args, meta, \
+             CASE WHEN tags <> '[]' THEN tags::text END AS tags, priority, attempt, uncounted, \
+             max_attempts, snoozes, max_snoozes, inserted_at, scheduled_at, ",
+            $attempted_at,
+            " AS attempted_at, finished_at, ",
+            $node,
+            " AS node, ",
+            $reason,
+            " AS reason, cancel_requested, concurrency_key, resume"
+        )
+    };
+}
+pub(super) use columns;
+
+/// The columns of [`job`], the first ones of every statement that returns jobs.
 macro_rules! job_columns {
     () => {
-        "id, state, queue, worker, input, args, meta, tags::text AS tags, priority, attempt, uncounted, \
-         max_attempts, snoozes, max_snoozes, inserted_at, scheduled_at, attempted_at, finished_at, node, \
-         reason, cancel_requested, concurrency_key, resume"
+        $crate::engine::postgres::row::columns!("state::text", "attempted_at", "node", "reason")
     };
 }
 pub(super) use job_columns;
 
+/// The columns of [`claimed`]: what a claim has just written needs no sending back.
+macro_rules! claimed_columns {
+    () => {
+        $crate::engine::postgres::row::columns!("NULL::text", "NULL::timestamptz", "NULL::text", "NULL::text")
+    };
+}
+pub(super) use claimed_columns;
+
 /// The job in a row of [`job_columns!`].
 pub(super) fn job(row: &PgRow) -> sqlx::Result<Job> {
-    let mut damage = Damage(None);
-    let state = text(row, "state")?;
-    let job = Job {
-        id: JobId(row.try_get("id")?),
-        state: State::from_name(&state).unwrap_or_else(|| {
-            damage.note("state", "a known state");
-            State::Cancelled
-        }),
-        queue: text(row, "queue")?,
-        worker: text(row, "worker")?,
-        input: damage.json(row, "input", "JSON", Some)?,
-        args: damage
-            .json(row, "args", "a JSON object", |json| serde_json::from_value::<ArgMap>(json).ok())?,
-        meta: damage.json(row, "meta", "a JSON object", |json| {
-            serde_json::from_value::<Map<String, Value>>(json).ok()
-        })?,
-        tags: damage.json(row, "tags", "a JSON list of texts", |json| serde_json::from_value(json).ok())?,
-        priority: damage.number(row.try_get::<i16, _>("priority")?.into(), "priority", "0 to 9", |number| {
-            u8::try_from(number).ok().filter(|priority| *priority <= 9)
-        }),
-        attempt: damage.count(row, "attempt")?,
-        uncounted: damage.count(row, "uncounted")?,
-        max_attempts: damage.number(row.try_get("max_attempts")?, "max_attempts", "1 or more", |number| {
-            u32::try_from(number).ok().filter(|attempts| *attempts > 0)
-        }),
-        snoozes: damage.count(row, "snoozes")?,
-        max_snoozes: damage.count(row, "max_snoozes")?,
-        inserted_at: moment(row, "inserted_at")?,
-        scheduled_at: moment(row, "scheduled_at")?,
-        attempted_at: optional_moment(row, "attempted_at")?,
-        finished_at: optional_moment(row, "finished_at")?,
-        node: optional_text(row, "node")?,
-        reason: optional_text(row, "reason")?,
-        cancel_requested: row.try_get("cancel_requested")?,
-        concurrency_key: optional_text(row, "concurrency_key")?,
-        resume: optional_text(row, "resume")?,
-        damage: None,
-    };
-    Ok(Job { damage: damage.0, ..job })
+    damage::job(&mut Columns { row, next: 0 })
 }
 
 /// The jobs in rows of [`job_columns!`].
 pub(super) fn jobs(rows: &[PgRow]) -> Result<Vec<Job>> {
     Ok(rows.iter().map(job).collect::<sqlx::Result<_>>()?)
+}
+
+/// The jobs that a claim has taken, in rows of [`claimed_columns!`] from the column of this number on.
+pub(super) fn claimed(rows: &[PgRow], first: usize, node: &str, now: Timestamp) -> Result<Vec<Job>> {
+    // As the database keeps it.
+    let now = timestamp(now.as_microsecond());
+    let take = |row| {
+        let job = damage::job(&mut Columns { row, next: first })?;
+        let (node, attempted_at) = (Some(node.to_owned()), Some(now));
+        Ok(Job { state: State::Executing, node, attempted_at, ..job })
+    };
+    Ok(rows.iter().map(take).collect::<sqlx::Result<_>>()?)
+}
+
+struct Columns<'r> {
+    row: &'r PgRow,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    fn value<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> sqlx::Result<T> {
+        self.next += 1;
+        self.row.try_get_unchecked(self.next - 1)
+    }
+}
+
+impl<'r> damage::Columns<'r> for Columns<'r> {
+    fn number(&mut self) -> sqlx::Result<i64> {
+        self.value()
+    }
+
+    fn small_number(&mut self) -> sqlx::Result<i64> {
+        Ok(self.value::<i16>()?.into())
+    }
+
+    fn bytes(&mut self) -> sqlx::Result<Option<&'r [u8]>> {
+        self.value()
+    }
+
+    fn moment(&mut self) -> sqlx::Result<Option<Timestamp>> {
+        Ok(self.value::<Option<Moment>>()?.map(|moment| moment.0))
+    }
+
+    fn flag(&mut self) -> sqlx::Result<bool> {
+        self.value()
+    }
 }
 
 /// A column's text, also of JSON. A database in another encoding than UTF-8 may hold what is no text;
@@ -80,8 +114,7 @@ pub(super) fn text(row: &PgRow, column: &str) -> sqlx::Result<String> {
 
 /// As [`text`], for a column that may be `NULL`.
 pub(super) fn optional_text(row: &PgRow, column: &str) -> sqlx::Result<Option<String>> {
-    let bytes: Option<&[u8]> = row.try_get_unchecked(column)?;
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    Ok(row.try_get_unchecked::<Option<&[u8]>, _>(column)?.map(lossy))
 }
 
 pub(super) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
@@ -90,53 +123,6 @@ pub(super) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
 
 pub(super) fn optional_moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
     Ok(row.try_get::<Option<Moment>, _>(column)?.map(|moment| moment.0))
-}
-
-/// The first column that cannot be read, and what it should hold.
-struct Damage(Option<String>);
-
-impl Damage {
-    fn note(&mut self, column: &str, expected: &str) {
-        self.0.get_or_insert_with(|| format!("column `{column}` is not {expected}"));
-    }
-
-    fn json<T: Default>(
-        &mut self,
-        row: &PgRow,
-        column: &str,
-        expected: &str,
-        read: impl Fn(Value) -> Option<T>,
-    ) -> sqlx::Result<T> {
-        let text: &[u8] = row.try_get_unchecked(column)?;
-        Ok(serde_json::from_slice(text).ok().and_then(read).unwrap_or_else(|| {
-            self.note(column, expected);
-            T::default()
-        }))
-    }
-
-    fn number<T: Default>(
-        &mut self,
-        number: i64,
-        column: &str,
-        expected: &str,
-        read: impl Fn(i64) -> Option<T>,
-    ) -> T {
-        read(number).unwrap_or_else(|| {
-            self.note(column, expected);
-            T::default()
-        })
-    }
-
-    fn count(&mut self, row: &PgRow, column: &str) -> sqlx::Result<u32> {
-        let number = row.try_get(column)?;
-        Ok(self.number(number, column, "0 or more", |number| u32::try_from(number).ok()))
-    }
-}
-
-/// The bit of a state in `unique_states`.
-pub(super) fn state_bit(state: State) -> i32 {
-    let position = State::ALL.iter().position(|other| *other == state);
-    1 << position.expect("ALL holds every state")
 }
 
 /// Text as PostgreSQL can hold it: NUL, which it cannot, becomes U+FFFD. What was paid for must not be

@@ -8,29 +8,35 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::answer::Answer;
 use super::connections::Work;
 use super::insert::insert_all;
 use super::moment::Moment;
 use super::row::{clean, json, state_bit};
 use super::{PostgresEngine, Query};
 use crate::error::Result;
-use crate::job::{RunRow, State};
+use crate::job::State;
 use crate::settlement::Settlement;
 
-/// The beginning of each statement that settles. It takes `$1` to `$15`.
+/// The beginning of each statement that settles. It takes `$1` to `$18`.
 ///
 /// The fence: only the run that the row still stands for may change it, and whatever goes with it is
 /// written from what the change returns. A job that somebody asked to cancel meanwhile does not go back
 /// to waiting.
 ///
 /// A state comes as its place among [`State::ALL`]. What most settlements lack comes as one JSON text,
-/// [`Rest`]: to take a dozen arrays more apart would cost more than all else that is done for a row.
+/// [`Rest`]: a dozen arrays more to take apart would cost more than all else that is done for a row. They
+/// are taken apart side by side; named after `FROM` each would be copied as a whole first.
 ///
-/// The state is compared in a way that no index knows: the planner shall look up each run's row by its
-/// id, not each executing job's run in the batch.
+/// The state is compared in a way that the planner does not take for a partial index's condition: it shall
+/// look up each run's row by its id, not each executing job's run in the batch.
 ///
 /// Past the fence there can be no ledger row or error yet, unless somebody turned the attempt back by
 /// hand: see [`FORGET`].
+///
+/// `ends` counts the settlements, and tells the nodes of the queues in which one may have made something
+/// claimable: a job waits again, or a concurrency key is free. `$17`: the channel; `$18`: whether a limit
+/// of all is.
 ///
 /// jobs_pkey, runs_pkey, errors_pkey
 macro_rules! settle_rows {
@@ -38,65 +44,54 @@ macro_rules! settle_rows {
         "WITH settled AS (UPDATE {schema}.jobs AS j SET \
             state = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled' \
                 ELSE (ARRAY['scheduled', 'available', 'executing', 'retryable', 'completed', 'discarded', \
-                    'cancelled'])[g.state + 1] END, \
-            finished_at = CASE WHEN j.cancel_requested AND g.state < 4 THEN $15 ELSE g.finished_at END, \
+                    'cancelled']::{schema}.state[])[g.state + 1] END, \
+            finished_at = CASE WHEN j.cancel_requested AND g.state < 4 THEN $16 ELSE g.finished_at END, \
             reason = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled on request' \
-                ELSE r.reason END, \
+                ELSE g.rest ->> 'reason' END, \
             scheduled_at = g.scheduled_at, \
-            uncounted = CASE WHEN r.uncounted THEN least(j.uncounted + 1, 4294967295) ELSE j.uncounted END, \
-            snoozes = CASE WHEN r.snoozed THEN least(j.snoozes + 1, 4294967295) ELSE j.snoozes END, \
-            meta = coalesce(r.meta::json, j.meta), resume = r.resume, node = NULL, \
+            uncounted = CASE WHEN (g.rest ->> 'uncounted')::boolean \
+                THEN least(j.uncounted + 1, 4294967295) ELSE j.uncounted END, \
+            snoozes = CASE WHEN (g.rest ->> 'snoozed')::boolean \
+                THEN least(j.snoozes + 1, 4294967295) ELSE j.snoozes END, \
+            meta = coalesce((g.rest ->> 'meta')::json, j.meta), resume = g.rest ->> 'resume', node = NULL, \
             cancel_requested = false, unique_key = CASE WHEN (j.unique_states \
                 >> (CASE WHEN j.cancel_requested AND g.state < 4 THEN 6 ELSE g.state END)) & 1 = 1 \
                 THEN j.unique_key END \
-            FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::timestamptz[], $5::timestamptz[], \
-                $6::text[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], \
-                $12::text[], $13::double precision[], $14::text[]) \
-                AS g (id, attempt, state, scheduled_at, finished_at, node, run_started_at, \
-                run_finished_at, session_id, outcome, verdict, ending, cost_usd, rest) \
-                LEFT JOIN LATERAL json_to_record(g.rest::json) AS r (reason text, uncounted boolean, \
-                snoozed boolean, meta text, resume text, turns bigint, input_tokens bigint, \
-                output_tokens bigint, cache_read_tokens bigint, cache_creation_tokens bigint, model text, \
-                cli_version text, result text, structured text, last_events text, environment text, \
-                error_attempt bigint, error_at bigint, error_kind text, error_message text) ON true \
-            WHERE j.id = g.id AND j.attempt = g.attempt AND j.state || '' = 'executing' \
-            RETURNING g.*, r.turns, r.input_tokens, r.output_tokens, r.cache_read_tokens, \
-                r.cache_creation_tokens, r.model, r.cli_version, r.result, r.structured, r.last_events, \
-                r.environment, r.error_attempt, r.error_at, r.error_kind, r.error_message, \
-                j.queue, j.concurrency_key), \
+            FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS attempt, \
+                unnest($3::integer[]) AS state, unnest($4::timestamptz[]) AS scheduled_at, \
+                unnest($5::timestamptz[]) AS finished_at, unnest($6::text[]) AS node, \
+                unnest($7::timestamptz[]) AS run_started_at, unnest($8::timestamptz[]) AS run_finished_at, \
+                unnest($9::text[]) AS session_id, unnest($10::text[]) AS outcome, \
+                unnest($11::text[]) AS verdict, unnest($12::text[]) AS ending, \
+                unnest($13::double precision[]) AS cost_usd, unnest($14::text[])::json AS answer, \
+                unnest($15::text[])::json AS rest) AS g \
+            WHERE j.id = g.id AND j.attempt = g.attempt \
+                AND j.state >= 'executing' AND j.state <= 'executing' \
+            RETURNING g.*, j.queue, j.concurrency_key), \
         ledger AS (INSERT INTO {schema}.runs (job_id, attempt, node, started_at, finished_at, \
-            session_id, outcome, verdict, ending, cost_usd, turns, input_tokens, output_tokens, \
-            cache_read_tokens, cache_creation_tokens, model, cli_version, result, structured, last_events, \
-            environment) \
+            session_id, outcome, verdict, ending, cost_usd, answer) \
             SELECT id, attempt, node, run_started_at, run_finished_at, session_id, outcome, verdict, \
-                ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
-                cache_creation_tokens, model, cli_version, result, structured::json, \
-                coalesce(last_events, '[]')::json, coalesce(environment, '{}')::json FROM settled), \
+                ending, cost_usd, answer FROM settled), \
         failures AS (INSERT INTO {schema}.errors (job_id, attempt, at, kind, message) \
-            SELECT id, error_attempt, 'epoch'::timestamptz + error_at * '1 microsecond'::interval, \
-                error_kind, error_message FROM settled WHERE error_kind IS NOT NULL)"
+            SELECT id, (rest ->> 'error_attempt')::bigint, 'epoch'::timestamptz \
+                    + (rest ->> 'error_at')::bigint * '1 microsecond'::interval, \
+                rest ->> 'error_kind', rest ->> 'error_message' FROM settled \
+            WHERE rest ->> 'error_kind' IS NOT NULL), \
+        ends AS MATERIALIZED (SELECT count(*) AS jobs, \
+            count(pg_notify($17, CASE WHEN octet_length(queue) < 8000 THEN queue ELSE '' END)) \
+                FILTER (WHERE state < 4 OR concurrency_key IS NOT NULL OR $18) AS told FROM settled)"
     };
 }
 pub(super) use settle_rows;
 
-/// Tells the nodes of the queues in which a settlement may have made something claimable: a job waits
-/// again, or a concurrency key is free. `$16`: the channel; `$17`: whether a limit of all is.
-macro_rules! tell_of_settled {
-    () => {
-        "(SELECT count(pg_notify($16, CASE WHEN octet_length(queue) < 8000 THEN queue ELSE '' END)) \
-         FROM (SELECT DISTINCT queue FROM settled WHERE state < 4 OR concurrency_key IS NOT NULL OR $17) AS told)"
-    };
-}
-pub(super) use tell_of_settled;
-
 /// Only settles.
 pub(super) const SETTLE: &str =
-    concat!(settle_rows!(), " SELECT id, attempt FROM settled WHERE ", tell_of_settled!(), " >= 0");
+    concat!(settle_rows!(), " SELECT id, attempt FROM settled WHERE (SELECT told FROM ends) >= 0");
 
 /// Removes what stands in the way of a settlement: ledger rows and errors of attempts that are running.
 /// runs_pkey, errors_pkey, jobs_pkey
 pub(super) const FORGET: &str = "WITH running AS (SELECT j.id, j.attempt FROM {schema}.jobs AS j \
-        WHERE j.id = ANY ($1) AND j.state || '' = 'executing'), \
+        WHERE j.id = ANY ($1) AND j.state >= 'executing' AND j.state <= 'executing'), \
     ledger AS (DELETE FROM {schema}.runs AS r USING running \
         WHERE r.job_id = running.id AND r.attempt = running.attempt) \
     DELETE FROM {schema}.errors AS e USING running \
@@ -126,8 +121,8 @@ pub(super) async fn settle(
     now: Timestamp,
     tells: bool,
 ) -> Result<Vec<bool>> {
-    let query = bind(engine.query(&engine.sql.settle), settlements, now)?;
-    let rows = work.rows(query.bind(engine.channel()).bind(tells)).await?;
+    let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), tells)?;
+    let rows = work.rows(query).await?;
     let settled = read(&rows, settlements)?;
     let ours = settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
     for settlement in ours.map(|(settlement, _)| settlement).filter(|settlement| has_more(settlement)) {
@@ -146,8 +141,8 @@ pub(super) async fn settle_only(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> Result<Vec<bool>> {
-    let query = bind(engine.query(&engine.sql.settle), settlements, now)?;
-    let rows = engine.rows(query.bind(engine.channel()).bind(false)).await?;
+    let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), false)?;
+    let rows = engine.rows(query).await?;
     read(&rows, settlements)
 }
 
@@ -164,17 +159,24 @@ fn key(row: &PgRow) -> sqlx::Result<(i64, i64)> {
 /// batch only the first counts.
 pub(super) fn answers(settlements: &[Settlement], ours: Option<HashSet<(i64, i64)>>) -> Vec<bool> {
     let key = |settlement: &Settlement| (settlement.id.0, i64::from(settlement.attempt));
-    let mut ours = ours.unwrap_or_else(|| settlements.iter().map(key).collect());
+    let mut ours = match ours {
+        None if different(settlements) == settlements.len() => return vec![true; settlements.len()],
+        None => settlements.iter().map(key).collect(),
+        Some(ours) => ours,
+    };
     settlements.iter().map(|settlement| ours.remove(&key(settlement))).collect()
 }
 
 /// How many different runs there are in a batch.
 pub(super) fn different(settlements: &[Settlement]) -> usize {
-    settlements.iter().map(|settlement| (settlement.id, settlement.attempt)).collect::<HashSet<_>>().len()
+    let mut keys: Vec<_> = settlements.iter().map(|settlement| (settlement.id, settlement.attempt)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.len()
 }
 
-/// What most settlements lack. Texts are clean: `json_to_record` can make no text of a NUL, nor read
-/// past one, so that JSON goes as text too.
+/// What most settlements lack. Texts are clean: `->>` can make no text of a NUL, nor read past one, so that
+/// JSON goes as text too.
 #[derive(Serialize)]
 struct Rest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,25 +190,7 @@ struct Rest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     resume: Option<Cow<'a, str>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    answer: Option<Answer<'a>>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     error: Option<Failed<'a>>,
-}
-
-/// What claude said.
-#[derive(Serialize)]
-struct Answer<'a> {
-    turns: Option<u32>,
-    input_tokens: Option<i64>,
-    output_tokens: Option<i64>,
-    cache_read_tokens: Option<i64>,
-    cache_creation_tokens: Option<i64>,
-    model: Option<Cow<'a, str>>,
-    cli_version: Option<Cow<'a, str>>,
-    result: Option<Cow<'a, str>>,
-    structured: Option<String>,
-    last_events: String,
-    environment: String,
 }
 
 #[derive(Serialize)]
@@ -223,13 +207,16 @@ fn is_false(flag: &bool) -> bool {
 
 impl<'a> Rest<'a> {
     fn of(new: &'a Settlement) -> Result<Option<String>> {
+        let is_plain = new.reason.is_none() && new.resume.is_none() && new.meta.is_none();
+        if is_plain && !new.uncounted && !new.snoozed && new.error.is_none() {
+            return Ok(None);
+        }
         let rest = Self {
             reason: new.reason.as_deref().map(clean),
             uncounted: new.uncounted,
             snoozed: new.snoozed,
             meta: new.meta.as_ref().map(json).transpose()?,
             resume: new.resume.as_deref().map(clean),
-            answer: Answer::of(&new.run)?,
             error: new.error.as_ref().map(|error| Failed {
                 error_attempt: error.attempt,
                 error_at: error.at.as_microsecond(),
@@ -237,42 +224,24 @@ impl<'a> Rest<'a> {
                 error_message: clean(&error.message),
             }),
         };
-        let text = json(&rest)?;
-        Ok((text != "{}").then_some(text))
-    }
-}
-
-impl<'a> Answer<'a> {
-    fn of(run: &'a RunRow) -> Result<Option<Self>> {
-        let said = run.tokens.is_some() || run.turns.is_some() || run.result.is_some();
-        let known = run.model.is_some() || run.cli_version.is_some() || run.structured.is_some();
-        if !said && !known && run.last_events.is_empty() && run.environment.is_empty() {
-            return Ok(None);
-        }
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        Ok(Some(Self {
-            turns: run.turns,
-            input_tokens: run.tokens.map(|tokens| count(tokens.input)),
-            output_tokens: run.tokens.map(|tokens| count(tokens.output)),
-            cache_read_tokens: run.tokens.map(|tokens| count(tokens.cache_read)),
-            cache_creation_tokens: run.tokens.map(|tokens| count(tokens.cache_creation)),
-            model: run.model.as_deref().map(clean),
-            cli_version: run.cli_version.as_deref().map(clean),
-            result: run.result.as_deref().map(clean),
-            structured: run.structured.as_ref().map(ToString::to_string),
-            last_events: json(&run.last_events)?,
-            environment: json(&run.environment)?,
-        }))
+        json(&rest).map(Some)
     }
 }
 
 /// Binds the parameters of [`settle_rows!`].
-pub(super) fn bind<'q>(query: Query<'q>, settlements: &[Settlement], now: Timestamp) -> Result<Query<'q>> {
-    // In one order for all, so that two batches do not wait for each other; each run once.
-    let mut seen = HashSet::new();
-    let mut new: Vec<_> = settlements.iter().filter(|new| seen.insert((new.id, new.attempt))).collect();
-    new.sort_by_key(|settlement| settlement.id);
+pub(super) fn bind<'q>(
+    query: Query<'q>,
+    settlements: &[Settlement],
+    now: Timestamp,
+    channel: &str,
+    tells: bool,
+) -> Result<Query<'q>> {
+    // In one order for all, so that two batches do not wait for each other; of each run the first.
+    let mut new: Vec<_> = settlements.iter().collect();
+    new.sort_by_key(|settlement| (settlement.id, settlement.attempt));
+    new.dedup_by_key(|settlement| (settlement.id, settlement.attempt));
     let new = &new[..];
+    let answers = new.iter().map(|new| Answer::of(&new.run)).collect::<Result<Vec<_>>>()?;
     let rest = new.iter().map(|new| Rest::of(new)).collect::<Result<Vec<_>>>()?;
     Ok(query
         .bind(each(new, |new| new.id.0))
@@ -283,13 +252,21 @@ pub(super) fn bind<'q>(query: Query<'q>, settlements: &[Settlement], now: Timest
         .bind(each(new, |new| new.run.node.as_deref().map(clean)))
         .bind(each(new, |new| Moment(new.run.started_at)))
         .bind(each(new, |new| Moment(new.run.finished_at)))
-        .bind(each(new, |new| new.run.session_id.as_deref().map(clean)))
+        .bind(if_any(each(new, |new| new.run.session_id.as_deref().map(clean))))
         .bind(each(new, |new| clean(&new.run.outcome)))
         .bind(each(new, |new| clean(&new.run.verdict)))
         .bind(each(new, |new| clean(&new.run.ending)))
         .bind(each(new, |new| new.run.cost_usd))
-        .bind(rest)
-        .bind(Moment(now)))
+        .bind(if_any(answers))
+        .bind(if_any(rest))
+        .bind(Moment(now))
+        .bind(channel.to_owned())
+        .bind(tells))
+}
+
+/// Nothing instead of nothing for each: an array that is too short is filled up with `NULL`.
+fn if_any<T>(column: Vec<Option<T>>) -> Vec<Option<T>> {
+    if column.iter().any(Option::is_some) { column } else { Vec::new() }
 }
 
 /// A state's place among [`State::ALL`]: up to 3 it waits, or runs.

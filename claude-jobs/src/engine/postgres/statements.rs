@@ -47,6 +47,7 @@ statements! {
     runs: query::RUNS,
     queues: query::QUEUES,
     insert: insert::INSERT,
+    insert_one: insert::INSERT_ONE,
     insert_unique: insert::INSERT_UNIQUE,
     release_expired: insert::RELEASE_EXPIRED,
     holders: insert::HOLDERS,

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use sqlx::AssertSqlSafe;
 
 /// Up to so many rows are written by one statement, however many they are.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// The most rows per statement, as a power of two. SQLite allows 32,766 placeholders.
 const MOST: u32 = 8;

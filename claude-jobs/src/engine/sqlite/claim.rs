@@ -1,10 +1,12 @@
 //! Claims: due jobs become `executing`, their attempt counts up.
 
 use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
+use super::script::Script;
 use super::{limited, query};
 use crate::clock::timestamp;
 use crate::engine::{ClaimRequest, Claimed, QueueSettings};
@@ -28,27 +30,31 @@ macro_rules! take_rows {
 pub(super) use take_rows;
 
 /// claude_jobs_claim, in its own order.
+///
+/// `+`, here and in other statements that are asked often: else SQLite makes the statement anew each time,
+/// to know the number when it plans.
 pub(super) const TAKE: &str = concat!(
     take_rows!(),
     "IN (SELECT id FROM claude_jobs WHERE state = 'available' AND concurrency_key IS NULL AND queue = ?4 \
      AND worker IN (SELECT value FROM json_each(?5)) \
-     ORDER BY priority, scheduled_at, id LIMIT ?6) RETURNING ",
+     ORDER BY priority, scheduled_at, id LIMIT +?6) RETURNING ",
     job_columns!()
 );
 
 /// What a claim would find. claude_jobs_due, claude_jobs_claim, claude_jobs_keyed
-pub(super) const LOOK: &str = "SELECT ?1 AS name, coalesce(paused, 0) AS paused, paused_until, concurrency, \
-    EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = ?2) AS is_registered, \
+pub(super) const LOOK: &str = "WITH asked (queue, node) AS (VALUES (?, ?)) \
+    SELECT asked.queue AS name, coalesce(paused, 0) AS paused, paused_until, concurrency, \
+    EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = asked.node) AS is_registered, \
     (SELECT min(scheduled_at) FROM claude_jobs \
-        WHERE queue = ?1 AND state IN ('scheduled', 'retryable')) AS next_due, \
+        WHERE queue = asked.queue AND state IN ('scheduled', 'retryable')) AS next_due, \
     EXISTS (SELECT 1 FROM claude_jobs \
-        WHERE state = 'available' AND concurrency_key IS NULL AND queue = ?1) AS has_unkeyed, \
+        WHERE state = 'available' AND concurrency_key IS NULL AND queue = asked.queue) AS has_unkeyed, \
     EXISTS (SELECT 1 FROM claude_jobs \
-        WHERE state = 'available' AND concurrency_key IS NOT NULL AND queue = ?1) AS has_keyed \
-    FROM (SELECT 1) LEFT JOIN claude_jobs_queues ON name = ?1";
+        WHERE state = 'available' AND concurrency_key IS NOT NULL AND queue = asked.queue) AS has_keyed \
+    FROM asked LEFT JOIN claude_jobs_queues AS settings ON settings.name = asked.queue";
 
 /// What a look has found.
-struct Found {
+pub(super) struct Found {
     settings: QueueSettings,
     is_registered: bool,
     next_due: Option<Timestamp>,
@@ -57,6 +63,16 @@ struct Found {
 }
 
 impl Found {
+    pub(super) fn read(row: &SqliteRow) -> Result<Self> {
+        Ok(Self {
+            settings: query::settings(row)?,
+            is_registered: row.try_get("is_registered")?,
+            next_due: row.try_get::<Option<i64>, _>("next_due")?.map(timestamp),
+            has_unkeyed: row.try_get("has_unkeyed")?,
+            has_keyed: row.try_get("has_keyed")?,
+        })
+    }
+
     fn is_due(&self, request: &ClaimRequest<'_>) -> bool {
         self.next_due.is_some_and(|due| due <= request.now)
     }
@@ -73,15 +89,16 @@ impl Found {
     }
 }
 
-async fn look(executor: impl SqliteExecutor<'_>, request: &ClaimRequest<'_>) -> Result<Found> {
+pub(super) async fn look(executor: impl SqliteExecutor<'_>, request: &ClaimRequest<'_>) -> Result<Found> {
     let row = sqlx::query(LOOK).bind(request.queue).bind(request.node).fetch_one(executor).await?;
-    Ok(Found {
-        settings: query::settings(&row)?,
-        is_registered: row.try_get("is_registered")?,
-        next_due: row.try_get::<Option<i64>, _>("next_due")?.map(timestamp),
-        has_unkeyed: row.try_get("has_unkeyed")?,
-        has_keyed: row.try_get("has_keyed")?,
-    })
+    Found::read(&row)
+}
+
+/// Adds a look, which answers with one row.
+pub(super) fn add_look(script: &mut Script, request: &ClaimRequest<'_>) -> Result<()> {
+    script.add(LOOK);
+    script.bind(request.queue)?.bind(request.node)?;
+    Ok(())
 }
 
 /// The answer to a claim that would find nothing; `None` when it may find something.
@@ -90,10 +107,15 @@ pub(super) async fn nothing(readers: &SqlitePool, request: &ClaimRequest<'_>) ->
     Ok(found.is_idle(request).then(|| found.with(Vec::new(), None)))
 }
 
-/// Claims inside a transaction that holds the write lock: what is found stays true.
-pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) -> Result<Claimed> {
-    let mut found = look(&mut *connection, request).await?;
+/// Claims inside a transaction that holds the write lock, in which what was found stays true, and commits
+/// it.
+pub(super) async fn claim(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest<'_>,
+    mut found: Found,
+) -> Result<Claimed> {
     if found.is_idle(request) {
+        commit(connection).await?;
         return Ok(found.with(Vec::new(), None));
     }
     if found.is_due(request) {
@@ -102,10 +124,16 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
     }
     if found.has_keyed || request.limits.span_nodes() {
         let (jobs, rate_allows) = limited::take(connection, request, &found.settings).await?;
+        commit(connection).await?;
         return Ok(found.with(jobs, rate_allows));
     }
-    let jobs = take(connection, request, request.most(&found.settings)).await?;
+    let jobs = take_and_commit(connection, request, request.most(&found.settings)).await?;
     Ok(found.with(jobs, None))
+}
+
+pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<()> {
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(())
 }
 
 /// Waiting jobs whose time has come become `available`.
@@ -114,15 +142,22 @@ async fn stage(connection: &mut SqliteConnection, request: &ClaimRequest<'_>) ->
     Ok(())
 }
 
-async fn take(connection: &mut SqliteConnection, request: &ClaimRequest<'_>, most: u32) -> Result<Vec<Job>> {
-    let query = sqlx::query(TAKE)
-        .bind(request.now.as_microsecond())
-        .bind(request.node)
-        .bind(state_bit(State::Executing))
-        .bind(request.queue)
-        .bind(json(&request.workers)?)
-        .bind(most);
-    let rows = query.fetch_all(connection).await?;
+async fn take_and_commit(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest<'_>,
+    most: u32,
+) -> Result<Vec<Job>> {
+    let mut script = Script::default();
+    script.add(TAKE);
+    script
+        .bind(request.now.as_microsecond())?
+        .bind(request.node)?
+        .bind(state_bit(State::Executing))?
+        .bind(request.queue)?
+        .bind(json(&request.workers)?)?
+        .bind(most)?;
+    script.add("COMMIT");
+    let rows = script.run(connection).await?;
     let mut jobs = rows.iter().map(row::job).collect::<sqlx::Result<Vec<_>>>()?;
     in_order(&mut jobs);
     Ok(jobs)

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::batch::Statement;
+use super::batch::{FEW, Statement};
 use super::row::{self, job_columns, state_bit};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, JobRow, UniqueRow, Written};
@@ -68,7 +68,7 @@ pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]
 
 /// Whether the rows can be written by one statement, which is a transaction by itself.
 pub(super) fn is_one_statement(rows: &[JobRow]) -> bool {
-    rows.len() == 1 && rows[0].unique.is_none()
+    rows.len() <= FEW && rows.iter().all(|row| row.unique.is_none())
 }
 
 /// A key whose time is over no longer stands in the way.
@@ -171,7 +171,7 @@ fn others<'q>(query: Query<'q>, new: &JobRow) -> Result<Query<'q>> {
         .bind(new.concurrency_key.clone())
         .bind(unique.map(|unique| unique.key.clone()))
         .bind(unique.and_then(|unique| unique.until).map(|until| until.as_microsecond()))
-        .bind::<i64>(states))
+        .bind::<i32>(states))
 }
 
 /// The job that holds the key. It is there: we are inside the transaction in which it stood in the

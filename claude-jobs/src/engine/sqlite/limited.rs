@@ -37,16 +37,16 @@ pub(super) const TAKE_KEYED: &str = concat!(
          row_number() OVER (PARTITION BY free.key ORDER BY job.priority, job.scheduled_at, job.id) AS place \
          FROM free JOIN claude_jobs AS job ON job.id IN (SELECT id FROM claude_jobs \
              WHERE state = 'available' AND queue = ?4 AND concurrency_key = free.key \
-             AND worker IN (SELECT name FROM known) ORDER BY priority, scheduled_at, id LIMIT ?7) \
+             AND worker IN (SELECT name FROM known) ORDER BY priority, scheduled_at, id LIMIT +?7) \
          WHERE free.slots > 0), \
      unkeyed AS (SELECT id, priority, scheduled_at FROM claude_jobs \
          WHERE state = 'available' AND queue = ?4 AND concurrency_key IS NULL \
-         AND worker IN (SELECT name FROM known) ORDER BY priority, scheduled_at, id LIMIT ?6) ",
+         AND worker IN (SELECT name FROM known) ORDER BY priority, scheduled_at, id LIMIT +?6) ",
     take_rows!(),
     "IN (SELECT id FROM ( \
          SELECT id, priority, scheduled_at FROM first WHERE place <= slots \
          UNION ALL SELECT id, priority, scheduled_at FROM unkeyed) \
-     ORDER BY priority, scheduled_at, id LIMIT ?6) RETURNING ",
+     ORDER BY priority, scheduled_at, id LIMIT +?6) RETURNING ",
     job_columns!()
 );
 

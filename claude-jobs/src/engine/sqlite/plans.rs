@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Execute, QueryBuilder, Row, Sqlite};
 use super::{SqliteEngine, claim, insert, limited, list, nodes, prune, query, ticks};
 use crate::engine::Filter;
 use crate::engine::list::parts;
-use crate::job::{JobId, State};
+use crate::engine::list::tests::{LAST_PAGE, filters};
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
@@ -58,8 +58,6 @@ const MANY_AVAILABLE: &str = fill!(
 
 /// To look at each of a million rows takes millions.
 const MOST_STEPS: u64 = 300_000;
-
-const LAST_PAGE: JobId = JobId(900);
 
 /// How often SQLite tells of its steps.
 const STEPS: i32 = 1_000;
@@ -178,23 +176,6 @@ fn bound<'q>(sql: &'static str, values: &'q [Value]) -> Query<'q> {
         Value::String(text) => query.bind(text),
         other => query.bind(other.to_string()),
     })
-}
-
-/// By all combinations of state, queue and page.
-fn filters() -> Vec<Filter> {
-    let states = [None].into_iter().chain(State::ALL.map(Some));
-    let queues = [None, Some("queue_3"), Some("keyed"), Some("unknown")];
-    let pages = [None, Some(LAST_PAGE), Some(JobId(500_000))];
-    let mut filters = Vec::new();
-    for state in states {
-        for queue in queues {
-            for before in pages {
-                let queue = queue.map(str::to_owned);
-                filters.push(Filter { state, queue, before, ..Filter::default() });
-            }
-        }
-    }
-    filters
 }
 
 /// A statement, the values of its parameters, and how it reads the jobs.

@@ -10,7 +10,7 @@ use crate::job::State;
 
 /// claude_jobs_finished
 pub(super) const PRUNE: &str = "DELETE FROM claude_jobs WHERE id IN (SELECT id FROM claude_jobs \
-     WHERE state = ?1 AND finished_at IS NOT NULL AND finished_at < ?2 ORDER BY finished_at LIMIT ?3) \
+     WHERE state = ?1 AND finished_at IS NOT NULL AND finished_at < ?2 ORDER BY finished_at LIMIT +?3) \
      RETURNING id";
 
 /// claude_jobs_finished

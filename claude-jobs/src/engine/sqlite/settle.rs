@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::batch::Statement;
+use super::batch::{FEW, Statement};
+use super::claim::{Found, add_look, look};
 use super::insert::{insert_in, json};
 use super::row::state_bit;
+use super::script::Script;
+use crate::engine::ClaimRequest;
 use crate::error::Result;
 use crate::job::State;
 use crate::settlement::Settlement;
@@ -32,14 +36,19 @@ static UPDATE: Statement = Statement::new(
      AND claude_jobs.state = 'executing' RETURNING claude_jobs.id, claude_jobs.attempt",
 );
 
+/// Behind the same fence, and so before the rows are updated.
+///
 /// `OR REPLACE`, here and below: past the fence there can be no such row, unless somebody turned the
 /// attempt back by hand; that must not keep the job from ever being settled.
 static INSERT_RUNS: Statement = Statement::new(
     "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, \
      outcome, verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
-     cache_creation_tokens, model, cli_version, result, structured, last_events, environment) VALUES",
+     cache_creation_tokens, model, cli_version, result, structured, last_events, environment) \
+     SELECT new.* FROM (VALUES",
     21,
-    "",
+    // The join in this order: few are new, all that run may be many.
+    ") AS new CROSS JOIN claude_jobs AS job \
+     WHERE job.id = new.column1 AND job.attempt = new.column2 AND job.state = 'executing'",
 );
 
 static INSERT_ERRORS: Statement = Statement::new(
@@ -48,97 +57,117 @@ static INSERT_ERRORS: Statement = Statement::new(
     "",
 );
 
-/// Writes settlements inside a transaction that holds the write lock.
+/// Whether a settlement brings more than its own rows: something that a look for jobs has to see.
+fn has_more(settlement: &Settlement) -> bool {
+    !settlement.follow_ons.is_empty() || settlement.pause_queue_until.is_some()
+}
+
+/// Begins a transaction that holds the write lock, writes settlements in it, and looks for jobs, if asked
+/// to: mostly all of it in one passage.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     settlements: &[Settlement],
+    claim: Option<&ClaimRequest<'_>>,
     now: Timestamp,
-) -> Result<Vec<bool>> {
-    if settlements.is_empty() {
-        return Ok(Vec::new());
+) -> Result<(Vec<bool>, Option<Found>)> {
+    let mut script = Script::default();
+    script.add("BEGIN IMMEDIATE");
+    // Of the same run twice in a batch only the first counts; of two rows for one job SQLite would
+    // write either.
+    let mut seen = HashSet::with_capacity(settlements.len());
+    let first: Vec<_> = settlements.iter().filter(|new| seen.insert((new.id, new.attempt))).collect();
+    let mut ours = HashSet::with_capacity(first.len());
+    // A text is kept for each size; with large ones go no others, or more of them would have to be kept.
+    let together = first.len() <= FEW;
+    for ((runs, part), (update, _)) in INSERT_RUNS.parts(&first).zip(UPDATE.parts(&first)) {
+        if !together {
+            note(&mut ours, std::mem::take(&mut script).run(&mut *connection).await?)?;
+        }
+        script.add(&runs.0);
+        part.iter().try_for_each(|new| add_run(&mut script, new))?;
+        script.add(&update.0);
+        part.iter().try_for_each(|new| add_update(&mut script, new, now))?;
     }
-    let mut ours = update_rows(connection, settlements, now).await?;
-    // Of the same run twice in a batch only the first counts.
+    if !together {
+        note(&mut ours, std::mem::take(&mut script).run(&mut *connection).await?)?;
+    }
+    let mut found = None;
+    let looks_at_once = claim.filter(|_| !settlements.iter().any(has_more));
+    if let Some(request) = looks_at_once {
+        add_look(&mut script, request)?;
+    }
+    let mut rows = script.run(&mut *connection).await?;
+    if looks_at_once.is_some() {
+        found = rows.pop().map(|row| Found::read(&row)).transpose()?;
+    }
+    note(&mut ours, rows)?;
     let settled: Vec<bool> = settlements.iter().map(|new| ours.remove(&(new.id.0, new.attempt))).collect();
-    let written: Vec<&Settlement> =
+    let written: Vec<_> =
         settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours).map(|(new, _)| new).collect();
-    insert_runs(connection, &written).await?;
     insert_errors(connection, &written).await?;
-    for settlement in &written {
+    for settlement in written {
         insert_in(connection, &settlement.follow_ons).await?;
         pause_queue(connection, settlement).await?;
     }
-    Ok(settled)
+    if let (Some(request), None) = (claim, &found) {
+        found = Some(look(connection, request).await?);
+    }
+    Ok((settled, found))
 }
 
-/// The runs that were the job's own.
-async fn update_rows(
-    connection: &mut SqliteConnection,
-    settlements: &[Settlement],
-    now: Timestamp,
-) -> Result<HashSet<(i64, u32)>> {
+/// Takes note of the runs that were the job's own.
+fn note(ours: &mut HashSet<(i64, u32)>, rows: Vec<SqliteRow>) -> Result<()> {
+    for row in rows {
+        ours.insert((row.try_get(0)?, row.try_get(1)?));
+    }
+    Ok(())
+}
+
+fn add_update(script: &mut Script, new: &Settlement, now: Timestamp) -> Result<()> {
     debug_assert_eq!(state_bit(State::Cancelled), 64, "the statement names it");
-    let mut ours = HashSet::with_capacity(settlements.len());
-    // Of two rows for one job SQLite would write either.
-    let mut seen = HashSet::with_capacity(settlements.len());
-    let first: Vec<_> = settlements.iter().filter(|new| seen.insert((new.id, new.attempt))).collect();
-    for (sql, part) in UPDATE.parts(&first) {
-        let mut query = sqlx::query(sql);
-        for new in part {
-            query = query
-                .bind(new.id.0)
-                .bind(new.attempt)
-                .bind(new.state.name())
-                .bind(state_bit(new.state))
-                .bind(!new.state.is_final())
-                .bind(new.scheduled_at.as_microsecond())
-                .bind(new.finished_at.map(|at| at.as_microsecond()))
-                .bind(new.reason.as_deref())
-                .bind(new.uncounted)
-                .bind(new.snoozed)
-                .bind(new.meta.as_ref().map(json).transpose()?)
-                .bind(new.resume.as_deref())
-                .bind(now.as_microsecond());
-        }
-        for row in query.fetch_all(&mut *connection).await? {
-            ours.insert((row.try_get(0)?, row.try_get(1)?));
-        }
-    }
-    Ok(ours)
+    script
+        .bind(new.id.0)?
+        .bind(new.attempt)?
+        .bind(new.state.name())?
+        .bind(state_bit(new.state))?
+        .bind(!new.state.is_final())?
+        .bind(new.scheduled_at.as_microsecond())?
+        .bind(new.finished_at.map(|at| at.as_microsecond()))?
+        .bind(new.reason.as_deref())?
+        .bind(new.uncounted)?
+        .bind(new.snoozed)?
+        .bind(new.meta.as_ref().map(json).transpose()?)?
+        .bind(new.resume.as_deref())?
+        .bind(now.as_microsecond())?;
+    Ok(())
 }
 
-async fn insert_runs(connection: &mut SqliteConnection, settlements: &[&Settlement]) -> Result<()> {
+fn add_run(script: &mut Script, settlement: &Settlement) -> Result<()> {
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    for (sql, part) in INSERT_RUNS.parts(settlements) {
-        let mut query = sqlx::query(sql);
-        for settlement in part {
-            let run = &settlement.run;
-            let tokens = run.tokens;
-            query = query
-                .bind(settlement.id.0)
-                .bind(settlement.attempt)
-                .bind(run.node.as_deref())
-                .bind(run.started_at.as_microsecond())
-                .bind(run.finished_at.as_microsecond())
-                .bind(run.session_id.as_deref())
-                .bind(run.outcome.as_str())
-                .bind(run.verdict.as_str())
-                .bind(run.ending.as_str())
-                .bind(run.cost_usd)
-                .bind(run.turns)
-                .bind(tokens.map(|tokens| count(tokens.input)))
-                .bind(tokens.map(|tokens| count(tokens.output)))
-                .bind(tokens.map(|tokens| count(tokens.cache_read)))
-                .bind(tokens.map(|tokens| count(tokens.cache_creation)))
-                .bind(run.model.as_deref())
-                .bind(run.cli_version.as_deref())
-                .bind(run.result.as_deref())
-                .bind(run.structured.as_ref().map(ToString::to_string))
-                .bind(json(&run.last_events)?)
-                .bind(json(&run.environment)?);
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let run = &settlement.run;
+    let tokens = run.tokens;
+    script
+        .bind(settlement.id.0)?
+        .bind(settlement.attempt)?
+        .bind(run.node.as_deref())?
+        .bind(run.started_at.as_microsecond())?
+        .bind(run.finished_at.as_microsecond())?
+        .bind(run.session_id.as_deref())?
+        .bind(run.outcome.as_str())?
+        .bind(run.verdict.as_str())?
+        .bind(run.ending.as_str())?
+        .bind(run.cost_usd)?
+        .bind(run.turns)?
+        .bind(tokens.map(|tokens| count(tokens.input)))?
+        .bind(tokens.map(|tokens| count(tokens.output)))?
+        .bind(tokens.map(|tokens| count(tokens.cache_read)))?
+        .bind(tokens.map(|tokens| count(tokens.cache_creation)))?
+        .bind(run.model.as_deref())?
+        .bind(run.cli_version.as_deref())?
+        .bind(run.result.as_deref())?
+        .bind(run.structured.as_ref().map(ToString::to_string))?
+        .bind(json(&run.last_events)?)?
+        .bind(json(&run.environment)?)?;
     Ok(())
 }
 

@@ -8,13 +8,10 @@
 //! If the supervisor is killed, the front (a subreaper too) inherits what it had, and ends it.
 
 use super::children;
-use super::protocol::{Cause, Door, End, Order, VARIABLE, Verdict};
+use super::protocol::{BROKEN, Cause, Door, End, Order, VARIABLE, Verdict};
 use super::sys::{self, Access, Descriptor, Errno, Kind, Millis, Pid, Signals, Source, signal};
 use super::text::{Invocation, Line, Text};
 use super::watch::{self, Lines};
-
-/// The exit code when the front itself cannot work; the CLI has not been started then.
-pub(crate) const BROKEN: i32 = 125;
 
 /// How long the host may take to write the next part of a prompt that nobody reads.
 const PROMPT_LIMIT: Millis = 1000;

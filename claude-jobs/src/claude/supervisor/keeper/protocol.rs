@@ -12,6 +12,9 @@ use super::text;
 /// The variable that makes a process a front. The CLI never sees it.
 pub(crate) const VARIABLE: &str = "CLAUDE_JOBS_SUPERVISE";
 
+/// A front's exit code when it cannot work itself; the CLI has not been started then.
+pub(crate) const BROKEN: i32 = 125;
+
 /// What a front is told, in its environment; after it comes the path of what to run with the front's own
 /// arguments.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use super::{Errno, Result};
 /// # Safety
 /// What that call with these arguments does to this process must be sound: pointers among them must be to
 /// memory that the kernel may read or write as the call says.
-pub(in super::super) unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize> {
+pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize> {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
     #[cfg(target_arch = "x86_64")]
