@@ -214,10 +214,12 @@ fn literal(
             Some(NumberForm::Int) => quote!(#form::Int(#number)),
             Some(NumberForm::Float) => quote!(#form::Float(#number)),
             None => {
-                let literal = quote_spanned!(value.span()=> #krate::__private::Const(&#value).literal());
+                // Every token takes the place of the value, so that the error is shown there.
+                let wrapper = Ident::new("__ClaudeConst", value.span());
+                let literal = quote_spanned!(value.span()=> #wrapper(&#value).literal());
                 quote! {{
                     #[allow(unused_imports)]
-                    use #krate::__private::NotForOptions as _;
+                    use #krate::__private::{Const as #wrapper, NotForOptions as _};
                     #literal
                 }}
             }
@@ -478,7 +480,7 @@ mod tests {
         for text in ["4u8", "MODEL", "15 * MINUTE"] {
             let value: Expr = syn::parse_str(text).expect("an expression");
             let literal = literal(&quote!(k), &value, &|_| None).expect("a literal").to_string();
-            let call = format!("k :: __private :: Const (& {}) . literal ()", value.to_token_stream());
+            let call = format!("__ClaudeConst (& {}) . literal ()", value.to_token_stream());
             assert!(literal.contains(&call), "{literal}");
         }
     }

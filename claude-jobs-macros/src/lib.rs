@@ -86,6 +86,10 @@ use proc_macro::TokenStream;
 /// | `if_busy` | what becomes of a tick while the job of an earlier one is not over: `"queue"` (it waits its turn), `"skip"` | `"queue"` |
 /// | `crate` | the path of `claude-jobs` where it has another name | `::claude_jobs` |
 ///
+/// `unique_by` and `concurrency_key` name a field as the struct does. They find it in the stored input under the
+/// name that serde writes: `rename` and `rename_all` are followed; a field that serde leaves out or writes in
+/// another form (`skip`, `flatten`, a struct that is `transparent`) cannot be named.
+///
 /// The options in `args` and `pinned_args` are the rows of the table in `claude_jobs::options`. Each
 /// takes a literal, a list, or a constant expression (of type `&str`, `bool`, a number, `Duration`,
 /// an array or a slice of `&str`). `..BASE` is a constant of type `Args` beneath the keys, made by
@@ -195,8 +199,21 @@ use proc_macro::TokenStream;
 ///   `prompt`, `prompt_file` or an option `prompt` in `args` or `pinned_args` gives it, and returns a
 ///   `JobBuilder<Self>`. What a base sets cannot be seen: with `..BASE`, `new` takes the prompt even
 ///   if the base has one.
+///   `new` is taken by that: a constructor of your own has another name and calls it.
+///
+///   ```
+///   # use claude_jobs::{JobBuilder, prelude::*};
+///   # #[claude_worker(queue = "q")]
+///   # struct PrReview { number: u64, title: String }
+///   impl PrReview {
+///       fn of(number: u64) -> JobBuilder<Self> {
+///           Self::new(number, format!("pull request {number}"), "Review it.")
+///       }
+///   }
+///   ```
 /// * The `Worker` impl, whose `Output` is the type of `output`, or the answer's text.
-/// * The registration by which a `Runtime` finds the worker, and its `Handler` if it has one.
+/// * The registration by which a `Runtime` finds the worker, and its `Handler` if it has one. Two workers of one
+///   name in a program are found when it connects: `Error::DuplicateWorker` names both places.
 ///
 /// A definition with mistakes generates the struct and `new` all the same, so that the mistakes are
 /// the only errors: each at its own token, all in one build.

@@ -45,7 +45,7 @@ const NO_NAMES: &[(&str, &str)] = &[
 ];
 
 /// The known name nearest to `name`, if one is near: the same in another spelling (`maxTurns`), what others
-/// call it, one or two letters off, or words of it (`budget_usd`).
+/// call it, one or two letters off, or a part of it (`budget_usd`, `pri`).
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let snake = snake_case(name);
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == snake).map(|(_, name)| *name);
@@ -82,11 +82,10 @@ pub(crate) fn snake_case(name: &str) -> String {
     snake
 }
 
-/// Whether `words` are the first or the last words of the name.
+/// Whether the name begins with these letters, or ends with these words.
 fn has_words(name: &str, words: &str) -> bool {
-    words.len() >= 4
-        && (name.strip_prefix(words).is_some_and(|rest| rest.starts_with('_'))
-            || name.strip_suffix(words).is_some_and(|rest| rest.ends_with('_')))
+    let is_end = words.len() >= 4 && name.strip_suffix(words).is_some_and(|rest| rest.ends_with('_'));
+    is_end || words.len() >= 3 && name.starts_with(words)
 }
 
 /// What to do about something that has no name here.

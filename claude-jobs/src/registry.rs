@@ -146,3 +146,25 @@ impl Registry {
         self.0.values().map(|registration| registration.definition)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(defined_at: &'static str) -> &'static Registration {
+        let definition = Definition { defined_at, ..Definition::new("review", "q") };
+        let load = |_: &Value| Err("nobody asks".to_owned());
+        Box::leak(Box::new(Registration { definition: Box::leak(Box::new(definition)), load }))
+    }
+
+    #[test]
+    fn two_workers_of_one_name_are_refused_with_both_places() {
+        let mut registry = Registry::default();
+        registry.add(registration("src/a.rs:1")).expect("the first");
+        registry.add(registration("src/a.rs:1")).expect("the same again");
+        let problem = registry.add(registration("src/b.rs:2")).expect_err("another").to_string();
+        for part in ["`review`", "src/a.rs:1", "src/b.rs:2"] {
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+}

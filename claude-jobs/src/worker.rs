@@ -20,6 +20,11 @@ use crate::registry::Registration;
 use crate::verdict::Verdict;
 
 /// A job type. `#[claude_worker]` implements it; nobody else needs to.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no worker",
+    label = "this is no worker",
+    note = "put `#[claude_worker(queue = \"…\")]` on `{Self}`"
+)]
 pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What a successful run gives to the handler: the answer's text, unless the attribute says
     /// `output = Type`.

@@ -80,7 +80,6 @@ fn what_is_broken_keeps_its_struct_and_its_functions() {
         "queue = \"q\" max_attempts = 3",
         "queue = \"q\", args",
         "queue = \"q\", args = ",
-        "queue = \"q\", args = {",
         "queue = \"q\", args = { model",
         "queue = \"q\", args = { model = ",
         "queue = \"q\", args = { model = \"opus\", max_tu",

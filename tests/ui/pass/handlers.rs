@@ -28,7 +28,7 @@ impl Handler for OnlyErrors {
         verdict: Verdict,
         _failure: &Failure,
         _cx: &mut Ctx,
-    ) -> impl Future<Output = Verdict> + Send {
+    ) -> impl std::future::Future<Output = Verdict> + Send {
         std::future::ready(verdict)
     }
 }

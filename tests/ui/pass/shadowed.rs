@@ -8,7 +8,7 @@ struct Result;
 struct Option;
 struct Vec;
 struct Box;
-struct String2;
+
 trait Default {}
 trait From {}
 trait Into {}

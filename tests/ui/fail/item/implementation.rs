@@ -5,6 +5,6 @@ use claude_jobs::prelude::*;
 struct Review;
 
 #[claude_worker(queue = "review")]
-impl Handler for Review {}
+impl Review {}
 
 fn main() {}
