@@ -52,6 +52,7 @@ pub mod error;
 mod executor;
 mod inserter;
 pub mod job;
+mod known;
 mod merge;
 mod node;
 pub mod notice;
