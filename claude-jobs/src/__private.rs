@@ -30,5 +30,6 @@ pub use constant::{CanBeAnOption, NotForOptions};
 pub use option::{key, option};
 pub use output::{Contract, contract};
 pub use period::UniquePeriod;
+pub(crate) use probe::read;
 pub use probe::{Probe, WithHandler, WithoutHandler};
 pub use show::{CanStandInATemplate, Json, Shown, WithDisplay, WithoutDisplay, samples};

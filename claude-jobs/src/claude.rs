@@ -66,6 +66,8 @@ where
 pub struct Request {
     /// The merged and checked options; the prompt is there. Boxed, because there are many.
     pub options: Box<Options>,
+    /// The name of the worker whose job it is. None outside a queue.
+    pub worker: Option<String>,
     /// The session to run under, unless the options name or continue one.
     pub session_id: Option<String>,
     /// `<job>.<attempt>`, put into the environment as `CLAUDE_JOBS_RUN` so that every process of the
@@ -92,7 +94,16 @@ impl Request {
 
     /// A run of these options, ended by these.
     pub(crate) fn on(options: Box<Options>, stop: Stop, lease: Lease) -> Self {
-        Self { options, session_id: None, marker: None, database_id: None, stop, lease, observer: None }
+        Self {
+            options,
+            worker: None,
+            session_id: None,
+            marker: None,
+            database_id: None,
+            stop,
+            lease,
+            observer: None,
+        }
     }
 
     /// The prompt.

@@ -77,6 +77,18 @@ pub enum Error {
         /// Which states allow the operation.
         rule: &'static str,
     },
+    /// A recorded run cannot be read (only from the [test kit](crate::testing)).
+    #[error("recording `{path}`: {problem}")]
+    Recording {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A scripted claude was asked what its script has no answer for (only from the
+    /// [test kit](crate::testing)).
+    #[error("{0}")]
+    Unscripted(String),
     /// The runtime cannot start as configured.
     #[error("{0}")]
     Configuration(String),

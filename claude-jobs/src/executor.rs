@@ -17,11 +17,11 @@ use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::known::Known;
 use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
-use crate::queue::Queue;
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::settlement::{LOST, Remains, Settlement};
@@ -36,7 +36,8 @@ mod repair;
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    pub(crate) queue: Queue,
+    /// What there is to know without a look at the database, which is others' affair.
+    pub(crate) known: Known,
     pub(crate) claude: Arc<dyn Claude>,
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
@@ -51,8 +52,8 @@ pub(crate) struct Leash {
 }
 
 /// A job whose worker is found, whose fields are read and whose options are merged.
-struct Prepared {
-    definition: &'static Definition,
+pub(crate) struct Prepared {
+    pub(crate) definition: &'static Definition,
     worker: Box<dyn LoadedWorker>,
     options: Box<Options>,
 }
@@ -64,9 +65,9 @@ pub(crate) struct Finished {
 }
 
 /// What shall become of a job, and what goes with it.
-struct Decision {
-    verdict: Verdict,
-    run: Run,
+pub(crate) struct Decision {
+    pub(crate) verdict: Verdict,
+    pub(crate) run: Run,
     meta: Map<String, Value>,
     follow_ons: Vec<Result<NewJob>>,
 }
@@ -77,13 +78,8 @@ impl Executor {
         self.notify.send(&Notice::Started { job: &job });
         let settlement = match self.prepare(&job) {
             Ok(prepared) => {
-                let Prepared { definition, worker, options } = prepared;
-                let repairing = Repairing::of(definition, &options);
-                let mut run = self.run(&job, options, &leash).await;
-                if let Some(repairing) = repairing {
-                    run = self.repaired(&job, &*worker, repairing, run, &leash).await;
-                }
-                let decision = decide(definition, worker, run, &job, &leash.stop).await;
+                let definition = prepared.definition;
+                let decision = self.carry_out(&job, prepared, &leash).await;
                 self.settlement(&job, definition, decision)
             }
             Err(problem) => self.unrunnable(&job, problem),
@@ -91,9 +87,20 @@ impl Executor {
         Finished { job, settlement }
     }
 
+    /// Runs claude, and decides what becomes of the job.
+    pub(crate) async fn carry_out(&self, job: &Arc<Job>, prepared: Prepared, leash: &Leash) -> Decision {
+        let Prepared { definition, worker, options } = prepared;
+        let repairing = Repairing::of(definition, &options);
+        let mut run = self.run(job, options, leash).await;
+        if let Some(repairing) = repairing {
+            run = self.repaired(job, &*worker, repairing, run, leash).await;
+        }
+        decide(definition, worker, run, job, &leash.stop).await
+    }
+
     /// A claimed job that shall not start here: it loses neither attempt nor place.
     pub(crate) fn give_back(&self, job: Arc<Job>) -> Finished {
-        let now = self.queue.now();
+        let now = self.known.now();
         let mut run = not_run(StopReason::Shutdown);
         run.ending = Ending::NotStarted(NotStarted::Refused("not started here".to_owned()));
         let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
@@ -104,7 +111,7 @@ impl Executor {
 
     /// A job whose run has broken down in our own code: what it did is unknown, so it is not repeated.
     pub(crate) fn broken(&self, job: Arc<Job>, problem: &str) -> Finished {
-        let now = self.queue.now();
+        let now = self.known.now();
         let mut run = not_run(StopReason::Cancel);
         run.ending = Ending::Failed(problem.to_owned());
         let verdict = Verdict::cancel(format!("internal error: {problem}"));
@@ -122,11 +129,11 @@ impl Executor {
     }
 
     /// Rows may be old or written by hand: everything is checked again.
-    fn prepare(&self, job: &Job) -> Result<Prepared, String> {
+    pub(crate) fn prepare(&self, job: &Job) -> Result<Prepared, String> {
         if let Some(damage) = &job.damage {
             return Err(format!("damaged row: {damage}"));
         }
-        let registration = self.queue.registry().get(&job.worker).map_err(|error| error.to_string())?;
+        let registration = self.known.registry.get(&job.worker).map_err(|error| error.to_string())?;
         let definition = registration.definition;
         let worker = (registration.load)(&job.input).map_err(|problem| format!("input: {problem}"))?;
         let values = Values::of(definition, &*worker).map_err(|problem| format!("input: {problem}"))?;
@@ -158,9 +165,10 @@ impl Executor {
     }
 
     fn request(&self, job: &Job, mut request: Request) -> Request {
-        request.session_id = Some(self.queue.session_id(job));
+        request.worker = Some(job.worker.clone());
+        request.session_id = Some(self.known.session_id(job));
         request.marker = Some(marker(job));
-        request.database_id = Some(self.queue.engine().database_id());
+        request.database_id = Some(self.known.database_id);
         request
     }
 
@@ -169,8 +177,8 @@ impl Executor {
     /// The session is the one that the run was started in. Where that was to continue another, it may have
     /// been started anew instead; nobody knows, and the next attempt will find out.
     pub(crate) fn lost(&self, job: &Job, definition: &Definition) -> Settlement {
-        let now = self.queue.now();
-        let own = || self.queue.session_id(job);
+        let now = self.known.now();
+        let own = || self.known.session_id(job);
         let asked = || match self.prepare(job) {
             Ok(prepared) => {
                 self.request(job, Request::new(prepared.options)).pinned_session().map(str::to_owned)
@@ -190,11 +198,11 @@ impl Executor {
     }
 
     /// The exact change of the row.
-    fn settlement(&self, job: &Job, definition: &Definition, decision: Decision) -> Settlement {
-        let now = self.queue.now();
+    pub(crate) fn settlement(&self, job: &Job, definition: &Definition, decision: Decision) -> Settlement {
+        let now = self.known.now();
         let Decision { mut verdict, run, meta, follow_ons } = decision;
         let follow_ons = follow_ons.into_iter().collect::<Result<Vec<_>>>();
-        let follow_ons = match follow_ons.and_then(|jobs| self.queue.rows(jobs)) {
+        let follow_ons = match follow_ons.and_then(|jobs| self.known.rows(jobs)) {
             Ok(rows) => rows,
             Err(error) => {
                 verdict = Verdict::cancel(format!("invalid follow-on job: {error}"));
@@ -219,7 +227,7 @@ impl Executor {
 
     /// A job that cannot run is cancelled at once; retrying would fail the same way.
     fn unrunnable(&self, job: &Job, problem: String) -> Settlement {
-        let now = self.queue.now();
+        let now = self.known.now();
         let mut report = Report::new(None);
         report.ending = Ending::NotStarted(NotStarted::Refused(String::new()));
         let mut run = judge(report, &Options::default());

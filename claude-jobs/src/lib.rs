@@ -26,6 +26,7 @@
 //! | the worker's last word | [`Handler`], [`Ctx`] |
 //! | the same without a queue | [`run`] |
 //! | the command | [`cli`] |
+//! | your own tests | [`testing`] |
 //!
 //! A failing claude is an [`Outcome`], never an error; policy is worked out as a value before the
 //! database is touched; time is read in one place ([`clock`]).
@@ -52,6 +53,7 @@ pub mod error;
 mod executor;
 mod inserter;
 pub mod job;
+mod known;
 mod merge;
 mod node;
 pub mod notice;
@@ -69,6 +71,7 @@ pub mod runtime;
 pub mod schedule;
 mod service;
 pub mod settlement;
+pub mod testing;
 pub mod unique;
 mod untrusted;
 pub mod verdict;

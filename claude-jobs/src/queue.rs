@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::builder::{Draft, JobBuilder};
-use crate::clock::{Clock, ahead_of};
+use crate::clock::Clock;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::engine::UserConnection;
 use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings, TickRow};
 use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
+use crate::known::Known;
 use crate::registry::{BoxFuture, Registry};
-use crate::untrusted::Values;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
 
@@ -26,11 +25,7 @@ use crate::worker::Worker;
 #[derive(Clone)]
 pub struct Queue {
     engine: Arc<dyn Engine>,
-    registry: Registry,
-    clock: Clock,
-    /// What has to be added to our clock to get the database's, in microseconds; nothing where it has
-    /// none.
-    behind: Option<Arc<AtomicI64>>,
+    known: Known,
     wakes: Arc<Wakes>,
     inserter: Arc<Inserter>,
 }
@@ -80,8 +75,9 @@ impl Queue {
         let registry = Registry::linked()?;
         let (engine, wakes) = (engine(url).await?, Arc::new(Wakes::new()));
         let inserter = Arc::new(Inserter::new(Arc::clone(&engine), Arc::clone(&wakes)));
-        let mut queue = Self { engine, registry, clock: Clock::system(), behind: None, wakes, inserter };
-        queue.behind = queue.compare_clocks().await?.map(|behind| Arc::new(AtomicI64::new(behind)));
+        let known = Known::new(registry, Clock::system(), engine.database_id());
+        let mut queue = Self { engine, known, wakes, inserter };
+        queue.known.behind = queue.compare_clocks().await?.map(|behind| Arc::new(AtomicI64::new(behind)));
         Ok(queue)
     }
 
@@ -91,7 +87,7 @@ impl Queue {
     ///
     /// [`Error::DuplicateWorker`] when another worker has its name.
     pub fn register<W: Worker>(mut self) -> Result<Self> {
-        self.registry.add(W::registration())?;
+        self.known.registry.add(W::registration())?;
         Ok(self)
     }
 
@@ -99,11 +95,13 @@ impl Queue {
     /// unless it is one that is moved by hand.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
-        let between = self.clock.now().as_microsecond().saturating_sub(clock.now().as_microsecond());
-        let moved = |behind: Arc<AtomicI64>| behind.load(Ordering::Relaxed).saturating_add(between);
-        self.behind = self.behind.map(moved).map(|behind| Arc::new(AtomicI64::new(behind)));
-        self.clock = clock;
+        self.known = self.known.with_clock(clock);
         self
+    }
+
+    /// The clock it was given: the system's, or one that a test moves by hand.
+    pub fn clock(&self) -> &Clock {
+        &self.known.clock
     }
 
     /// Writes a job. When it returns, the job is durable. Jobs that are inserted at the same moment are
@@ -114,7 +112,7 @@ impl Queue {
     /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::UnknownWorker`],
     /// [`Error::Database`].
     pub async fn insert(&self, job: NewJob) -> Result<Inserted> {
-        let row = self.row(job, self.now())?;
+        let row = self.known.row(job, self.now())?;
         self.inserter.insert(row).await
     }
 
@@ -141,7 +139,7 @@ impl Queue {
     /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub async fn insert_in<C: UserConnection>(&self, connection: &mut C, job: NewJob) -> Result<Inserted> {
-        let row = self.row(job, self.now())?;
+        let row = self.known.row(job, self.now())?;
         let mut written = connection.insert(&*self.engine, std::slice::from_ref(&row)).await?;
         let written =
             written.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))?;
@@ -314,22 +312,17 @@ impl Queue {
 
     /// Checked rows of new jobs.
     pub(crate) fn rows(&self, jobs: impl IntoIterator<Item = NewJob>) -> Result<Vec<JobRow>> {
-        let now = self.now();
-        jobs.into_iter().map(|job| self.row(job, now)).collect()
+        self.known.rows(jobs)
     }
 
-    fn row(&self, job: NewJob, now: Timestamp) -> Result<JobRow> {
-        let registration = self.registry.get(&job.worker)?;
-        let input = |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
-        let definition = registration.definition;
-        let worker = (registration.load)(&job.input).map_err(input)?;
-        let values = Values::of(definition, &*worker).map_err(input)?;
-        job.into_row(definition, &values, now)
+    /// What it knows without asking its database.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     /// The workers this queue knows.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        &self.known.registry
     }
 
     /// The engine below: for the conformance suite, and for what the queue itself does not offer.
@@ -340,36 +333,33 @@ impl Queue {
 
     /// How long to sleep in earnest for this long by the clock.
     pub(crate) fn sleep(&self, wait: Duration) -> Duration {
-        self.clock.sleep(wait)
+        self.clock().sleep(wait)
     }
 
     /// The present moment: the database's, where it has a clock, so that all nodes agree on what is due
     /// however far off their own clocks are.
     pub(crate) fn now(&self) -> Timestamp {
-        match &self.behind {
-            Some(behind) if !self.clock.is_manual() => {
-                ahead_of(self.clock.now(), behind.load(Ordering::Relaxed))
-            }
-            _ => self.clock.now(),
-        }
+        self.known.now()
     }
 
     /// Compares our clock with the database's anew: clocks drift, and are set.
     pub(crate) async fn set_clock(&self) -> Result<()> {
-        let (Some(behind), Some(new)) = (&self.behind, self.compare_clocks().await?) else { return Ok(()) };
+        let (Some(behind), Some(new)) = (&self.known.behind, self.compare_clocks().await?) else {
+            return Ok(());
+        };
         behind.store(new, Ordering::Relaxed);
         Ok(())
     }
 
     /// How far the database's clock is ahead of ours.
     async fn compare_clocks(&self) -> Result<Option<i64>> {
-        let asked = self.clock.now();
+        let asked = self.clock().now();
         let Some(theirs) = self.engine.clock().await? else { return Ok(None) };
-        let answered = self.clock.now();
+        let answered = self.clock().now();
         // It was read somewhere between question and answer.
         let middle = asked.as_microsecond().midpoint(answered.as_microsecond());
         let behind = theirs.as_microsecond().saturating_sub(middle);
-        let before = self.behind.as_ref().map_or(0, |behind| behind.load(Ordering::Relaxed));
+        let before = self.known.behind.as_ref().map_or(0, |behind| behind.load(Ordering::Relaxed));
         if behind.abs_diff(before) > WORTH_A_WARNING {
             let seconds = behind as f64 / 1e6;
             tracing::warn!("the database's clock, which counts, is {seconds:+.1} s ahead of this machine's");
@@ -379,13 +369,6 @@ impl Queue {
 
     pub(crate) fn wakes(&self) -> &Arc<Wakes> {
         &self.wakes
-    }
-
-    /// The session that an attempt runs under unless its options say otherwise. Derived, so that it is
-    /// known before the start and after a crash, whoever asks.
-    pub(crate) fn session_id(&self, job: &Job) -> String {
-        let name = format!("{}.{}", job.id, job.attempt);
-        Uuid::new_v5(&self.engine.database_id(), name.as_bytes()).to_string()
     }
 }
 

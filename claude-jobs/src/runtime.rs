@@ -234,7 +234,7 @@ impl RuntimeBuilder {
         let claiming = CancellationToken::new();
         let shared = Arc::new(Shared {
             executor: Executor {
-                queue: queue.clone(),
+                known: queue.known().clone(),
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,

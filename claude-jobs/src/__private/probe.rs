@@ -64,7 +64,8 @@ impl<W: Worker> WithoutHandler<W> for &Probe<W> {
 // What is generic below is compiled once for each of the user's workers: all that does not name `W` is in
 // functions of its own.
 
-fn read<W: Worker>(input: &Value) -> Result<W, String> {
+/// The worker with these fields.
+pub(crate) fn read<W: Worker>(input: &Value) -> Result<W, String> {
     let fields = W::registration().definition.fields;
     let mut problem = None;
     for form in &forms(fields, input) {

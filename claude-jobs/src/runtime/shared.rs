@@ -46,7 +46,7 @@ impl Shared {
         let node = crate::node::this_node(Terms::DEFAULT, queue.now());
         queue.engine().renew(&node, false).await?;
         let executor = Executor {
-            queue: queue.clone(),
+            known: queue.known().clone(),
             claude: std::sync::Arc::new(crate::claude::ClaudeCli::default()),
             defaults: crate::options::ArgMap::new(),
             notify: crate::notice::Notify::default(),

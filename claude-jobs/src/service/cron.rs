@@ -69,7 +69,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut entries: Vec<Entry>, shutdown
         return;
     }
     loop {
-        let wait = match once(&shared, &mut entries).await {
+        let wait = match once(&shared.queue, &mut entries).await {
             Ok(()) => until_next(&entries, shared.queue.now()),
             Err(_) => AFTER_ERROR,
         };
@@ -85,10 +85,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut entries: Vec<Entry>, shutdown
 /// # Errors
 ///
 /// The last one; each is logged.
-pub(crate) async fn once(shared: &Shared, entries: &mut [Entry]) -> Result<()> {
+pub(crate) async fn once(queue: &Queue, entries: &mut [Entry]) -> Result<()> {
     let mut result = Ok(());
     for entry in entries {
-        if let Err(error) = entry.look(&shared.queue).await {
+        if let Err(error) = entry.look(queue).await {
             tracing::error!(entry = entry.name, %error, "cannot insert the jobs that are due, will try again");
             result = Err(error);
         }
@@ -96,12 +96,16 @@ pub(crate) async fn once(shared: &Shared, entries: &mut [Entry]) -> Result<()> {
     result
 }
 
+/// The next tick of any entry.
+pub(crate) fn next(entries: &[Entry], now: Timestamp) -> Option<Timestamp> {
+    entries.iter().filter_map(|entry| entry.schedule.after(now)).min()
+}
+
 /// Until the next tick of any entry.
 fn until_next(entries: &[Entry], now: Timestamp) -> Duration {
-    let next = entries.iter().filter_map(|entry| entry.schedule.after(now)).min();
     // The timer may be a little ahead of the wall clock.
     let least = Duration::from_millis(1);
-    next.map_or(LONGEST, |next| between(now, next).clamp(least, LONGEST))
+    next(entries, now).map_or(LONGEST, |next| between(now, next).clamp(least, LONGEST))
 }
 
 impl Entry {

@@ -44,7 +44,7 @@ fn served_with(node: &Shared, cron: Cron, job: NewJob) -> Vec<Entry> {
 }
 
 async fn look(node: &Shared, entries: &mut [Entry]) {
-    once(node, entries).await.expect("a look");
+    once(&node.queue, entries).await.expect("a look");
 }
 
 async fn jobs(node: &Shared) -> Vec<Job> {
@@ -72,7 +72,7 @@ async fn one_job_per_tick_whichever_nodes_look() {
     let mut ours = served(&one, Cron::new("e", "* * * * *"));
     let mut theirs = served(&other, Cron::new("e", "* * * * *"));
     for _ in 0..10 {
-        let (left, right) = tokio::join!(once(&one, &mut ours), once(&other, &mut theirs));
+        let (left, right) = tokio::join!(once(&one.queue, &mut ours), once(&other.queue, &mut theirs));
         left.and(right).expect("both look");
         clock.advance(MINUTE);
     }
@@ -219,7 +219,7 @@ async fn one_entry_that_fails_does_not_keep_the_others_from_theirs() {
     look(&node, &mut entries).await;
     clock.advance(HOUR);
     entries[0].job.priority = Some(200);
-    once(&node, &mut entries).await.expect_err("the first cannot be inserted");
+    once(&node.queue, &mut entries).await.expect_err("the first cannot be inserted");
     assert_eq!(ticks(&node).await, ["00:00 first_seen 0", "01:00 inserted 0"]);
     entries[0].job.priority = None;
     look(&node, &mut entries).await;
