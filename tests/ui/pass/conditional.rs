@@ -9,7 +9,7 @@ struct Conditional {
     #[cfg(not(all()))]
     #[allow(unused)]
     never: Missing,
-    #[cfg(all())]
+    #[cfg(any(unix, not(unix)))]
     _always: u8,
     #[allow(unused)]
     other: u8,
