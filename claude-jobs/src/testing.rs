@@ -18,7 +18,7 @@
 //! [`perform`](perform()) runs a job without a database. Everything but claude is as in a queue: options are
 //! merged and checked, templates filled, the outcome is classified, the handler has its say.
 //!
-//! ```
+//! ```standalone_crate
 //! use claude_jobs::FailureKind::MaxTurns;
 //! use claude_jobs::prelude::*;
 //! use claude_jobs::testing::{assert_enqueued, fail, perform, respond};
@@ -74,7 +74,7 @@
 //! [`queue`](queue()) is a [`Queue`] in memory, with a clock that only the test moves. Each test has its
 //! own, so tests run in parallel. [`drain`](drain()) runs what is due, in order.
 //!
-//! ```
+//! ```standalone_crate
 //! use claude_jobs::FailureKind::Overloaded;
 //! use claude_jobs::prelude::*;
 //! use claude_jobs::testing::{self, assert_enqueued, drain, fail, refute_enqueued, respond, sequence};

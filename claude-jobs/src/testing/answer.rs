@@ -113,7 +113,7 @@ pub fn ask(claude: impl Claude + 'static) -> Answer {
 /// [`Answer::stderr`] say otherwise. A file that [`record`](super::record()) has written is
 /// [replayed](super::replay) instead.
 ///
-/// ```
+/// ```standalone_crate
 /// # use claude_jobs::testing::{events_from, perform};
 /// # use claude_jobs::prelude::*;
 /// # #[claude_worker(queue = "reviews")]

@@ -13,7 +13,7 @@ use crate::worker::Worker;
 /// compiles; values are compared as JSON. Looks into a [`Queue`](crate::Queue), or into the follow-on jobs
 /// of a [performed](crate::testing::perform) job. It awaits, so it stands in an async function.
 ///
-/// ```
+/// ```standalone_crate
 /// use std::time::Duration;
 ///
 /// use claude_jobs::prelude::*;

@@ -36,7 +36,7 @@ const MOST: usize = 1_000;
 /// `claude` is an [`Answer`](super::Answer), a [`Script`](super::Script) or a
 /// [`&ScriptedClaude`](ScriptedClaude).
 ///
-/// ```
+/// ```standalone_crate
 /// use std::time::Duration;
 ///
 /// use claude_jobs::FailureKind::Overloaded;
@@ -351,7 +351,7 @@ impl fmt::Display for Drained {
 /// Time that was passed otherwise (by [`Clock::advance`](crate::clock::Clock::advance)) counts as missed:
 /// no runtime was there.
 ///
-/// ```
+/// ```standalone_crate
 /// use std::time::Duration;
 ///
 /// use claude_jobs::prelude::*;

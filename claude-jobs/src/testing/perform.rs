@@ -30,7 +30,7 @@ use crate::worker::Worker;
 /// `claude` is an [`Answer`](super::Answer), a [`Script`](super::Script) or a
 /// [`&ScriptedClaude`](ScriptedClaude).
 ///
-/// ```
+/// ```standalone_crate
 /// use claude_jobs::prelude::*;
 /// use claude_jobs::testing::{perform, respond};
 ///

@@ -32,7 +32,7 @@ enum Lines {
 /// Answers one request after the other with these. Whoever asks more often gets no answer, which ends the
 /// test, unless [`then`](Script::then) says what comes after.
 ///
-/// ```
+/// ```standalone_crate
 /// use claude_jobs::FailureKind::Overloaded;
 /// use claude_jobs::testing::{fail, respond, sequence};
 ///
@@ -45,7 +45,7 @@ pub fn sequence(answers: impl IntoIterator<Item = Answer>) -> Script {
 
 /// Answers each request with what this makes of it.
 ///
-/// ```
+/// ```standalone_crate
 /// use claude_jobs::testing::{answering, respond};
 ///
 /// let echo = answering(|request| respond(format!("You said: {}", request.prompt())));
@@ -96,7 +96,7 @@ impl fmt::Debug for Script {
 /// place. Make one to answer by request, to look at the requests afterwards, or to give it to a
 /// [`Runtime`](crate::Runtime).
 ///
-/// ```
+/// ```standalone_crate
 /// use claude_jobs::FailureKind::Overloaded;
 /// use claude_jobs::prelude::*;
 /// use claude_jobs::testing::{self, ScriptedClaude, drain, fail, for_worker, prompt_contains, respond};
