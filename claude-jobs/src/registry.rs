@@ -64,7 +64,7 @@ pub trait LoadedWorker: Send + Sync {
 
 /// Every worker that is linked into this program, by name: what `claude-jobs workers list` shows.
 ///
-/// ```
+/// ```standalone_crate
 /// use claude_jobs::prelude::*;
 ///
 /// /// Summarizes a repository.
