@@ -8,10 +8,18 @@ use claude_jobs::options::{ROWS, wrapper_setters};
 use serde_json::Value;
 use syn::{FnArg, ImplItem, Item, ReturnType, Visibility};
 
+/// The system that rustc builds for.
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host").to_owned()
+}
+
 /// The wrapper's source, wherever cargo has put it.
 fn wrapper_source() -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        // Of packages for other systems only the names are known here.
+        .args(["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", &host()])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
