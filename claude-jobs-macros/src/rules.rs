@@ -86,3 +86,11 @@ fn check(span: Span, call: TokenStream) -> TokenStream {
     let check = quote_spanned!(span=> #layers.#call);
     quote!(const _: () = #check;)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_rule_of_the_runtime_crate_has_its_place() {
+        assert_eq!(super::CONTRADICTED, claude_jobs::__private::SHOWN_AT);
+    }
+}

@@ -24,7 +24,7 @@ mod layer;
 mod literal;
 mod merged;
 mod rights;
-mod rules;
+pub(crate) mod rules;
 mod template;
 pub mod wrapper_setters;
 

@@ -99,16 +99,23 @@ fn input_problem(fields: &[&str], input: &Value, error: Option<serde_json::Error
     format!("a field has the wrong type (the fields are `{}`)", fields.join("`, `"))
 }
 
+/// What a worker does whether it has a handler or not.
+macro_rules! with_or_without_handler {
+    () => {
+        fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
+            self.0.show_values(show);
+        }
+
+        fn mismatch(&self, run: &Run) -> Option<Mismatch> {
+            mismatch::<W>(run)
+        }
+    };
+}
+
 struct Handled<W>(W);
 
 impl<W: Handler> LoadedWorker for Handled<W> {
-    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
-        self.0.show_values(show);
-    }
-
-    fn mismatch(&self, run: &Run) -> Option<Mismatch> {
-        mismatch::<W>(run)
-    }
+    with_or_without_handler!();
 
     fn handle_result<'a>(
         &'a self,
@@ -132,13 +139,7 @@ impl<W: Handler> LoadedWorker for Handled<W> {
 struct Unhandled<W>(W);
 
 impl<W: Worker> LoadedWorker for Unhandled<W> {
-    fn show_values(&self, show: &mut dyn FnMut(&dyn Display)) {
-        self.0.show_values(show);
-    }
-
-    fn mismatch(&self, run: &Run) -> Option<Mismatch> {
-        mismatch::<W>(run)
-    }
+    with_or_without_handler!();
 
     fn handle_result<'a>(
         &'a self,

@@ -22,8 +22,8 @@ struct Facts {
     timeout: Option<Duration>,
 }
 
-/// The options at which the rules below are shown.
-const SHOWN_AT: &[&str] = &[
+/// The options at which the rules below are shown. The attribute has the same list, to find their places.
+pub const SHOWN_AT: &[&str] = &[
     "system_prompt_file",
     "append_system_prompt_file",
     "from_pr",
