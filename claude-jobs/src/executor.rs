@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
+use crate::event::Recorder;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
 use crate::known::Known;
 use crate::merge::Layers;
@@ -42,6 +43,8 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
+    /// Keeps what runs print.
+    pub(crate) recorder: Recorder,
 }
 
 /// What ends a run before its time.
@@ -84,6 +87,7 @@ impl Executor {
             }
             Err(problem) => self.unrunnable(&job, problem),
         };
+        self.recorder.end(&job);
         Finished { job, settlement }
     }
 
@@ -159,8 +163,11 @@ impl Executor {
 
     async fn run_once(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
         let mut request = self.request(job, Request::on(options, leash.stop.clone(), leash.lease.clone()));
-        let (notify, shown) = (self.notify.clone(), Arc::clone(job));
-        request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
+        let (notify, recorder, shown) = (self.notify.clone(), self.recorder.clone(), Arc::clone(job));
+        request.observer = Some(Arc::new(move |event| {
+            recorder.observe(&shown, event);
+            notify.send(&Notice::Progress { job: &shown, event });
+        }));
         perform(&*self.claude, request).await
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod cancel;
 pub(crate) mod cron;
 pub(crate) mod lease;
+pub(crate) mod log;
 pub(crate) mod prune;
 pub(crate) mod rescue;
 pub(crate) mod watch;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Does};
 use super::played::Played;
 use super::script::{Script, sequence};
-use super::secrets::Secrets;
+use crate::secrets::Secrets;
 use crate::claude::{Claude, Request, RunnerError};
 use crate::error::{Error, Result};
 use crate::outcome::{Ending, Report};
