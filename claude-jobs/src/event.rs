@@ -47,6 +47,8 @@ pub(crate) use cursor::Place;
 pub use fleet::{Events, Subscribe};
 pub use log::LogRow;
 pub use log::{LogEntry, LogPosition, MOST_BYTES, MOST_EVENTS, MOST_WAITING, RunLog};
+#[cfg(feature = "cli")]
+pub(crate) use progress::telling;
 pub use progress::{Content, MOST_OF_A_TEXT, Progress, Why};
 pub use tail::Tail;
 

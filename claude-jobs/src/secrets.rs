@@ -47,7 +47,7 @@ impl Secrets {
         )
     }
 
-    fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub(crate) fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut secrets = Self { values: Vec::new(), home: None };
         for (name, value) in environment {
             if name == "HOME" && value.len() > 1 {

@@ -232,6 +232,15 @@ impl Reader<'_> {
     }
 }
 
+/// The part of a tool's input that says most.
+#[cfg(feature = "cli")]
+pub(crate) fn telling(input: &Value) -> Option<&str> {
+    const TELLING: [&str; 8] =
+        ["command", "file_path", "notebook_path", "path", "pattern", "url", "query", "description"];
+    let telling = TELLING.iter().find_map(|field| input[field].as_str());
+    telling.or_else(|| input.as_object()?.values().find_map(Value::as_str))
+}
+
 fn blocks(event: &Value) -> impl Iterator<Item = &Value> {
     event["message"]["content"].as_array().into_iter().flatten()
 }
