@@ -59,7 +59,8 @@ impl TailCommand {
         }
         while let Some(event) = tail.next().await? {
             self.print(&event)?;
-            let runs_again = event.kind.ended().is_some() && event.attempt == tail.job().map_or(0, |job| job.attempt);
+            let runs_again =
+                event.kind.ended().is_some() && event.attempt == tail.job().map_or(0, |job| job.attempt);
             if let Some(job) = tail.job().filter(|job| self.follow && runs_again && !job.state.is_final()) {
                 live::say(&waits(job));
             }
@@ -90,7 +91,11 @@ fn waits(job: &Job) -> String {
 fn line(event: &Event) -> String {
     let what = match &event.kind {
         EventKind::Started => {
-            format!("started: {} in {}", output::one_line(&event.worker, 80), output::one_line(&event.queue, 80))
+            format!(
+                "started: {} in {}",
+                output::one_line(&event.worker, 80),
+                output::one_line(&event.queue, 80)
+            )
         }
         kind => timeline::event(kind),
     };

@@ -25,7 +25,8 @@ pub(super) fn event(kind: &EventKind) -> String {
 
 fn took(ended: &Ended) -> String {
     let turns = ended.turns.map(|turns| output::counted(turns.into(), "turn"));
-    let cost = ended.cost_usd.map_or_else(|| "cost unknown".to_owned(), |dollars| output::cost(Some(dollars)));
+    let cost =
+        ended.cost_usd.map_or_else(|| "cost unknown".to_owned(), |dollars| output::cost(Some(dollars)));
     let outcome = (ended.outcome != "success").then(|| ended.outcome.clone());
     let parts = [outcome, turns, Some(cost), Some(output::duration(ended.duration))];
     one_line(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "), MOST)
@@ -105,7 +106,12 @@ mod tests {
         let name = Some(hostile.to_owned());
         let all = [
             Progress::Text { text: text.clone(), parent: None },
-            Progress::ToolCall { id: hostile.into(), name: hostile.into(), input: text.clone(), parent: None },
+            Progress::ToolCall {
+                id: hostile.into(),
+                name: hostile.into(),
+                input: text.clone(),
+                parent: None,
+            },
             Progress::ToolResult { id: hostile.into(), is_error: true, output: text.clone(), parent: None },
             Progress::Session { session_id: name.clone(), model: name.clone() },
             Progress::ApiRetry { attempt: 1, delay_ms: 1, error: name.clone() },

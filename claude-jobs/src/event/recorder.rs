@@ -144,13 +144,7 @@ impl Rows {
         let run = self.runs.entry((job.id, job.attempt)).or_default();
         run.events += 1;
         run.bytes += event.len() as u64;
-        self.waiting.push_back(LogRow {
-            job: job.id,
-            attempt: job.attempt,
-            number: run.events,
-            at,
-            event,
-        });
+        self.waiting.push_back(LogRow { job: job.id, attempt: job.attempt, number: run.events, at, event });
     }
 }
 

@@ -113,7 +113,8 @@ fn redacted_nothing_is_left_of_a_text() {
 #[test]
 fn what_a_newer_release_has_written_can_be_read() {
     for event in [r#"{"kind":"telepathy","strength":3}"#, "[]", "not JSON"] {
-        let row = LogRow { job: JobId(1), attempt: 1, number: 1, at: Timestamp::UNIX_EPOCH, event: event.into() };
+        let row =
+            LogRow { job: JobId(1), attempt: 1, number: 1, at: Timestamp::UNIX_EPOCH, event: event.into() };
         assert_eq!(row.read().progress, Progress::Unknown);
     }
 }
@@ -133,7 +134,8 @@ fn events_are_flat_json() {
     let json = serde_json::to_value(event(EventKind::Progress(progress))).expect("JSON");
     let common = json!({"job": 7, "attempt": 2, "queue": "q", "worker": "W", "node": null, "at": "1970-01-01T00:00:00Z"});
     let mut expected = common.clone();
-    (expected["event"], expected["kind"], expected["text"]) = (json!("progress"), json!("text"), json!({"text": "hi"}));
+    (expected["event"], expected["kind"], expected["text"]) =
+        (json!("progress"), json!("text"), json!({"text": "hi"}));
     assert_eq!(json, expected);
     let run = RunRow {
         attempt: 2,
@@ -155,7 +157,10 @@ fn events_are_flat_json() {
         environment: Default::default(),
     };
     let json = serde_json::to_value(event(EventKind::of_run(&run, None))).expect("JSON");
-    assert_eq!((&json["event"], &json["duration_ms"], &json["cost_usd"]), (&json!("completed"), &json!(1500), &json!(0.25)));
+    assert_eq!(
+        (&json["event"], &json["duration_ms"], &json["cost_usd"]),
+        (&json!("completed"), &json!(1500), &json!(0.25))
+    );
     assert!(!json.to_string().contains("private"));
 
     let table = [

@@ -29,7 +29,8 @@ async fn read(engine: &dyn Engine, cursor: &mut Cursor, limit: u32) -> Vec<(JobI
 async fn completed(engine: &dyn Engine, count: u32) -> Vec<JobId> {
     insert_all(engine, &vec![new(at(0)); count as usize]).await;
     let runs = claim(engine, &ask(count, at(0))).await;
-    let ends: Vec<_> = (runs.iter().zip(1..)).map(|(run, second)| end(run, State::Completed, at(second))).collect();
+    let ends: Vec<_> =
+        (runs.iter().zip(1..)).map(|(run, second)| end(run, State::Completed, at(second))).collect();
     engine.settle(&ends, at(0)).await.expect("a settlement");
     runs.iter().map(|run| run.id).collect()
 }
@@ -39,7 +40,8 @@ pub async fn all_of_a_run(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     let mut cursor = other.ledger_end(None).await.expect("a read");
     let job = running(&*engine, new(at(0))).await;
-    let run = RunRow { cost_usd: Some(0.25), turns: Some(3), model: Some("sonnet".into()), ..run_row(&job, at(7)) };
+    let run =
+        RunRow { cost_usd: Some(0.25), turns: Some(3), model: Some("sonnet".into()), ..run_row(&job, at(7)) };
     assert!(settle(&*engine, Settlement { run, ..end(&job, State::Completed, at(7)) }, at(7)).await);
     let page = other.ledger(&cursor, 9).await.expect("a read");
     let [told] = &page.runs[..] else { panic!("{page:?}") };

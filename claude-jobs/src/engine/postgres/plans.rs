@@ -244,8 +244,9 @@ impl Read {
 
     fn faults(mut self, expected: Option<&BTreeSet<&str>>, most: u64) -> Option<String> {
         self.scanned.retain(|table| matches!(table.as_str(), "jobs" | "runs" | "errors" | "log"));
-        self.indexes
-            .retain(|index| ["jobs_", "runs_", "errors_", "log_"].iter().any(|table| index.starts_with(table)));
+        self.indexes.retain(|index| {
+            ["jobs_", "runs_", "errors_", "log_"].iter().any(|table| index.starts_with(table))
+        });
         let is_expected = expected
             .is_none_or(|expected| self.indexes.iter().map(String::as_str).eq(expected.iter().copied()));
         let is_fine = self.scanned.is_empty() && is_expected && self.blocks <= most;

@@ -151,7 +151,8 @@ impl Reader {
         let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
         let is_ours = |step: &String| {
             let table = step.split(' ').nth(1);
-            let of_jobs = ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors", "claude_jobs_log", "run", "job"];
+            let of_jobs =
+                ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors", "claude_jobs_log", "run", "job"];
             table.is_some_and(|table| of_jobs.contains(&table)) || step.contains("ORDER BY")
         };
         steps.filter(is_ours).collect()
