@@ -38,6 +38,7 @@ mod output;
 mod queues;
 mod run;
 mod signals;
+mod watched;
 mod work;
 mod workers;
 

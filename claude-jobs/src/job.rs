@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::options::ArgMap;
+use crate::telemetry::TraceContext;
 use crate::unique::Unique;
 
 mod new;
@@ -152,6 +153,9 @@ pub struct Job {
     pub concurrency_key: Option<String>,
     /// The session that the next attempt continues, where that is possible.
     pub resume: Option<String>,
+    /// The trace that its runs continue, as it is stored: a W3C `traceparent`, and behind a space a
+    /// `tracestate`. See [`telemetry`](crate::telemetry).
+    pub trace: Option<String>,
     /// What cannot be read in the stored row. Such a job is cancelled when it is claimed.
     pub damage: Option<String>,
 }
@@ -160,6 +164,11 @@ impl Job {
     /// How many attempts have counted so far, the present one included.
     pub fn counted_attempts(&self) -> u32 {
         self.attempt.saturating_sub(self.uncounted)
+    }
+
+    /// The trace that its runs continue. None where the stored text is none.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        self.trace.as_ref()?.parse().ok()
     }
 
     /// How many counted attempts are left.
@@ -304,6 +313,7 @@ pub struct JobRow {
     pub(crate) scheduled_at: Timestamp,
     pub(crate) concurrency_key: Option<String>,
     pub(crate) unique: Option<UniqueRow>,
+    pub(crate) trace: Option<String>,
 }
 
 /// The uniqueness of a job that is ready to be written.
@@ -354,6 +364,7 @@ impl JobRow {
             cancel_requested: false,
             concurrency_key: self.concurrency_key,
             resume: None,
+            trace: self.trace,
             damage: None,
         }
     }

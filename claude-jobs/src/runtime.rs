@@ -52,6 +52,8 @@ impl Runtime {
             notify: Notify::default(),
             crons: Vec::new(),
             retention: Retention::default(),
+            #[cfg(feature = "metrics")]
+            count_queues: None,
         }
     }
 }
@@ -70,6 +72,8 @@ pub struct RuntimeBuilder {
     notify: Notify,
     crons: Vec<(Cron, Result<NewJob>)>,
     retention: Retention,
+    #[cfg(feature = "metrics")]
+    count_queues: Option<Duration>,
 }
 
 impl fmt::Debug for RuntimeBuilder {
@@ -154,6 +158,15 @@ impl RuntimeBuilder {
     /// removes none.
     pub fn prune(mut self, retention: Retention) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Counts the jobs in the database this often, for the metric `claude_jobs_queue_jobs`. Default: never: it
+    /// reads the indexes of all jobs that wait and the entries of all that are over, which is tens of
+    /// milliseconds per million. One runtime of a fleet is enough.
+    #[cfg(feature = "metrics")]
+    pub fn count_queues(mut self, every: Duration) -> Self {
+        self.count_queues = Some(every);
         self
     }
 
@@ -255,6 +268,10 @@ impl RuntimeBuilder {
         services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
+        #[cfg(feature = "metrics")]
+        if let Some(every) = self.count_queues {
+            services.spawn(service::count::serve(Arc::clone(&shared), every, shutdown.clone()));
+        }
         if !self.ends_when_idle {
             services.spawn(service::cron::serve(Arc::clone(&shared), crons, claiming.clone()));
             services.spawn(service::prune::serve(Arc::clone(&shared), self.retention, shutdown.clone()));
