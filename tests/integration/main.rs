@@ -24,6 +24,7 @@ mod runtime;
 mod schedules;
 mod supervision;
 mod takes;
+mod telemetry;
 mod templates;
 mod tidy;
 mod transcripts;
