@@ -162,8 +162,7 @@ impl RuntimeBuilder {
     }
 
     /// Counts the jobs in the database this often, for the metric `claude_jobs_queue_jobs`. Default: never: it
-    /// reads the indexes of all jobs that wait and the entries of all that are over, which is tens of
-    /// milliseconds per million. One runtime of a fleet is enough.
+    /// reads an entry of an index for every job that there is. One runtime of a fleet is enough.
     #[cfg(feature = "metrics")]
     pub fn count_queues(mut self, every: Duration) -> Self {
         self.count_queues = Some(every);
