@@ -113,7 +113,7 @@ impl Manifest {
     }
 
     /// Stands alone, whatever workspace is around it.
-    pub(super) fn as_workspace(mut self) -> Self {
+    pub(super) fn with_own_workspace(mut self) -> Self {
         self.document.entry("workspace").or_insert_with(table);
         self
     }

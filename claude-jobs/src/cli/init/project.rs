@@ -28,7 +28,7 @@ pub(super) fn files(root: &Path, name: &str, source: &Source) -> Result<Files, P
     let mut files = Files::default();
     let mut manifest = Manifest::parse(root.join("Cargo.toml"), filled(MANIFEST, name))?;
     if workspace_above(root).is_some() {
-        manifest = manifest.as_workspace();
+        manifest = manifest.with_own_workspace();
     }
     let (path, _, text) = manifest.with_dependencies(source)?;
     files.create(path, text);
