@@ -202,6 +202,8 @@ pub struct ClaimRequest<'a> {
     pub now: Timestamp,
 }
 
+/// What every engine that keeps to the limits asks.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl ClaimRequest<'_> {
     /// For how many the node itself has room under these settings.
     pub(crate) fn room(&self, settings: &QueueSettings) -> u32 {

@@ -289,6 +289,8 @@ impl Written {
 
 /// A job that is ready to be written: checked, its times fixed, its unique key computed.
 #[derive(Clone, Debug)]
+// Without a database nothing reads these.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub struct JobRow {
     pub(crate) state: State,
     pub(crate) queue: String,
@@ -308,6 +310,8 @@ pub struct JobRow {
 
 /// The uniqueness of a job that is ready to be written.
 #[derive(Clone, Debug)]
+// Without a database nothing reads these.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub struct UniqueRow {
     /// A digest of what must not occur twice.
     pub(crate) key: String,

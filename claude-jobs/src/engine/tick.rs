@@ -91,6 +91,7 @@ impl TickOutcome {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl Tick {
     /// The row for what came of it.
     pub(crate) fn row(&self, outcome: TickOutcome, job_id: Option<JobId>) -> TickRow {
