@@ -318,6 +318,8 @@ pub enum Cancelled {
 /// What a look at a database that changes nothing has found.
 #[cfg(feature = "cli")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// Without a database nothing makes one.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub(crate) enum Inspection {
     /// No database yet: the first connection makes it.
     Missing,

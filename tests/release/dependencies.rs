@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{cargo, repository, said};
+use super::{builds_alone, cargo, repository, said};
 
 /// The features, and the most crates that a program gets with them: ours, and all that those need to be
 /// built and to run, on this machine. `docs/features.md` says the same.
@@ -15,11 +15,15 @@ const CHOICES: [(&str, &[&str], usize); 4] = [
 
 #[test]
 fn every_choice_of_features_builds_without_a_warning() {
+    let _alone = builds_alone();
     for (name, flags, _) in CHOICES {
         let arguments = [&["check", "--locked", "-p", "claude-jobs", "--lib", "--bins"], flags].concat();
         let text = said(&mut cargo(&repository(), &arguments));
         assert!(!text.contains("warning"), "{name}: {text}");
     }
+    let only_cli = ["check", "--locked", "-p", "claude-jobs", "--no-default-features", "--features", "cli"];
+    let text = said(&mut cargo(&repository(), &only_cli));
+    assert!(!text.contains("warning"), "{text}");
 }
 
 #[test]

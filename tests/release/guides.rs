@@ -10,7 +10,7 @@ use claude_jobs_tests::real_claude::real_claude;
 use claude_jobs_tests::sandbox::Sandbox;
 use serde_json::json;
 
-use super::{quick_builds, repository, said};
+use super::{builds_alone, quick_builds, repository, said};
 
 /// The blocks of a guide that are fenced as `sh`, one after the other.
 fn script(guide: &str) -> String {
@@ -31,6 +31,7 @@ fn script(guide: &str) -> String {
 /// Follows a guide in a folder that holds nothing but this repository, with the real claude talking to this API.
 /// `cargo install` is left to the test of the packages: here it finds the command that is built already.
 fn follow(guide: &str, sandbox: &Sandbox, api: &Api) -> String {
+    let _alone = builds_alone();
     let folder = sandbox.path();
     symlink(repository(), folder.join("claude-jobs")).expect("a link");
     let programs = sandbox.folder("bin");

@@ -10,6 +10,13 @@ mod programs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// To be held by each test that builds: they share a target folder, and each build takes all processors anyway.
+fn builds_alone() -> MutexGuard<'static, ()> {
+    static BUILDS: Mutex<()> = Mutex::new(());
+    BUILDS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The root of this repository.
 fn repository() -> PathBuf {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{cargo, repository, said, target};
+use super::{builds_alone, cargo, repository, said, target};
 
 /// What is published, in the order in which it must be.
 const PUBLISHED: [&str; 4] =
@@ -41,6 +41,7 @@ fn files(package: &str) -> Vec<String> {
 /// Packs all of them and builds each from its package alone, the others taken from theirs.
 #[test]
 fn the_packages_are_whole_and_build() {
+    let _alone = builds_alone();
     let mut arguments = vec!["package", "--locked", "--allow-dirty"];
     arguments.extend(PUBLISHED.iter().flat_map(|&package| ["-p", package]));
     said(&mut cargo(&repository(), &arguments));

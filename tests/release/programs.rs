@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{cargo, claude_jobs, repository, said, take_lock_file};
+use super::{builds_alone, cargo, claude_jobs, repository, said, take_lock_file};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -30,6 +30,7 @@ fn check(program: &Path, tests: &str) {
 
 #[test]
 fn a_new_program_passes_its_tests() {
+    let _alone = builds_alone();
     let above = folder();
     init(above.path(), &["night-shift"]);
     check(&above.path().join("night-shift"), "3 passed");
@@ -37,6 +38,7 @@ fn a_new_program_passes_its_tests() {
 
 #[test]
 fn a_program_that_is_there_gets_a_worker() {
+    let _alone = builds_alone();
     let above = folder();
     said(&mut cargo(above.path(), &["new", "--quiet", "--vcs", "none", "mine"]));
     init(above.path(), &["--into", "mine"]);
@@ -47,6 +49,7 @@ fn a_program_that_is_there_gets_a_worker() {
 
 #[test]
 fn so_does_a_library() {
+    let _alone = builds_alone();
     let above = folder();
     said(&mut cargo(above.path(), &["new", "--quiet", "--vcs", "none", "--lib", "mine"]));
     init(above.path(), &["--into", "mine"]);
