@@ -193,7 +193,7 @@ impl Worker<'_> {
         let registration = quote!(#krate::__private::Registration);
         let show_values = self.is_sound.then(|| self.fields.show_values(krate));
         let submission =
-            self.is_sound.then(|| quote!(#krate::__private::inventory::submit! { __CLAUDE_REGISTRATION }));
+            self.is_sound.then(|| quote!(#krate::__private::inventory::submit! { #krate::__private::Linked(&__CLAUDE_REGISTRATION) }));
         let output::Expanded { items, members: output, .. } = output::expand(krate, name, self.attr);
         quote! {
             #items
@@ -211,14 +211,16 @@ impl Worker<'_> {
                 }
             }
 
-            const __CLAUDE_REGISTRATION: #registration = #registration {
+            static __CLAUDE_REGISTRATION: #registration = #registration {
                 definition: &<#name as #krate::__private::Worker>::DEFINITION,
-                load: |input| {
-                    #[allow(unused_imports)]
-                    use #krate::__private::{WithHandler as _, WithoutHandler as _};
-                    (&#krate::__private::Probe::<#name>::NEW).load(input)
-                },
+                load: __claude_load,
             };
+
+            fn __claude_load(input: &#krate::__private::Value) -> #krate::__private::Loaded {
+                #[allow(unused_imports)]
+                use #krate::__private::{WithHandler as _, WithoutHandler as _};
+                (&#krate::__private::Probe::<#name>::NEW).load(input)
+            }
             #submission
         }
     }

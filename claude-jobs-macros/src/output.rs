@@ -100,6 +100,7 @@ pub(crate) fn expand(krate: &Path, worker: &Ident, attr: &Attr) -> Expanded {
             #option: ::core::option::Option::Some(#krate::__private::OutputType {
                 name: #name,
                 schema: || __CLAUDE_OUTPUT.schema(),
+                mismatch: |run| __CLAUDE_OUTPUT.read(run).err(),
             }),
         },
     }

@@ -13,7 +13,7 @@ pub use crate::options::rules::SHOWN_AT;
 pub use crate::options::{Args, Const, Literal, Part, Setting, Settings, Template, Templates};
 pub use crate::outcome::Run;
 pub use crate::output::{Mismatch, OutputType};
-pub use crate::registry::{LoadedWorker, Registration};
+pub use crate::registry::{Linked, Loaded, LoadedWorker, Registration};
 pub use crate::schedule::{IfBusy, Missed, WorkerCron};
 pub use crate::settlement::Backoff;
 pub use crate::unique::{UniqueDefault, UniqueField};

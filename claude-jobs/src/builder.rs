@@ -172,6 +172,7 @@ macro_rules! setters {
         /// The claude options, each for this job only. Pinned options of the worker stay as they are.
         impl<W: Worker> JobBuilder<W> {
             $($(#[$doc])+
+            #[inline]
             pub fn $name(mut self, value: impl Accept<kind::$kind>) -> Self {
                 self.draft.set_option(stringify!($name), value.into_json());
                 self

@@ -1,10 +1,12 @@
 //! [`Definition`]: what the attribute of a worker says, as a constant.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::classify::{self, Classifier};
 use crate::options::Settings;
-use crate::output::OutputType;
+use crate::outcome::Run;
+use crate::output::{Mismatch, OutputType};
 use crate::schedule::WorkerCron;
 use crate::settlement::{self, Backoff};
 use crate::unique::UniqueDefault;
@@ -101,6 +103,24 @@ impl OnLost {
 }
 
 impl Definition {
+    /// What is wrong with the answer of a successful run. Any answer is text, so that only a worker with an
+    /// output of its own has to look.
+    pub(crate) fn mismatch(&self, run: &Run) -> Option<Mismatch> {
+        self.output.and_then(|output| (output.mismatch)(run))
+    }
+
+    /// What is wrong with a row's input: serde's message, unless it may quote the input.
+    pub(crate) fn input_problem(&self, input: &Value, error: &serde_json::Error) -> String {
+        let text = error.to_string();
+        if text.starts_with("missing field") {
+            return text;
+        }
+        if !input.is_object() {
+            return "the input is not a JSON object".to_owned();
+        }
+        format!("a field has the wrong type (the fields are `{}`)", self.fields.join("`, `"))
+    }
+
     /// The defaults, for a worker of this name and queue.
     pub const fn new(name: &'static str, queue: &'static str) -> Self {
         Self {

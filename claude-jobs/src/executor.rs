@@ -54,7 +54,7 @@ pub(crate) struct Leash {
 /// A job whose worker is found, whose fields are read and whose options are merged.
 pub(crate) struct Prepared {
     pub(crate) definition: &'static Definition,
-    worker: Box<dyn LoadedWorker>,
+    worker: LoadedWorker,
     options: Box<Options>,
 }
 
@@ -93,7 +93,7 @@ impl Executor {
         let repairing = Repairing::of(definition, &options);
         let mut run = self.run(job, options, leash).await;
         if let Some(repairing) = repairing {
-            run = self.repaired(job, &*worker, repairing, run, leash).await;
+            run = self.repaired(job, definition, repairing, run, leash).await;
         }
         decide(definition, worker, run, job, &leash.stop).await
     }
@@ -135,8 +135,8 @@ impl Executor {
         }
         let registration = self.known.registry.get(&job.worker).map_err(|error| error.to_string())?;
         let definition = registration.definition;
-        let worker = (registration.load)(&job.input).map_err(|problem| format!("input: {problem}"))?;
-        let values = Values::of(definition, &*worker).map_err(|problem| format!("input: {problem}"))?;
+        let worker = registration.read(&job.input).map_err(|problem| format!("input: {problem}"))?;
+        let values = Values::of(definition, &worker).map_err(|problem| format!("input: {problem}"))?;
         let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
         let options = layers.merge(definition, &values).map_err(|problems| problems.to_string())?;
         Ok(Prepared { definition, worker, options: Box::new(options) })
@@ -244,7 +244,7 @@ impl Executor {
 /// because the run is paid for and its effects are done, so a blind re-run could only repeat them.
 async fn decide(
     definition: &'static Definition,
-    worker: Box<dyn LoadedWorker>,
+    worker: LoadedWorker,
     run: Run,
     job: &Arc<Job>,
     stop: &Stop,
@@ -254,7 +254,7 @@ async fn decide(
         let (meta, follow_ons) = cx.into_parts();
         return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
     }
-    match catch_panic(last_word(definition, &*worker, &run, &mut cx)).await {
+    match catch_panic(last_word(definition, &worker, &run, &mut cx)).await {
         Ok((verdict, judged)) => {
             let (meta, follow_ons) = cx.into_parts();
             Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons }
@@ -279,13 +279,13 @@ async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<
 /// The verdict, and the run as it is to be seen where its answer is not what the worker declares.
 async fn last_word(
     definition: &Definition,
-    worker: &dyn LoadedWorker,
+    worker: &LoadedWorker,
     run: &Run,
     cx: &mut Ctx,
 ) -> (Verdict, Option<Run>) {
     let mut judged = None;
     if run.failure().is_none() {
-        match worker.handle_result(run, cx) {
+        match worker.handle_result(definition, run, cx) {
             Ok(verdict) => return (verdict.await, None),
             Err(problem) => {
                 let outcome =

@@ -58,8 +58,8 @@ impl Known {
         let registration = self.registry.get(&job.worker)?;
         let input = |problem| Error::InvalidJob(format!("input of worker `{}`: {problem}", job.worker));
         let definition = registration.definition;
-        let worker = (registration.load)(&job.input).map_err(input)?;
-        let values = Values::of(definition, &*worker).map_err(input)?;
+        let worker = registration.read(&job.input).map_err(input)?;
+        let values = Values::of(definition, &worker).map_err(input)?;
         job.into_row(definition, &values, now)
     }
 

@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::options::{ArgMap, InvalidArgs, MAX_ARGUMENT_BYTES};
+use crate::outcome::Run;
 
 mod mismatch;
 
@@ -49,6 +50,8 @@ pub struct OutputType {
     pub name: &'static str,
     /// Its schema, made at the first call; or why there is none.
     pub schema: fn() -> Result<&'static OutputSchema, String>,
+    /// What is wrong with the answer of a successful run.
+    pub mismatch: fn(&Run) -> Option<Mismatch>,
 }
 
 impl OutputType {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::outcome::{Failure, Run};
 use crate::output::Mismatch;
 use crate::verdict::Verdict;
-use crate::worker::Ctx;
+use crate::worker::{Ctx, Handler, Worker};
 
 /// A future on the heap, for the seams where types are erased.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -26,10 +26,28 @@ pub struct Registration {
     /// What the attribute says.
     pub definition: &'static Definition,
     /// Reads a worker from a row's input.
-    pub load: fn(&Value) -> Result<Box<dyn LoadedWorker>, String>,
+    pub load: fn(&Value) -> Loaded,
 }
 
-inventory::collect!(Registration);
+/// A worker read from a row, or serde's error.
+pub type Loaded = serde_json::Result<LoadedWorker>;
+
+/// A registration that is linked into this program.
+#[derive(Debug)]
+pub struct Linked(pub &'static Registration);
+
+inventory::collect!(Linked);
+
+impl Registration {
+    /// Reads a worker from a row's input.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is missing or has the wrong type; values are left out.
+    pub fn read(&self, input: &Value) -> Result<LoadedWorker, String> {
+        (self.load)(input).map_err(|error| self.definition.input_problem(input, &error))
+    }
+}
 
 impl fmt::Debug for Registration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,18 +56,84 @@ impl fmt::Debug for Registration {
 }
 
 /// A worker with its fields, its type erased.
-pub trait LoadedWorker: Send + Sync {
-    /// Shows the values for the worker's templates.
-    fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display));
+///
+/// Each method of the traits in it is compiled once per worker of the user's program: what need not know the
+/// type is said here instead.
+pub enum LoadedWorker {
+    /// The classifier's verdict stands.
+    Unhandled(Box<dyn ShowValues>),
+    /// It has handlers of its own.
+    Handled(Box<dyn HandleAny>),
+}
 
-    /// What is wrong with the answer of a successful run, where it is not the worker's `Output`.
-    fn mismatch(&self, run: &Run) -> Option<Mismatch>;
+impl LoadedWorker {
+    /// Shows the values for the worker's templates.
+    pub(crate) fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display)) {
+        match self {
+            Self::Unhandled(worker) => worker.show_values(show),
+            Self::Handled(worker) => worker.show_values(show),
+        }
+    }
 
     /// The last word after a successful run.
     ///
     /// # Errors
     ///
-    /// What [`mismatch`](Self::mismatch) says.
+    /// What [`Definition::mismatch`] says.
+    pub(crate) fn handle_result<'a>(
+        &'a self,
+        definition: &Definition,
+        run: &'a Run,
+        cx: &'a mut Ctx,
+    ) -> Result<BoxFuture<'a, Verdict>, Mismatch> {
+        match self {
+            Self::Unhandled(_) => match definition.mismatch(run) {
+                Some(mismatch) => Err(mismatch),
+                None => Ok(Box::pin(ready(Verdict::Complete))),
+            },
+            Self::Handled(worker) => worker.handle_result(run, cx),
+        }
+    }
+
+    /// The last word after a failed run.
+    pub(crate) fn handle_error<'a>(
+        &'a self,
+        verdict: Verdict,
+        failure: &'a Failure,
+        cx: &'a mut Ctx,
+    ) -> BoxFuture<'a, Verdict> {
+        match self {
+            Self::Unhandled(_) => Box::pin(ready(verdict)),
+            Self::Handled(worker) => worker.handle_error(verdict, failure, cx),
+        }
+    }
+}
+
+impl fmt::Debug for LoadedWorker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LoadedWorker")
+    }
+}
+
+/// [`Worker::show_values`] of any worker.
+pub trait ShowValues: Send + Sync {
+    /// Shows the values for the worker's templates.
+    fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display));
+}
+
+impl<W: Worker> ShowValues for W {
+    fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display)) {
+        Worker::show_values(self, show);
+    }
+}
+
+/// [`Handler`] of any worker that has one.
+pub trait HandleAny: ShowValues {
+    /// The last word after a successful run.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer, where it is not the worker's `Output`.
     fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx)
     -> Result<BoxFuture<'a, Verdict>, Mismatch>;
 
@@ -60,6 +144,26 @@ pub trait LoadedWorker: Send + Sync {
         failure: &'a Failure,
         cx: &'a mut Ctx,
     ) -> BoxFuture<'a, Verdict>;
+}
+
+impl<W: Handler> HandleAny for W {
+    fn handle_result<'a>(
+        &'a self,
+        run: &'a Run,
+        cx: &'a mut Ctx,
+    ) -> Result<BoxFuture<'a, Verdict>, Mismatch> {
+        let output = W::output(run)?;
+        Ok(Box::pin(Handler::handle_result(self, output, run, cx)))
+    }
+
+    fn handle_error<'a>(
+        &'a self,
+        verdict: Verdict,
+        failure: &'a Failure,
+        cx: &'a mut Ctx,
+    ) -> BoxFuture<'a, Verdict> {
+        Box::pin(Handler::handle_error(self, verdict, failure, cx))
+    }
 }
 
 /// Every worker that is linked into this program, by name: what `claude-jobs workers list` shows.
@@ -99,7 +203,7 @@ impl Registry {
     /// [`Error::DuplicateWorker`] when two have one name.
     pub fn linked() -> Result<Self> {
         let mut registry = Self::default();
-        for registration in inventory::iter::<Registration> {
+        for Linked(registration) in inventory::iter::<Linked> {
             registry.add(registration)?;
         }
         Ok(registry)
@@ -153,7 +257,7 @@ mod tests {
 
     fn registration(defined_at: &'static str) -> &'static Registration {
         let definition = Definition { defined_at, ..Definition::new("review", "q") };
-        let load = |_: &Value| Err("nobody asks".to_owned());
+        let load = |_: &Value| Err(serde::de::Error::custom("nobody asks"));
         Box::leak(Box::new(Registration { definition: Box::leak(Box::new(definition)), load }))
     }
 

@@ -172,6 +172,7 @@ async fn jobs(queue: &Queue, state: Option<State>) -> Result<Vec<Job>> {
 
 fn read_fields<W: Worker>(job: &Job) -> Result<W, String> {
     crate::__private::read(&job.input)
+        .map_err(|error| W::registration().definition.input_problem(&job.input, &error))
 }
 
 #[track_caller]

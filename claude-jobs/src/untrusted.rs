@@ -30,7 +30,7 @@ impl Values {
     /// # Errors
     ///
     /// Names the value that cannot be shown.
-    pub(crate) fn of(definition: &Definition, worker: &dyn LoadedWorker) -> Result<Self, String> {
+    pub(crate) fn of(definition: &Definition, worker: &LoadedWorker) -> Result<Self, String> {
         let placeholders = definition.placeholders;
         if placeholders.is_empty() {
             return Ok(Self::default());
@@ -73,7 +73,7 @@ impl Values {
 }
 
 /// Each value as text.
-fn shown(placeholders: &[Placeholder], worker: &dyn LoadedWorker) -> Result<Vec<String>, String> {
+fn shown(placeholders: &[Placeholder], worker: &LoadedWorker) -> Result<Vec<String>, String> {
     let mut texts = Vec::with_capacity(placeholders.len());
     let mut broken = None;
     worker.show_values(&mut |value| {

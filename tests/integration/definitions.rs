@@ -39,8 +39,7 @@ mod linked {
 
     #[test]
     fn input_that_does_not_fit_is_refused_without_being_quoted() {
-        let load = Linked::registration().load;
-        let problem = |input| load(&input).err().expect("refused");
+        let problem = |input| Linked::registration().read(&input).expect_err("refused");
         assert_eq!(problem(serde_json::json!({})), "missing field `number`");
         let wrong = problem(serde_json::json!({"number": "secret"}));
         assert!(wrong.contains("`number`") && !wrong.contains("secret"), "{wrong}");

@@ -149,7 +149,11 @@ mod tests {
 
     #[test]
     fn a_description_reads_line_by_line() {
-        let output = OutputType { name: "Vec<Reply>", schema: || Err("not asked for here".to_owned()) };
+        let output = OutputType {
+            name: "Vec<Reply>",
+            schema: || Err("not asked for here".to_owned()),
+            mismatch: |_| None,
+        };
         let definition = Definition {
             output: Some(output),
             fields: &["number", "body"],

@@ -17,7 +17,6 @@ use crate::job::Job;
 use crate::options::Options;
 use crate::outcome::{Failure, FailureKind, Outcome, Repair, Run};
 use crate::output::Mismatch;
-use crate::registry::LoadedWorker;
 
 /// Too little time to start a run in.
 const LEAST_TIME: Duration = Duration::from_secs(1);
@@ -41,12 +40,12 @@ impl Executor {
     pub(super) async fn repaired(
         &self,
         job: &Arc<Job>,
-        worker: &dyn LoadedWorker,
+        definition: &Definition,
         repairing: Repairing,
         run: Run,
         leash: &Leash,
     ) -> Run {
-        let Some(mismatch) = mismatch(worker, &run) else { return run };
+        let Some(mismatch) = mismatch(definition, &run) else { return run };
         let options = match plan(&repairing.options, &run, &mismatch, repairing.started.elapsed()) {
             Ok(options) => options,
             Err(why) => return failed(run, &mismatch, Repair::NotMade(why.to_owned())),
@@ -58,14 +57,14 @@ impl Executor {
             return Run { outcome: stopped.outcome, ending: stopped.ending, ..run };
         }
         let second = self.run_once(job, Box::new(options), leash).await;
-        joined(worker, run, &mismatch, second)
+        joined(definition, run, &mismatch, second)
     }
 }
 
 /// What is wrong with the run's answer. A run that failed in another way has none to judge.
-fn mismatch(worker: &dyn LoadedWorker, run: &Run) -> Option<Mismatch> {
+fn mismatch(definition: &Definition, run: &Run) -> Option<Mismatch> {
     match run.failure() {
-        None => worker.mismatch(run),
+        None => definition.mismatch(run),
         Some(failure) if failure.kind == FailureKind::OutputMismatch => {
             Some(Mismatch::refused(&failure.message))
         }
@@ -118,12 +117,12 @@ fn prompt(mismatch: &Mismatch) -> String {
 }
 
 /// Both runs as one, judged by the second.
-fn joined(worker: &dyn LoadedWorker, first: Run, mismatch: &Mismatch, second: Run) -> Run {
+fn joined(definition: &Definition, first: Run, mismatch: &Mismatch, second: Run) -> Run {
     if continuation::is_out_of_reach(&second) {
         let why = "its session is not on this machine".to_owned();
         return failed(first, mismatch, Repair::NotMade(why));
     }
-    let still = self::mismatch(worker, &second);
+    let still = self::mismatch(definition, &second);
     let answer = (first.text.clone(), first.structured.clone());
     let denials = first.denials.clone();
     let mut both = continuation::added_up(first, second);

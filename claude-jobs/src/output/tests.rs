@@ -275,7 +275,7 @@ fn nothing_is_fetched() {
 
 #[test]
 fn a_worker_without_a_schema_stops_the_runtime_at_its_start() {
-    let output = OutputType { name: "Long", schema: || Err("it is too long".to_owned()) };
+    let output = OutputType { name: "Long", schema: || Err("it is too long".to_owned()), mismatch: |_| None };
     let worker =
         Definition { output: Some(output), defined_at: "src/main.rs:7", ..Definition::new("w", "q") };
     let problem = check([&worker].into_iter()).expect_err("no schema").to_string();

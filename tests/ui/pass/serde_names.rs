@@ -34,5 +34,5 @@ fn main() {
     let job = IssueWork::new(7, "a".into(), "b".into(), true, Default::default(), None, "Go.");
     let input = job.into_new_job().expect("a job").input;
     assert_eq!(input, serde_json::json!({"issueNumber": 7, "headline": "a", "repo": "b"}));
-    assert!((IssueWork::registration().load)(&input).is_ok());
+    assert!(IssueWork::registration().read(&input).is_ok());
 }

@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::job::{Job, JobId};
 use crate::outcome::{Ending, FailureKind, Outcome};
+use crate::outcome::{Failure, Run};
+use crate::verdict::Verdict;
+use crate::worker::Ctx;
 use crate::{args, claude_worker};
 
 const BASE: crate::Args = args! { model = "opus" };
@@ -44,8 +47,8 @@ impl Handler for HalfHandled {
 #[claude_worker(queue = "q", crate = crate)]
 struct Plain {}
 
-fn load<W: Worker>(input: serde_json::Value) -> Box<dyn LoadedWorker> {
-    (W::registration().load)(&input).expect("the input fits")
+fn load<W: Worker>(input: serde_json::Value) -> LoadedWorker {
+    W::registration().read(&input).expect("the input fits")
 }
 
 fn context() -> Ctx {
@@ -75,14 +78,14 @@ fn run(text: &str) -> Run {
     }
 }
 
-async fn result(worker: &dyn LoadedWorker, cx: &mut Ctx) -> Verdict {
-    worker.handle_result(&run("done"), cx).expect("any text will do").await
+async fn result<W: Worker>(worker: &LoadedWorker, cx: &mut Ctx) -> Verdict {
+    worker.handle_result(&W::DEFINITION, &run("done"), cx).expect("any text will do").await
 }
 
 #[tokio::test]
 async fn a_handler_has_the_last_word() {
     let (worker, mut cx) = (load::<Handled>(json!({"number": 7})), context());
-    assert_eq!(result(&*worker, &mut cx).await, Verdict::cancel("7: done"));
+    assert_eq!(result::<Plain>(&worker, &mut cx).await, Verdict::cancel("7: done"));
     assert_eq!(cx.into_parts().1.len(), 1, "the follow-on is kept");
 
     let failure = Failure::new(FailureKind::Timeout, "too slow");
@@ -93,7 +96,7 @@ async fn a_handler_has_the_last_word() {
 #[tokio::test]
 async fn what_a_handler_leaves_out_is_the_default() {
     let worker = load::<HalfHandled>(json!(null));
-    assert_eq!(result(&*worker, &mut context()).await, Verdict::cancel("half"));
+    assert_eq!(result::<Plain>(&worker, &mut context()).await, Verdict::cancel("half"));
 
     let (proposed, failure) = (Verdict::retry("slow"), Failure::new(FailureKind::Timeout, "too slow"));
     assert_eq!(worker.handle_error(proposed.clone(), &failure, &mut context()).await, proposed);
@@ -103,7 +106,7 @@ async fn what_a_handler_leaves_out_is_the_default() {
 async fn without_a_handler_the_proposed_verdict_stands() {
     for input in [json!(null), json!({}), json!({"number": 7})] {
         let worker = load::<Plain>(input);
-        assert_eq!(result(&*worker, &mut context()).await, Verdict::Complete);
+        assert_eq!(result::<Plain>(&worker, &mut context()).await, Verdict::Complete);
 
         let (proposed, failure) = (Verdict::retry("slow"), Failure::new(FailureKind::Timeout, "too slow"));
         assert_eq!(worker.handle_error(proposed.clone(), &failure, &mut context()).await, proposed);

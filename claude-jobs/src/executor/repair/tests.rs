@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::options::ArgMap;
 use crate::outcome::{Ending, Report, StopReason, judge};
+use crate::output::OutputType;
 
 fn options(args: ArgMap) -> Options {
     Options::merge([&args.prompt("do it").json_schema(json!({"type": "object"}))]).expect("valid")
@@ -66,32 +67,14 @@ fn claude_is_told_each_mistake() {
 }
 
 /// A worker whose answer is right when it is `{"right": true}`.
-struct Judge;
-
-impl LoadedWorker for Judge {
-    fn show_values(&self, _: &mut dyn FnMut(&dyn std::fmt::Display)) {}
-
-    fn mismatch(&self, run: &Run) -> Option<Mismatch> {
-        (run.structured != Some(json!({"right": true}))).then(Mismatch::missing)
-    }
-
-    fn handle_result<'a>(
-        &'a self,
-        _: &'a Run,
-        _: &'a mut crate::worker::Ctx,
-    ) -> Result<crate::registry::BoxFuture<'a, crate::verdict::Verdict>, Mismatch> {
-        unreachable!("nobody asks")
-    }
-
-    fn handle_error<'a>(
-        &'a self,
-        verdict: crate::verdict::Verdict,
-        _: &'a Failure,
-        _: &'a mut crate::worker::Ctx,
-    ) -> crate::registry::BoxFuture<'a, crate::verdict::Verdict> {
-        Box::pin(async { verdict })
-    }
-}
+const JUDGE: Definition = Definition {
+    output: Some(OutputType {
+        name: "Right",
+        schema: || Err("nobody asks".to_owned()),
+        mismatch: |run| (run.structured != Some(json!({"right": true}))).then(Mismatch::missing),
+    }),
+    ..Definition::new("judge", "q")
+};
 
 fn answered(structured: serde_json::Value) -> Run {
     let mut run = run(Some("s"), Some(0.25));
@@ -109,7 +92,7 @@ fn stopped(reason: StopReason) -> Run {
 fn both_runs_are_judged_by_the_second() {
     let wrong = || answered(json!({"right": false}));
     let outcome = |second: Run| {
-        let run = joined(&Judge, wrong(), &Mismatch::missing(), second);
+        let run = joined(&JUDGE, wrong(), &Mismatch::missing(), second);
         (run.outcome_name(), run.cost_usd, run.ending_text())
     };
     let after = |ending: &str| format!("{ending}, after a repair");
@@ -123,6 +106,6 @@ fn both_runs_are_judged_by_the_second() {
     let no_repair = "exit 0, no repair: its session is not on this machine".to_owned();
     assert_eq!(outcome(gone), ("output_mismatch", Some(0.25), no_repair));
 
-    let kept = joined(&Judge, wrong(), &Mismatch::missing(), stopped(StopReason::Cancel));
+    let kept = joined(&JUDGE, wrong(), &Mismatch::missing(), stopped(StopReason::Cancel));
     assert_eq!(kept.structured, Some(json!({"right": false})), "what was paid for stays in the ledger");
 }
