@@ -184,6 +184,7 @@ pub struct Turn {
 
 /// What a node asks of a queue.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClaimRequest<'a> {
     /// The queue.
     pub queue: &'a str,
@@ -308,6 +309,7 @@ pub struct Count {
 
 /// What a cancellation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cancelled {
     /// The job was waiting and is now `cancelled`.
     Now,

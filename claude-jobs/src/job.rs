@@ -262,6 +262,7 @@ impl Inserted {
 
 /// What became of a row that was to be written.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Written {
     /// It is a job of this number.
     New(JobId),
