@@ -87,3 +87,75 @@ fn getting_started() {
     }
     assert_eq!(fs::read_to_string(worktree.join("hello.txt")).expect("the agent's file"), "hello\n");
 }
+
+#[test]
+fn operating() {
+    let sandbox = Sandbox::new();
+    let api = Api::start([Reply::text("Hello."), Reply::text("Hello again.")]);
+    let said = follow("operating.md", &sandbox, &api);
+    for words in ["job 1 completed", "queue default: paused", "Hello again.", "1 deleted"] {
+        assert!(said.contains(words), "{words:?} in {said}");
+    }
+}
+
+/// The guides: their names and what they say.
+fn guides() -> Vec<(String, String)> {
+    let entries = fs::read_dir(repository().join("docs")).expect("the guides");
+    let mut guides: Vec<_> = entries
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+            (name, fs::read_to_string(path).expect("a guide"))
+        })
+        .collect();
+    guides.sort();
+    guides
+}
+
+#[test]
+fn every_guide_is_compiled_and_its_commands_are_run() {
+    let compiled = fs::read_to_string(repository().join("claude-jobs/src/guides.rs")).expect("a list");
+    let mut with_commands = Vec::new();
+    for (name, text) in guides() {
+        assert!(compiled.contains(&format!("\"docs/{name}\"")), "{name} is not in claude-jobs/src/guides.rs");
+        if text.contains("```sh\n") {
+            with_commands.push(name);
+        }
+    }
+    // Those that are followed above.
+    assert_eq!(with_commands, ["getting-started.md", "operating.md"]);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("a README");
+    for (name, text) in guides().into_iter().chain([("../README.md".to_owned(), readme)]) {
+        let folder = repository().join("docs").join(&name).parent().expect("a folder").to_owned();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().expect("a path");
+            assert!(target.contains("://") || folder.join(path).exists(), "{name}: {target}");
+        }
+    }
+}
+
+/// `path.rs` and `path.rs: test`.
+#[test]
+fn files_and_tests_that_guides_name_are_there() {
+    let mut tests = 0;
+    for (name, text) in guides() {
+        for quoted in
+            text.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains('/') && quoted.contains(".rs"))
+        {
+            let (path, test) =
+                quoted.split_once(": ").map_or((quoted, None), |(path, test)| (path, Some(test)));
+            let source = fs::read_to_string(repository().join(path));
+            let source = source.or_else(|_| fs::read_to_string(repository().join("claude-jobs").join(path)));
+            let source = source.unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
+            if let Some(test) = test {
+                tests += 1;
+                assert!(source.contains(&format!("fn {test}(")), "{name}: no {test} in {path}");
+            }
+        }
+    }
+    assert!(tests > 20, "{tests}");
+}

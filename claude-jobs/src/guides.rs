@@ -1,0 +1,24 @@
+//! The README and the guides in `docs/`, so that their snippets compile and run as documentation tests. Nothing
+//! of this is in any build.
+
+macro_rules! guides {
+    ($($name:ident: $file:literal;)*) => {
+        $(
+            #[doc = include_str!(concat!("../../", $file))]
+            struct $name;
+        )*
+    };
+}
+
+guides! {
+    Readme: "README.md";
+    Architecture: "docs/architecture.md";
+    ComingFromOban: "docs/coming-from-oban.md";
+    Features: "docs/features.md";
+    GettingStarted: "docs/getting-started.md";
+    JobLifecycle: "docs/job-lifecycle.md";
+    Operating: "docs/operating.md";
+    RunningAFleet: "docs/running-a-fleet.md";
+    Testing: "docs/testing.md";
+    WorkerPatterns: "docs/worker-patterns.md";
+}
