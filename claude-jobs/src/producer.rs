@@ -126,6 +126,10 @@ impl Producer {
         loop {
             let is_open = !claiming.is_cancelled();
             self.give_back(is_open);
+            if self.pace.is_instant() && !self.waiting.is_empty() {
+                // What comes next is fetched while these run, which keeps this thread from it.
+                self.start_turns(is_open);
+            }
             self.start_runs().await;
             self.gather().await;
             self.start_turns(is_open);
@@ -311,8 +315,11 @@ impl Producer {
         let running = in_hand.saturating_add(asked);
         let room = self.slots.saturating_sub(running);
         let most_ahead = self.claim_ahead();
-        let mut ahead = self.slots.saturating_add(most_ahead).saturating_sub(running.max(self.slots));
-        if room == 0 && ahead < most_ahead / 2 {
+        // Half of them at a time: while the first half runs, the second is fetched.
+        let half = most_ahead.div_ceil(2);
+        let mut ahead =
+            self.slots.saturating_add(most_ahead).saturating_sub(running.max(self.slots)).min(half);
+        if room == 0 && ahead < half {
             // Few at a time would cost a round trip each.
             ahead = 0;
         }
