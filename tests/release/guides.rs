@@ -149,7 +149,11 @@ fn files_and_tests_that_guides_name_are_there() {
             let (path, test) =
                 quoted.split_once(": ").map_or((quoted, None), |(path, test)| (path, Some(test)));
             let source = fs::read_to_string(repository().join(path));
-            let source = source.or_else(|_| fs::read_to_string(repository().join("claude-jobs").join(path)));
+            // In a program that `init` made.
+            let template = || {
+                path.strip_prefix("src/").map(|path| repository().join("claude-jobs/templates").join(path))
+            };
+            let source = source.or_else(|error| template().map_or(Err(error), fs::read_to_string));
             let source = source.unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
             if let Some(test) = test {
                 tests += 1;
