@@ -18,7 +18,9 @@ guides! {
     GettingStarted: "docs/getting-started.md";
     JobLifecycle: "docs/job-lifecycle.md";
     Operating: "docs/operating.md";
+    Performance: "docs/performance.md";
     RunningAFleet: "docs/running-a-fleet.md";
+    Schedules: "docs/schedules.md";
     Testing: "docs/testing.md";
     WorkerPatterns: "docs/worker-patterns.md";
 }
