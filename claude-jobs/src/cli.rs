@@ -32,6 +32,7 @@ mod doctor;
 mod enqueue;
 mod exit;
 mod flags;
+mod init;
 mod jobs;
 mod live;
 mod output;
@@ -61,6 +62,7 @@ struct Cli {
 enum Command {
     Run(run::RunCommand),
     Args(args::ArgsCommand),
+    Init(init::InitCommand),
     Doctor(doctor::DoctorCommand),
     Enqueue(enqueue::EnqueueCommand),
     Work(work::WorkCommand),
@@ -100,6 +102,7 @@ impl Cli {
         match self.command {
             Command::Run(command) => command.execute().await,
             Command::Args(command) => command.execute(),
+            Command::Init(command) => command.execute(),
             Command::Doctor(command) => command.execute(&database).await,
             Command::Enqueue(command) => command.execute(&database).await,
             Command::Work(command) => command.execute(&database).await,

@@ -271,6 +271,7 @@ impl Inserted {
 
 /// What became of a row that was to be written.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Written {
     /// It is a job of this number.
     New(JobId),
@@ -298,6 +299,8 @@ impl Written {
 
 /// A job that is ready to be written: checked, its times fixed, its unique key computed.
 #[derive(Clone, Debug)]
+// Without a database nothing reads these.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub struct JobRow {
     pub(crate) state: State,
     pub(crate) queue: String,
@@ -318,6 +321,8 @@ pub struct JobRow {
 
 /// The uniqueness of a job that is ready to be written.
 #[derive(Clone, Debug)]
+// Without a database nothing reads these.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub struct UniqueRow {
     /// A digest of what must not occur twice.
     pub(crate) key: String,

@@ -114,7 +114,5 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 }
 
-/// The README's example compiles.
 #[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod guides;

@@ -127,7 +127,7 @@ impl Producer {
         loop {
             let is_open = !claiming.is_cancelled();
             self.give_back(is_open);
-            if self.pace.is_instant() && !self.waiting.is_empty() {
+            if self.pace.is_instant() && self.claim_ahead() > 0 && !self.waiting.is_empty() {
                 // What comes next is fetched while these run, which keeps this thread from it.
                 self.start_turns(is_open);
             }
@@ -343,11 +343,12 @@ impl Producer {
     }
 
     /// Where nothing is claimed ahead, the slots of jobs that are over in no time would be empty while the
-    /// first turn is under way; else only a large batch is worth it.
+    /// first turn is under way; else only a large batch is worth it. Jobs that are over where they are claimed
+    /// come and go together: two turns would share them and cost twice.
     fn is_worth_a_second_turn(&self, jobs: usize, most_ahead: u32) -> bool {
         match most_ahead {
             _ if !self.shared.queue.engine().turns_overlap() => false,
-            0 => !self.pace.patience().is_zero() && jobs > 0,
+            0 => jobs > 0 && !self.pace.patience().is_zero() && !self.pace.is_instant(),
             _ => jobs >= WORTH_A_SECOND_TURN,
         }
     }

@@ -11,6 +11,7 @@ mod definitions;
 mod examples;
 mod fake_claude;
 mod fences;
+mod growth;
 mod kit;
 mod limits;
 mod loopback;

@@ -54,6 +54,7 @@ pub struct NewJob {
 
 /// When a new job may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Schedule {
     /// At once.
     #[default]
