@@ -6,11 +6,13 @@ use super::{builds_alone, cargo, repository, said};
 
 /// The features, and the most crates that a program gets with them: ours, and all that those need to be
 /// built and to run, on this machine. `docs/features.md` says the same.
-const CHOICES: [(&str, &[&str], usize); 4] = [
+const CHOICES: [(&str, &[&str], usize); 6] = [
     ("none", &["--no-default-features"], 130),
     ("`sqlite`", &["--no-default-features", "--features", "sqlite"], 185),
     ("`postgres`", &["--no-default-features", "--features", "postgres"], 212),
     ("`sqlite`, `cli` (the default)", &[], 205),
+    ("`sqlite`, `metrics`", &["--no-default-features", "--features", "sqlite,metrics"], 190),
+    ("the default and `prometheus`", &["--features", "prometheus"], 225),
 ];
 
 #[test]

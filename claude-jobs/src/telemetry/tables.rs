@@ -44,6 +44,7 @@ pub struct MetricRow {
 
 /// What kind a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MetricKind {
     /// Only grows.
     Counter,

@@ -157,6 +157,7 @@ fn check_table(metrics: &str) {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
+            other => panic!("{other:?} is new to this test"),
         };
         assert!(metrics.contains(&format!("# TYPE {} {kind}\n", row.name)), "{}: {metrics}", row.name);
         assert!(metrics.contains(&format!("# HELP {} ", row.name)), "{}", row.name);
