@@ -6,7 +6,7 @@ derive serde's traits and are written and read as JSON once each, as a job's inp
 that what differs is the workers' and not the library's. Both are built by rustc
 against the same claude-jobs, which cargo builds first, with the flags that cargo gives to a new package.
 
-    benches/compile-budget/measure.py                       # the figures of the README: 100 workers
+    benches/compile-budget/measure.py                       # the figures of docs/performance.md: 100 workers
     benches/compile-budget/measure.py --workers 5 --profile dev --rounds 1    # small: does it work at all?
 
 The least of several rounds counts: another program on the machine only ever adds. It ends with 1 where a

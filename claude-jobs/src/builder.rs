@@ -10,6 +10,7 @@ use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::job::{NewJob, Schedule, State};
 use crate::options::{Accept, for_each_option, kind};
+use crate::telemetry::TraceContext;
 use crate::unique::{Unique, UniqueDefault, UniqueField};
 use crate::worker::Worker;
 
@@ -49,6 +50,16 @@ impl Draft {
     fn set_option(&mut self, name: &str, value: Value) {
         if let Ok(job) = &mut self.job {
             job.args.set(name, value);
+        }
+    }
+
+    fn trace_parent(&mut self, trace_parent: &str) {
+        let Ok(job) = &mut self.job else { return };
+        match TraceContext::new(trace_parent) {
+            Ok(trace) => job.trace = Some(trace),
+            Err(error) => {
+                self.job = Err(format!("trace_parent `{}`: {error}", trace_parent.escape_default()));
+            }
         }
     }
 
@@ -129,6 +140,19 @@ impl<W: Worker> JobBuilder<W> {
     /// Labels to filter by, besides the worker's.
     pub fn tags<S: Into<String>>(self, tags: impl IntoIterator<Item = S>) -> Self {
         self.with(|job| job.tags = tags.into_iter().map(Into::into).collect())
+    }
+
+    /// Its runs continue the trace of this W3C `traceparent` header. Default: the trace in which it is
+    /// inserted, where this process's tracing is [connected](crate::telemetry::set_propagator). A text that
+    /// is none is an [`Error::InvalidJob`] when it is inserted.
+    pub fn trace_parent(mut self, trace_parent: &str) -> Self {
+        self.draft.trace_parent(trace_parent);
+        self
+    }
+
+    /// As [`trace_parent`](Self::trace_parent), with a `tracestate`.
+    pub fn trace(self, trace: TraceContext) -> Self {
+        self.with(|job| job.trace = Some(trace))
     }
 
     /// The job as a value, for [`Queue::insert_many`](crate::Queue::insert_many).

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::clock::Uptime;
 use crate::options::Options;
 use crate::outcome::{Report, StopReason};
+use crate::telemetry::TraceContext;
 
 mod cli;
 mod ending;
@@ -81,6 +82,8 @@ pub struct Request {
     pub lease: Lease,
     /// Is shown each event as it comes.
     pub observer: Option<Observer>,
+    /// Where the run is in a trace, put into the environment as `TRACEPARENT` and `TRACESTATE`.
+    pub trace: Option<TraceContext>,
 }
 
 /// Is shown each event of a run as it comes. It must not block.
@@ -103,6 +106,7 @@ impl Request {
             stop,
             lease,
             observer: None,
+            trace: None,
         }
     }
 

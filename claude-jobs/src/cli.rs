@@ -34,6 +34,7 @@ mod doctor;
 mod enqueue;
 mod exit;
 mod flags;
+mod init;
 mod jobs;
 mod live;
 mod output;
@@ -42,6 +43,7 @@ mod run;
 mod signals;
 mod tail;
 mod timeline;
+mod watched;
 mod work;
 mod workers;
 
@@ -64,6 +66,7 @@ struct Cli {
 enum Command {
     Run(run::RunCommand),
     Args(args::ArgsCommand),
+    Init(init::InitCommand),
     Doctor(doctor::DoctorCommand),
     Enqueue(enqueue::EnqueueCommand),
     Work(work::WorkCommand),
@@ -104,6 +107,7 @@ impl Cli {
         match self.command {
             Command::Run(command) => command.execute().await,
             Command::Args(command) => command.execute(),
+            Command::Init(command) => command.execute(),
             Command::Doctor(command) => command.execute(&database).await,
             Command::Enqueue(command) => command.execute(&database).await,
             Command::Work(command) => command.execute(&database).await,

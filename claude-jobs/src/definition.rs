@@ -76,6 +76,7 @@ pub struct Placeholder {
 /// It is carried out by a node that knows the worker; the jobs of other workers wait for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum OnLost {
     /// It runs again from its start, at once. The lost attempt counts.
     #[default]

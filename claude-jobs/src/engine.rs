@@ -205,6 +205,7 @@ pub struct Turn {
 
 /// What a node asks of a queue.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClaimRequest<'a> {
     /// The queue.
     pub queue: &'a str,
@@ -223,6 +224,8 @@ pub struct ClaimRequest<'a> {
     pub now: Timestamp,
 }
 
+/// What every engine that keeps to the limits asks.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl ClaimRequest<'_> {
     /// For how many the node itself has room under these settings.
     pub(crate) fn room(&self, settings: &QueueSettings) -> u32 {
@@ -327,6 +330,7 @@ pub struct Count {
 
 /// What a cancellation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cancelled {
     /// The job was waiting and is now `cancelled`.
     Now,
@@ -337,6 +341,8 @@ pub enum Cancelled {
 /// What a look at a database that changes nothing has found.
 #[cfg(feature = "cli")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// Without a database nothing makes one.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub(crate) enum Inspection {
     /// No database yet: the first connection makes it.
     Missing,

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tracing::{Instrument, Span};
 
 use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
@@ -26,6 +27,7 @@ use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, 
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::settlement::{LOST, Remains, Settlement};
+use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::untrusted::Values;
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
@@ -47,11 +49,14 @@ pub(crate) struct Executor {
     pub(crate) recorder: Recorder,
 }
 
-/// What ends a run before its time.
+/// What ends a run before its time, and where it is in its job's trace.
+#[derive(Default)]
 pub(crate) struct Leash {
     pub(crate) stop: Stop,
     /// How long it may live: as long as the lease of the node that has claimed its job.
     pub(crate) lease: Lease,
+    /// None until it starts, and where it belongs to no trace.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// A job whose worker is found, whose fields are read and whose options are merged.
@@ -65,6 +70,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Finished {
     pub(crate) job: Arc<Job>,
     pub(crate) settlement: Settlement,
+    /// The span of its settling: over when it is written.
+    pub(crate) settling: Span,
 }
 
 /// What shall become of a job, and what goes with it.
@@ -78,17 +85,39 @@ pub(crate) struct Decision {
 impl Executor {
     /// Executes a claimed job. What it came to is yet to be written.
     pub(crate) async fn execute(&self, job: Arc<Job>, leash: Leash) -> Finished {
-        self.notify.send(&Notice::Started { job: &job });
-        let settlement = match self.prepare(&job) {
+        let running = meter::started(&job, || self.known.now());
+        let span = spans::run(&job);
+        let leash = Leash { trace: self.trace(&job, &span), ..leash };
+        let settlement = self.attempt(&job, &leash).instrument(span.clone()).await;
+        self.recorder.end(&job);
+        spans::ran(&span, &settlement);
+        let settling = spans::settle(&span, &job, &settlement);
+        drop(running);
+        Finished { job, settlement, settling }
+    }
+
+    async fn attempt(&self, job: &Arc<Job>, leash: &Leash) -> Settlement {
+        self.notify.send(&Notice::Started { job });
+        match self.prepare(job) {
             Ok(prepared) => {
                 let definition = prepared.definition;
-                let decision = self.carry_out(&job, prepared, &leash).await;
-                self.settlement(&job, definition, decision)
+                let decision = self.carry_out(job, prepared, leash).await;
+                self.settlement(job, definition, decision)
             }
-            Err(problem) => self.unrunnable(&job, problem),
-        };
-        self.recorder.end(&job);
-        Finished { job, settlement }
+            Err(problem) => self.unrunnable(job, problem),
+        }
+    }
+
+    /// Where an attempt is in its job's trace.
+    fn trace(&self, job: &Job, span: &Span) -> Option<TraceContext> {
+        let stored = job.trace.as_ref().and_then(|text| match text.parse::<TraceContext>() {
+            Ok(context) => Some(context),
+            Err(problem) => {
+                tracing::warn!(job.id = %job.id, %problem, "the stored trace context is none, and is ignored");
+                None
+            }
+        });
+        continued(span, stored.as_ref())
     }
 
     /// Runs claude, and decides what becomes of the job.
@@ -99,7 +128,7 @@ impl Executor {
         if let Some(repairing) = repairing {
             run = self.repaired(job, definition, repairing, run, leash).await;
         }
-        decide(definition, worker, run, job, &leash.stop).await
+        decide(definition, worker, run, job, leash).await
     }
 
     /// A claimed job that shall not start here: it loses neither attempt nor place.
@@ -110,7 +139,7 @@ impl Executor {
         let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
         remains.run.verdict = "give back".to_owned();
         let settlement = Settlement::given_back("it had not started", &job, remains, now);
-        Finished { job, settlement }
+        Finished { job, settlement, settling: Span::none() }
     }
 
     /// A job whose run has broken down in our own code: what it did is unknown, so it is not repeated.
@@ -121,14 +150,16 @@ impl Executor {
         let verdict = Verdict::cancel(format!("internal error: {problem}"));
         let remains = Remains::of(ledger_row(&job, run, &verdict, now));
         let settlement = Settlement::of(&verdict, &job, crate::settlement::backoff, remains, now);
-        Finished { job, settlement }
+        Finished { job, settlement, settling: Span::none() }
     }
 
     /// Tells that a settlement was written, or that the job had become another run's.
     pub(crate) fn settled(&self, job: &Job, settlement: &Settlement, is_ours: bool) {
         if !is_ours {
-            tracing::warn!(job = %job.id, attempt = job.attempt, "superseded: nothing settled");
+            let (id, attempt) = (job.id, job.attempt);
+            tracing::warn!(job.id = %id, job.attempt = attempt, "superseded: nothing settled");
         }
+        meter::settled(job, settlement, is_ours);
         self.notify.send(&Notice::Settled { job, settlement, is_ours });
     }
 
@@ -156,7 +187,11 @@ impl Executor {
         if !continuation::is_out_of_reach(&continued) {
             return continued;
         }
-        tracing::warn!(job = %job.id, session, "the session of the lost run is not on this machine: starting anew");
+        tracing::warn!(
+            job.id = %job.id,
+            gen_ai.conversation.id = session,
+            "the session of the lost run is not on this machine: starting anew"
+        );
         let anew = self.run_once(job, options, leash).await;
         continuation::added_up(continued, anew)
     }
@@ -168,7 +203,7 @@ impl Executor {
             recorder.observe(&shown, event);
             notify.send(&Notice::Progress { job: &shown, event });
         }));
-        perform(&*self.claude, request).await
+        perform(&*self.claude, request, leash.trace.as_ref()).await
     }
 
     fn request(&self, job: &Job, mut request: Request) -> Request {
@@ -254,9 +289,9 @@ async fn decide(
     worker: LoadedWorker,
     run: Run,
     job: &Arc<Job>,
-    stop: &Stop,
+    leash: &Leash,
 ) -> Decision {
-    let mut cx = Ctx::new(Arc::clone(job), stop.token().clone());
+    let mut cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
     if matches!(run.ending, Ending::Stopped(StopReason::Cancel | StopReason::Shutdown)) {
         let (meta, follow_ons) = cx.into_parts();
         return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::options::ArgMap;
+use crate::telemetry::TraceContext;
 use crate::unique::Unique;
 
 mod new;
@@ -152,6 +153,9 @@ pub struct Job {
     pub concurrency_key: Option<String>,
     /// The session that the next attempt continues, where that is possible.
     pub resume: Option<String>,
+    /// The trace that its runs continue, as it is stored: a W3C `traceparent`, and behind a space a
+    /// `tracestate`. See [`telemetry`](crate::telemetry).
+    pub trace: Option<String>,
     /// What cannot be read in the stored row. Such a job is cancelled when it is claimed.
     pub damage: Option<String>,
 }
@@ -160,6 +164,11 @@ impl Job {
     /// How many attempts have counted so far, the present one included.
     pub fn counted_attempts(&self) -> u32 {
         self.attempt.saturating_sub(self.uncounted)
+    }
+
+    /// The trace that its runs continue. None where the stored text is none.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        self.trace.as_ref()?.parse().ok()
     }
 
     /// How many counted attempts are left.
@@ -262,6 +271,7 @@ impl Inserted {
 
 /// What became of a row that was to be written.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Written {
     /// It is a job of this number.
     New(JobId),
@@ -289,6 +299,8 @@ impl Written {
 
 /// A job that is ready to be written: checked, its times fixed, its unique key computed.
 #[derive(Clone, Debug)]
+// Without a database nothing reads these.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub struct JobRow {
     pub(crate) state: State,
     pub(crate) queue: String,
@@ -304,10 +316,13 @@ pub struct JobRow {
     pub(crate) scheduled_at: Timestamp,
     pub(crate) concurrency_key: Option<String>,
     pub(crate) unique: Option<UniqueRow>,
+    pub(crate) trace: Option<String>,
 }
 
 /// The uniqueness of a job that is ready to be written.
 #[derive(Clone, Debug)]
+// Without a database nothing reads these.
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub struct UniqueRow {
     /// A digest of what must not occur twice.
     pub(crate) key: String,
@@ -354,6 +369,7 @@ impl JobRow {
             cancel_requested: false,
             concurrency_key: self.concurrency_key,
             resume: None,
+            trace: self.trace,
             damage: None,
         }
     }

@@ -28,6 +28,7 @@
 //! | the same without a queue | [`run`] |
 //! | the command | [`cli`] |
 //! | your own tests | [`testing`] |
+//! | spans, traces, metrics | [`telemetry`] |
 //!
 //! A failing claude is an [`Outcome`], never an error; policy is worked out as a value before the
 //! database is touched; time is read in one place ([`clock`]).
@@ -39,6 +40,8 @@
 //! | `sqlite` | yes | the embedded queue |
 //! | `postgres` | no | the queue of many machines, in PostgreSQL 14 or newer |
 //! | `cli` | yes | the `claude-jobs` command and [`cli::main`] |
+//! | `metrics` | no | metrics for the recorder of the crate `metrics` that the program installs |
+//! | `prometheus` | no | that recorder, its HTTP endpoint, `work --metrics` |
 //! | `conformance` | no | what every engine must do, as tests: for the authors of engines |
 
 mod builder;
@@ -74,6 +77,7 @@ pub mod schedule;
 mod secrets;
 mod service;
 pub mod settlement;
+pub mod telemetry;
 pub mod testing;
 pub mod unique;
 mod untrusted;
@@ -113,7 +117,5 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 }
 
-/// The README's example compiles.
 #[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod guides;

@@ -60,6 +60,7 @@ pub struct Run {
 /// What was done about an answer that was not what its worker declares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Repair {
     /// The session was resumed once and claude asked for a corrected answer.
     Made,

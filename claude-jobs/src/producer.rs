@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::executor::{Finished, Leash};
 use crate::job::{Job, JobId};
 use crate::runtime::shared::Shared;
+use crate::telemetry::{careful, content, meter, spans};
 
 mod pace;
 mod turn;
@@ -126,6 +127,10 @@ impl Producer {
         loop {
             let is_open = !claiming.is_cancelled();
             self.give_back(is_open);
+            if self.pace.is_instant() && self.claim_ahead() > 0 && !self.waiting.is_empty() {
+                // What comes next is fetched while these run, which keeps this thread from it.
+                self.start_turns(is_open);
+            }
             self.start_runs().await;
             self.gather().await;
             self.start_turns(is_open);
@@ -190,13 +195,13 @@ impl Producer {
     fn start(&mut self, job: Job) {
         let Some(lease) = self.shared.lease_of(job.node.as_deref()) else {
             // We were declared dead since: it is another's, or will be.
-            tracing::warn!(job = %job.id, "not started: it was claimed under a lease that is over");
+            tracing::warn!(job.id = %job.id, "not started: it was claimed under a lease that is over");
             self.ours.remove(&(job.id, job.attempt));
             return;
         };
         let (shared, stop, job) = (Arc::clone(&self.shared), Stop::default(), Arc::new(job));
         shared.runs().insert((job.id, job.attempt), stop.clone());
-        let (running, leash) = (Arc::clone(&job), Leash { stop, lease });
+        let (running, leash) = (Arc::clone(&job), Leash { stop, lease, trace: None });
         let mut run = Box::pin(async move {
             let started = Instant::now();
             let finished = shared.executor.execute(running, leash).await;
@@ -252,7 +257,7 @@ impl Producer {
                 finished
             }
             Err(error) => {
-                tracing::error!(job = %job.id, %error, "a run broke down");
+                tracing::error!(job.id = %job.id, error = content(&error), "a run broke down");
                 self.shared.executor.broken(job, &error)
             }
         };
@@ -311,8 +316,11 @@ impl Producer {
         let running = in_hand.saturating_add(asked);
         let room = self.slots.saturating_sub(running);
         let most_ahead = self.claim_ahead();
-        let mut ahead = self.slots.saturating_add(most_ahead).saturating_sub(running.max(self.slots));
-        if room == 0 && ahead < most_ahead / 2 {
+        // Half of them at a time: while the first half runs, the second is fetched.
+        let half = most_ahead.div_ceil(2);
+        let mut ahead =
+            self.slots.saturating_add(most_ahead).saturating_sub(running.max(self.slots)).min(half);
+        if room == 0 && ahead < half {
             // Few at a time would cost a round trip each.
             ahead = 0;
         }
@@ -335,11 +343,12 @@ impl Producer {
     }
 
     /// Where nothing is claimed ahead, the slots of jobs that are over in no time would be empty while the
-    /// first turn is under way; else only a large batch is worth it.
+    /// first turn is under way; else only a large batch is worth it. Jobs that are over where they are claimed
+    /// come and go together: two turns would share them and cost twice.
     fn is_worth_a_second_turn(&self, jobs: usize, most_ahead: u32) -> bool {
         match most_ahead {
             _ if !self.shared.queue.engine().turns_overlap() => false,
-            0 => !self.pace.patience().is_zero() && jobs > 0,
+            0 => jobs > 0 && !self.pace.patience().is_zero() && !self.pace.is_instant(),
             _ => jobs >= WORTH_A_SECOND_TURN,
         }
     }
@@ -381,8 +390,9 @@ impl Producer {
             Some(blocked) => (blocked.since, (blocked.wait * 2).min(AFTER_ERROR.1)),
             None => (now, AFTER_ERROR.0),
         };
-        let (queue, unsettled) = (&self.name, batch.len());
-        tracing::error!(queue, unsettled, %error, "cannot reach the jobs, will try again in {wait:?}");
+        let (queue, unsettled, problem) = (&self.name, batch.len(), careful(error));
+        tracing::error!(job.queue = queue, unsettled, error = %problem, "cannot reach the jobs, will try again in {wait:?}");
+        meter::database_error("turn");
         self.blocked = Some(Blocked { since, until: now + wait, wait });
         if let Kind::Claim { .. } = kind {
             self.look = true;
@@ -394,12 +404,12 @@ impl Producer {
         if is_open || now.duration_since(since) < self.shared.terms.lease() {
             self.unsettled.put_back(batch);
         } else if unsettled > 0 {
-            tracing::error!(queue, unsettled, "cannot settle: left to be rescued");
+            tracing::error!(job.queue = queue, unsettled, "cannot settle: left to be rescued");
         }
     }
 
     async fn settled(&mut self, batch: Batch, settled: &[bool]) {
-        for ((job, settlement, was_tried), is_ours) in batch.into_iter().zip(settled) {
+        for ((job, settlement, settling, was_tried), is_ours) in batch.into_iter().zip(settled) {
             let is_ours = *is_ours || (was_tried && turn::is_written(&self.shared, &settlement).await);
             self.ours.remove(&(job.id, job.attempt));
             if !settlement.state.is_final() {
@@ -407,6 +417,7 @@ impl Producer {
             }
             let wakes = self.shared.queue.wakes();
             settlement.follow_ons.iter().for_each(|row| wakes.wake(&row.queue));
+            spans::settled(&settling, is_ours);
             self.shared.executor.settled(&job, &settlement, is_ours);
         }
     }
@@ -429,7 +440,7 @@ impl Producer {
         self.look = true;
         for job in held {
             if self.ours.insert((job.id, job.attempt)) {
-                tracing::warn!(job = %job.id, "found claimed: the answer to its claim was lost");
+                tracing::warn!(job.id = %job.id, "found claimed: the answer to its claim was lost");
                 self.waiting.push_back((now, job));
             }
         }

@@ -18,6 +18,7 @@ use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::known::Known;
 use crate::registry::{BoxFuture, Registry};
+use crate::telemetry::Inserting;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
 
@@ -112,8 +113,12 @@ impl Queue {
     /// [`Error::InvalidArgs`] and [`Error::InvalidJob`] for what cannot run, [`Error::UnknownWorker`],
     /// [`Error::Database`].
     pub async fn insert(&self, job: NewJob) -> Result<Inserted> {
-        let row = self.known.row(job, self.now())?;
-        self.inserter.insert(row).await
+        let inserting = Inserting::begin();
+        let write = async {
+            let row = self.known.row(inserting.trace(job), self.now())?;
+            self.inserter.insert(row).await
+        };
+        inserting.watch(write, std::slice::from_ref).await
     }
 
     /// Writes jobs, all or none.
@@ -122,13 +127,17 @@ impl Queue {
     ///
     /// As [`insert`](Self::insert), for the first job that is wrong.
     pub async fn insert_many(&self, jobs: impl IntoIterator<Item = NewJob>) -> Result<Vec<Inserted>> {
-        let rows = self.rows(jobs)?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let written = self.engine.insert(&rows).await?;
-        self.wakes.wake_all();
-        Ok(written.into_iter().zip(rows).map(|(written, row)| written.of(row)).collect())
+        let inserting = Inserting::begin();
+        let write = async {
+            let rows = self.rows(jobs.into_iter().map(|job| inserting.trace(job)))?;
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            let written = self.engine.insert(&rows).await?;
+            self.wakes.wake_all();
+            Ok(written.into_iter().zip(rows).map(|(written, row)| written.of(row)).collect())
+        };
+        inserting.watch(write, Vec::as_slice).await
     }
 
     /// Writes a job inside the caller's own transaction, on a connection to the same database; the
@@ -139,11 +148,15 @@ impl Queue {
     /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub async fn insert_in<C: UserConnection>(&self, connection: &mut C, job: NewJob) -> Result<Inserted> {
-        let row = self.known.row(job, self.now())?;
-        let mut written = connection.insert(&*self.engine, std::slice::from_ref(&row)).await?;
-        let written =
-            written.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))?;
-        Ok(written.of(row))
+        let inserting = Inserting::begin();
+        let write = async {
+            let row = self.known.row(inserting.trace(job), self.now())?;
+            let mut written = connection.insert(&*self.engine, std::slice::from_ref(&row)).await?;
+            let written =
+                written.pop().ok_or_else(|| Error::Database("the engine answered with no job".into()))?;
+            Ok(written.of(row))
+        };
+        inserting.watch(write, std::slice::from_ref).await
     }
 
     /// The job of that number, if there is one.

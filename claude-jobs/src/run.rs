@@ -6,11 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use crate::classify::{self, Classifier};
 use crate::claude::{Claude, ClaudeCli, Observer, Request, Stop};
 use crate::error::Result;
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Asked, Ending, Report, Run, StopReason, judge_asked};
+use crate::telemetry::{self, TraceContext, spans};
 use crate::verdict::Verdict;
 
 /// How [`run`] runs.
@@ -25,6 +28,8 @@ pub struct RunOptions {
     pub stop: Stop,
     /// Is shown each event as it comes.
     pub observer: Option<Observer>,
+    /// The trace that the run continues, where this process's tracing is in none. Default: none.
+    pub trace: Option<TraceContext>,
 }
 
 impl Default for RunOptions {
@@ -34,6 +39,7 @@ impl Default for RunOptions {
             classifier: classify::default,
             stop: Stop::default(),
             observer: None,
+            trace: None,
         }
     }
 }
@@ -90,13 +96,24 @@ pub async fn run(args: ArgMap, options: RunOptions) -> Result<(Run, Verdict)> {
     request.session_id = Some(uuid::Uuid::now_v7().to_string());
     request.stop = options.stop;
     request.observer = options.observer;
-    let run = perform(&*options.claude, request).await;
+    let run = perform(&*options.claude, request, options.trace.as_ref()).await;
     let verdict = (options.classifier)(&run);
     Ok((run, verdict))
 }
 
 /// Runs claude to its end, with the wall-clock limit, and judges what was seen.
-pub(crate) async fn perform(claude: &dyn Claude, request: Request) -> Run {
+///
+/// `parent` is where it belongs in a trace.
+pub(crate) async fn perform(claude: &dyn Claude, mut request: Request, parent: Option<&TraceContext>) -> Run {
+    let span = spans::claude(&request);
+    // The span is a child of the present one already; a place of its own is needed where it is none.
+    request.trace = telemetry::context_of(&span).or_else(|| parent.cloned());
+    let run = watched(claude, request).instrument(span.clone()).await;
+    spans::claude_ran(&span, &run);
+    run
+}
+
+async fn watched(claude: &dyn Claude, request: Request) -> Run {
     let (asked, timeout) = (Asked::by(&request.options), request.options.timeout);
     let stop = request.stop.clone();
     let session = request.pinned_session().map(str::to_owned);

@@ -54,6 +54,8 @@ impl Runtime {
             crons: Vec::new(),
             retention: Retention::default(),
             run_log: RunLog::default(),
+            #[cfg(feature = "metrics")]
+            count_queues: None,
         }
     }
 }
@@ -73,6 +75,8 @@ pub struct RuntimeBuilder {
     crons: Vec<(Cron, Result<NewJob>)>,
     retention: Retention,
     run_log: RunLog,
+    #[cfg(feature = "metrics")]
+    count_queues: Option<Duration>,
 }
 
 impl fmt::Debug for RuntimeBuilder {
@@ -157,6 +161,14 @@ impl RuntimeBuilder {
     /// removes none.
     pub fn prune(mut self, retention: Retention) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Counts the jobs in the database this often, for the metric `claude_jobs_queue_jobs`. Default: never: it
+    /// reads an entry of an index for every job that there is. One runtime of a fleet is enough.
+    #[cfg(feature = "metrics")]
+    pub fn count_queues(mut self, every: Duration) -> Self {
+        self.count_queues = Some(every);
         self
     }
 
@@ -270,6 +282,10 @@ impl RuntimeBuilder {
             services.spawn(service::log::serve(Arc::clone(&shared), waiting, shutdown.clone()));
         }
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
+        #[cfg(feature = "metrics")]
+        if let Some(every) = self.count_queues {
+            services.spawn(service::count::serve(Arc::clone(&shared), every, shutdown.clone()));
+        }
         if !self.ends_when_idle {
             services.spawn(service::cron::serve(Arc::clone(&shared), crons, claiming.clone()));
             services.spawn(service::prune::serve(Arc::clone(&shared), self.retention, shutdown.clone()));

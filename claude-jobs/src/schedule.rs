@@ -26,6 +26,7 @@ pub const MOST_MISSED: usize = 1_000;
 /// database. A tick is missed when it is seen more than a minute late ([`LATE`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Missed {
     /// They are recorded and not run: nothing is paid for twice because a machine was off.
     Skip,
@@ -58,6 +59,7 @@ impl Default for Missed {
 /// What becomes of a tick while a job of an earlier tick of the same entry waits or runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IfBusy {
     /// Its job is inserted all the same and waits its turn.
     Queue,

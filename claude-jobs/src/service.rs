@@ -2,6 +2,8 @@
 //! node at once.
 
 pub(crate) mod cancel;
+#[cfg(feature = "metrics")]
+pub(crate) mod count;
 pub(crate) mod cron;
 pub(crate) mod lease;
 pub(crate) mod log;

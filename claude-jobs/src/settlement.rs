@@ -70,6 +70,7 @@ pub struct Settlement {
 
 /// What a run leaves besides its verdict.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Remains {
     /// The ledger row.
     pub run: RunRow,

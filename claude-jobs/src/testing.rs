@@ -109,6 +109,7 @@
 //! - [`drain`](drain()) runs one job at a time. How jobs get along with each other at once, leases and
 //!   shutdown are the affair of [`Runtime`](crate::Runtime), which takes a [`ScriptedClaude`], too.
 
+#[cfg(feature = "sqlite")]
 use crate::clock::Clock;
 use crate::engine::Filter;
 use crate::error::Result;

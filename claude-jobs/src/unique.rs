@@ -13,6 +13,7 @@ use crate::job::{NewJob, State};
 
 /// A rule by which a job counts as a duplicate of one that is there.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Unique {
     /// For how long after the first one's insertion; `None` for always.
     pub period: Option<Duration>,
@@ -25,6 +26,7 @@ pub struct Unique {
 
 /// A part of a job that can make it the same as another.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UniqueField {
     /// The worker's name.
     Worker,
@@ -64,6 +66,18 @@ impl Unique {
     /// Unique for as long as the first one is there in one of the states.
     pub fn forever() -> Self {
         Self { period: None, by: Self::DEFAULT_FIELDS.to_vec(), states: Self::DEFAULT_STATES.to_vec() }
+    }
+
+    /// The same, by other parts of the job.
+    #[must_use]
+    pub fn by(self, by: impl IntoIterator<Item = UniqueField>) -> Self {
+        Self { by: by.into_iter().collect(), ..self }
+    }
+
+    /// The same, while the first one is in other states; `scheduled` and `available` must be among them.
+    #[must_use]
+    pub fn states(self, states: impl IntoIterator<Item = State>) -> Self {
+        Self { states: states.into_iter().collect(), ..self }
     }
 
     /// A job that does not count while it waits for its first run could never be found.

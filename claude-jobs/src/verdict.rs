@@ -35,6 +35,7 @@ pub enum Verdict {
 
 /// When a snoozed job wakes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Wake {
     /// After this long.
     In(Duration),

@@ -17,6 +17,7 @@ use crate::job::{Job, NewJob};
 use crate::outcome::{Failure, Run};
 use crate::output::Mismatch;
 use crate::registry::Registration;
+use crate::telemetry::{TraceContext, context_of};
 use crate::verdict::Verdict;
 
 /// A job type. `#[claude_worker]` implements it; nobody else needs to.
@@ -92,12 +93,13 @@ pub struct Ctx {
     meta: Map<String, Value>,
     follow_ons: Vec<Result<NewJob>>,
     cancellation: CancellationToken,
+    trace: Option<TraceContext>,
 }
 
 impl Ctx {
-    pub(crate) fn new(job: Arc<Job>, cancellation: CancellationToken) -> Self {
+    pub(crate) fn new(job: Arc<Job>, cancellation: CancellationToken, trace: Option<TraceContext>) -> Self {
         let meta = job.meta.clone();
-        Self { job, meta, follow_ons: Vec::new(), cancellation }
+        Self { job, meta, follow_ons: Vec::new(), cancellation, trace }
     }
 
     /// The job, as it was claimed.
@@ -118,12 +120,27 @@ impl Ctx {
     /// Inserts a job together with the verdict. A job that is not valid turns the verdict into a
     /// cancellation that says so.
     pub fn enqueue<W: Worker>(&mut self, job: JobBuilder<W>) {
-        self.follow_ons.push(job.into_new_job());
+        self.follow(job.into_new_job());
     }
 
     /// Inserts a job by its worker's name together with the verdict.
     pub fn enqueue_job(&mut self, job: NewJob) {
-        self.follow_ons.push(Ok(job));
+        self.follow(Ok(job));
+    }
+
+    /// A job without a trace of its own continues that of the run.
+    fn follow(&mut self, mut job: Result<NewJob>) {
+        if let Ok(job) = &mut job {
+            let here = || context_of(&tracing::Span::current()).or_else(|| self.trace.clone());
+            job.trace = job.trace.take().or_else(here);
+        }
+        self.follow_ons.push(job);
+    }
+
+    /// Where this run is in its job's trace, for what the handler starts elsewhere. None where it belongs to
+    /// no trace.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     /// Tells when the run is to stop: the job was cancelled, or the runtime is shutting down.

@@ -75,7 +75,7 @@ async fn a_job_that_was_done_before_its_cancellation_is_done() {
 async fn a_job_that_would_wait_again_is_cancelled_if_somebody_asked_for_it() {
     let place = Place::new().await;
     let states = [State::Scheduled, State::Available, State::Executing, State::Retryable];
-    let new = || Plain::new("x").unique(Unique { states: states.to_vec(), ..Unique::forever() });
+    let new = || Plain::new("x").unique(Unique::forever().states(states.iter().copied()));
     let job = new().insert(&place.queue).await.expect("valid");
     place.drain(meanwhile(&place, "UPDATE claude_jobs SET cancel_requested = 1", "overloaded")).await;
     let job = place.job(&job).await;
@@ -100,7 +100,7 @@ async fn a_key_is_released_at_each_transition() {
     ];
     for (others, while_running, afterwards) in table {
         let place = Place::new().await;
-        let unique = Unique { states: [&waiting, others].concat(), ..Unique::forever() };
+        let unique = Unique::forever().states([&waiting, others].concat());
         let new = {
             let unique = unique.clone();
             move || Plain::new("x").queue("elsewhere").unique(unique.clone())

@@ -128,7 +128,7 @@ async fn a_unique_job_releases_its_key_in_other_states_for_good() {
     queue.retry(first.id()).await.expect("it is over");
     assert!(Once::new("x").insert(queue).await.expect("valid").duplicate);
 
-    let waiting_only = Unique { states: vec![State::Available, State::Scheduled], ..Unique::forever() };
+    let waiting_only = Unique::forever().states([State::Available, State::Scheduled]);
     let new = || Plain::new("z").unique(waiting_only.clone());
     new().insert(queue).await.expect("valid");
     assert!(new().insert(queue).await.expect("valid").duplicate);

@@ -11,6 +11,7 @@
 //! | [`sandbox`] | a private home, a cleared environment, git repositories, waiting and looking |
 //! | [`alone`] | a test in a process of its own, on a disk of its own |
 //! | [`log`] | what the code under test logs |
+//! | [`watching`] | every span and log event of a process, and a real OpenTelemetry |
 //! | [`chaos`] | nodes in processes of their own, and what befalls them |
 //! | [`postgres`] | a throwaway PostgreSQL server |
 
@@ -31,3 +32,4 @@ pub mod sandbox;
 pub mod script;
 pub mod takes;
 pub mod transcript;
+pub mod watching;

@@ -33,6 +33,7 @@ CREATE TABLE {schema}.jobs (
     node text,
     reason text,
     resume text,                           -- the session that the next attempt continues
+    trace text,                            -- the trace that runs continue: traceparent, a space and tracestate
     tags jsonb NOT NULL DEFAULT '[]',
     meta json NOT NULL DEFAULT '{}',
     args json NOT NULL DEFAULT '{}',

@@ -27,6 +27,7 @@ CREATE TABLE claude_jobs (
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     concurrency_key TEXT,                 -- only so many of these run at once
     resume TEXT,                          -- the session that the next attempt continues
+    trace TEXT,                           -- the trace that runs continue: traceparent, a space and tracestate
     unique_key TEXT,                      -- held while the state is in unique_states, then NULL
     unique_until INTEGER,                 -- NULL: always
     unique_states INTEGER NOT NULL DEFAULT 0 -- bit n: State::ALL[n]

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use super::hold::Wish;
 use super::run::{Setup, run};
@@ -40,6 +41,8 @@ pub struct ClaudeCliBuilder {
 struct Start {
     request: Request,
     answer: oneshot::Sender<Report>,
+    /// What is logged on the thread of the runs belongs to it.
+    span: Span,
 }
 
 impl Default for ClaudeCli {
@@ -147,7 +150,9 @@ impl Claude for ClaudeCli {
     async fn run(&self, request: Request) -> Result<Report, RunnerError> {
         let (answer, report) = oneshot::channel();
         let mut abandoned = StopOnDrop(Some(request.stop.clone()));
-        self.starts().send(Start { request, answer }).map_err(|_| "the thread of the runs has ended")?;
+        self.starts()
+            .send(Start { request, answer, span: Span::current() })
+            .map_err(|_| "the thread of the runs has ended")?;
         let report = report.await.map_err(|_| "the run's task has panicked")?;
         abandoned.0 = None;
         Ok(report)
@@ -175,11 +180,11 @@ fn serve(setup: Arc<Setup>, mut starts: mpsc::UnboundedReceiver<Start>) {
         .expect("a runtime for the thread of the runs");
     let runs = TaskTracker::new();
     LocalSet::new().block_on(&runtime, async {
-        while let Some(Start { request, answer }) = starts.recv().await {
+        while let Some(Start { request, answer, span }) = starts.recv().await {
             let setup = Arc::clone(&setup);
             runs.spawn_local(async move {
                 // Nobody may be waiting any more; the run was stopped then.
-                let _ = answer.send(run(&setup, request).await);
+                let _ = answer.send(run(&setup, request).instrument(span).await);
             });
         }
         runs.close();

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::telemetry::{TRACE_PARENT, TRACE_STATE};
+
 /// Set unless the runtime's own environment or configuration says otherwise.
 pub const DEFAULTS: &[(&str, &str, &str)] = &[
     ("DISABLE_AUTOUPDATER", "1", "no binary changes under a running fleet"),
@@ -28,7 +30,7 @@ pub const DATABASE: &str = "CLAUDE_JOBS_DATABASE_ID";
 /// Set where the prompt holds untrusted text: `@path` in it attaches no file.
 pub(super) const NO_FILE_MENTIONS: (&str, &str) = ("CLAUDE_CODE_DISABLE_FILE_MENTIONS", "1");
 
-/// Inherited variables that would make the CLI think it runs inside another session.
+/// Inherited variables that would make the CLI think it runs inside another session, or belongs elsewhere.
 const FOREIGN: &[&str] = &[
     "CLAUDECODE",
     "CLAUDE_CODE_ENTRYPOINT",
@@ -38,6 +40,9 @@ const FOREIGN: &[&str] = &[
     RUN,
     DATABASE,
     "CLAUDE_JOBS_SUPERVISE",
+    // The trace in which this process was started is not that of its jobs.
+    TRACE_PARENT,
+    TRACE_STATE,
 ];
 
 /// The environment of a run: inherited < defaults where unset < `overrides`.

@@ -30,6 +30,7 @@ use super::hold::{Hold, Supervision};
 use super::{Request, environment, preflight};
 use crate::clock::Uptime;
 use crate::outcome::{Ending, Report, StopReason};
+use crate::telemetry::TraceContext;
 
 /// What all runs of a runner share.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 pub(super) async fn run(setup: &Setup, request: Request) -> Report {
     let mut report = Report::new(request.pinned_session().map(str::to_owned));
     report.environment = environment::in_effect(&setup.environment);
+    report.environment.extend(request.trace.iter().flat_map(TraceContext::variables));
     let binary = request.options.binary.as_deref().unwrap_or(&setup.binary);
     let working_dir = request.options.working_dir.as_deref();
     let binary = match preflight::check(binary, working_dir, &setup.environment) {
@@ -210,6 +212,7 @@ fn client(
     let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
     let mut environment = setup.environment.clone();
     environment.extend(marker.chain(database).chain(variable));
+    environment.extend(request.trace.iter().flat_map(TraceContext::variables));
     if request.options.is_untrusted {
         let (name, value) = environment::NO_FILE_MENTIONS;
         environment.insert(name.to_owned(), value.to_owned());

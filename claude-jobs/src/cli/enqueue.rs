@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::database::Database;
 use super::exit::{Exit, Problem};
 use super::flags::Layer;
-use super::{live, output};
+use super::{live, output, watched};
 use crate::job::{Inserted, JobId, MAX_ATTEMPTS, NewJob, Schedule, State};
 use crate::options::{ArgMap, parse_duration};
 use crate::passthrough::Passthrough;
@@ -74,7 +74,8 @@ impl EnqueueCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
         let is_passthrough = self.settings.worker == Passthrough::DEFINITION.name;
         let args = if is_passthrough { self.layer.read()? } else { self.layer.read_if_given()? };
-        let job = self.settings.job(args);
+        let mut job = self.settings.job(args);
+        job.trace = watched::trace();
         let inserted = database.connect().await?.insert(job).await?;
         if inserted.duplicate {
             let Inserted { job, .. } = &inserted;

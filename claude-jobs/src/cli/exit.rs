@@ -10,6 +10,7 @@ use crate::verdict::Verdict;
 /// The exit codes of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Exit {
     /// It did what was asked.
     Complete = 0,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::exit::{Exit, Problem};
 use super::flags::Layer;
 use super::signals::Signals;
-use super::{live, output};
+use super::{live, output, watched};
 use crate::claude::Stop;
 use crate::job::Tokens;
 use crate::options::ArgMap;
@@ -68,7 +68,8 @@ impl RunCommand {
 const THE_RUN: i64 = 0;
 
 async fn run(args: ArgMap) -> Result<(Run, Verdict), Problem> {
-    let options = RunOptions::default().observer(Arc::new(|event| live::observe(THE_RUN, event)));
+    let mut options = RunOptions::default().observer(Arc::new(|event| live::observe(THE_RUN, event)));
+    options.trace = watched::trace();
     tokio::spawn(stop_on_signals(Signals::listen()?, options.stop.clone()));
     let _shown = live::show();
     live::begin(THE_RUN, "claude");

@@ -11,6 +11,78 @@ fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
+/// The names of all commands, those of commands that have commands included: `jobs list`.
+fn commands(command: &clap::Command, above: &str) -> Vec<String> {
+    let below = command.get_subcommands().filter(|command| command.get_name() != "help");
+    below
+        .flat_map(|command| {
+            let name = format!("{above}{} ", command.get_name());
+            if command.has_subcommands() {
+                commands(command, &name)
+            } else {
+                vec![name.trim_end().to_owned()]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn the_guide_names_every_command() {
+    let guide = include_str!("../../../docs/operating.md");
+    let commands = commands(&Cli::command(), "");
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in commands {
+        let row = format!("| `claude-jobs {command}");
+        assert!(guide.lines().any(|line| line.starts_with(&row)), "docs/operating.md lacks {command:?}");
+    }
+    for exit in Exit::ALL {
+        assert!(guide.contains(&format!("\n| {} |", exit as u8)), "docs/operating.md lacks {exit:?}");
+    }
+}
+
+/// The words of a command line as a shell reads it: quotes, and comments.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut word, mut quote) = (None::<String>, None);
+    for character in line.chars() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, '#') if word.is_none() => break,
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn the_command_takes_what_readme_and_guides_give_it() {
+    let texts = [
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/getting-started.md"),
+        include_str!("../../../docs/operating.md"),
+        include_str!("../../templates/README.md"),
+    ];
+    let mut lines = 0;
+    for line in
+        texts.iter().flat_map(|text| text.replace("\\\n", "").lines().map(str::to_owned).collect::<Vec<_>>())
+    {
+        let line = line
+            .replace("cargo run -p claude-jobs -- ", "claude-jobs ")
+            .replace("cargo run -- ", "claude-jobs ");
+        if line.starts_with("claude-jobs ") {
+            lines += 1;
+            Cli::try_parse_from(words(&line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+    assert!(lines > 25, "{lines}");
+}
+
 #[test]
 fn the_module_documents_every_exit_code() {
     let documented: Vec<&str> =

@@ -8,6 +8,7 @@ use super::database::Database;
 use super::enqueue::duration;
 use super::exit::{Exit, Problem};
 use super::signals::Signals;
+use super::watched::Watched;
 use super::{live, output};
 use crate::claude::{ClaudeCli, find_binary};
 use crate::event::RunLog;
@@ -47,6 +48,8 @@ pub(super) struct WorkCommand {
     /// The `claude` executable for jobs that name none
     #[arg(long, value_name = "PATH", default_value = "claude")]
     binary: String,
+    #[command(flatten)]
+    watched: Watched,
 }
 
 /// A queue to serve.
@@ -79,6 +82,7 @@ fn served(text: &str) -> Result<Served, String> {
 impl WorkCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
         log_warnings();
+        let _served = self.watched.serve().await?;
         let queue = database.connect().await?;
         let signals = Signals::listen()?;
         let claude = ClaudeCli::builder().binary(&self.binary).build();
@@ -105,6 +109,7 @@ impl WorkCommand {
     fn runtime(&self, queue: Queue) -> RuntimeBuilder {
         let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease);
         let runtime = runtime.run_log(self.run_log).on_notice(tell);
+        let runtime = self.watched.count(runtime);
         self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
     }
 }

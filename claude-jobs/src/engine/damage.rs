@@ -58,6 +58,7 @@ pub(super) fn job<'r>(row: &mut impl Columns<'r>) -> sqlx::Result<Job> {
         cancel_requested: row.flag()?,
         concurrency_key: row.bytes()?.map(lossy),
         resume: row.bytes()?.map(lossy),
+        trace: row.bytes()?.map(lossy),
         damage: None,
     };
     Ok(Job { damage: damage.0, ..job })

@@ -22,6 +22,7 @@ pub struct Limits {
 
 /// At most so many starts within any period of that length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rate {
     /// Starts.
     pub starts: u32,

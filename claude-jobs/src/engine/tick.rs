@@ -8,6 +8,7 @@ use crate::schedule::IfBusy;
 
 /// A tick to record. `(entry, due)` is recorded once, by whichever node comes first.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Tick {
     /// The name of the entry.
     pub entry: String,
@@ -57,6 +58,7 @@ pub struct TickRow {
 /// What became of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TickOutcome {
     /// The entry, or its schedule, was new: no tick of it was due.
     FirstSeen,
@@ -91,6 +93,7 @@ impl TickOutcome {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl Tick {
     /// The row for what came of it.
     pub(crate) fn row(&self, outcome: TickOutcome, job_id: Option<JobId>) -> TickRow {

@@ -17,6 +17,7 @@ use crate::job::Job;
 use crate::options::Options;
 use crate::outcome::{Failure, FailureKind, Outcome, Repair, Run};
 use crate::output::Mismatch;
+use crate::telemetry::content;
 
 /// Too little time to start a run in.
 const LEAST_TIME: Duration = Duration::from_secs(1);
@@ -50,8 +51,8 @@ impl Executor {
             Ok(options) => options,
             Err(why) => return failed(run, &mismatch, Repair::NotMade(why.to_owned())),
         };
-        let (id, attempt) = (job.id, job.attempt);
-        tracing::info!(job = %id, attempt, problem = %mismatch, "asking claude to correct its answer");
+        let (id, attempt, problem) = (job.id, job.attempt, content(&mismatch));
+        tracing::info!(job.id = %id, job.attempt = attempt, problem, "asking claude to correct its answer");
         if let Some(reason) = leash.stop.reason() {
             let stopped = not_run(reason);
             return Run { outcome: stopped.outcome, ending: stopped.ending, ..run };

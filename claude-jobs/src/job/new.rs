@@ -12,6 +12,7 @@ use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::merge::Layers;
 use crate::options::ArgMap;
+use crate::telemetry::TraceContext;
 use crate::unique::Unique;
 use crate::untrusted::Values;
 
@@ -46,10 +47,14 @@ pub struct NewJob {
     pub meta: Map<String, Value>,
     /// Labels to filter by, besides the worker's.
     pub tags: Vec<String>,
+    /// The trace that its runs continue. Default: that in which it is inserted, where this process's tracing
+    /// is [connected](crate::telemetry::set_propagator).
+    pub trace: Option<TraceContext>,
 }
 
 /// When a new job may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Schedule {
     /// At once.
     #[default]
@@ -76,6 +81,7 @@ impl NewJob {
             concurrency_key: None,
             meta: Map::new(),
             tags: Vec::new(),
+            trace: None,
         }
     }
 
@@ -122,6 +128,7 @@ impl NewJob {
             scheduled_at: scheduled_at.max(now),
             concurrency_key: self.concurrency_key,
             unique,
+            trace: self.trace.map(|trace| trace.to_string()),
         })
     }
 

@@ -24,6 +24,7 @@ pub const MAX_PROMPT_BYTES: usize = 10 * 1024 * 1024 - 1;
 
 /// How an option is written on a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shape {
     /// `--name`, or `--name false`.
     Flag,
@@ -370,6 +371,7 @@ macro_rules! named_enum {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
         impl $name {
             /// Every name, in the order of the variants.
@@ -421,6 +423,7 @@ named_enum! {
 
 /// Whether the CLI makes a git worktree for the run. It is never removed by the CLI.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Worktree {
     /// None (overrides a lower layer).
     Off,
@@ -432,6 +435,7 @@ pub enum Worktree {
 
 /// How much of the machine's own Claude configuration the run may see. Credentials are never sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Hermetic {
     /// All of it (overrides a lower layer).
     Off,

@@ -162,6 +162,24 @@ async fn of_jobs_that_take_their_time_only_as_many_are_claimed_as_run() {
 }
 
 #[tokio::test]
+async fn half_of_what_is_claimed_ahead_is_fetched_while_the_other_half_runs() {
+    let queue = queue(1).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    let job = claim_unheard(&producer).await.remove(0);
+    (0..64).for_each(|_| producer.pace.note(Duration::from_micros(10)));
+    // 500 will start within the horizon, in one slot.
+    for (in_hand, expected) in [(0, Some((0, 250))), (250, Some((250, 250))), (252, None), (501, None)] {
+        producer.look = true;
+        producer.waiting = std::iter::repeat_n((Instant::now(), job.clone()), in_hand).collect();
+        let asked = match producer.next_turn(true) {
+            Some(Kind::Claim { running, ahead }) => Some((running, ahead)),
+            _ => None,
+        };
+        assert_eq!(asked, expected, "with {in_hand} in hand");
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_was_claimed_for_the_node_we_no_longer_are_does_not_start() {
     let queue = queue(1).await;
     let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument, Span};
+
 use crate::engine::{self, ClaimRequest, Claimed, Limits};
 use crate::error::Result;
 use crate::executor::Finished;
 use crate::job::{Job, RunRow};
 use crate::runtime::shared::Shared;
 use crate::settlement::Settlement;
+use crate::telemetry::{content, meter, spans};
 
 pub(super) type TurnResult = Result<engine::Turn>;
 
@@ -15,20 +18,21 @@ pub(super) type TurnResult = Result<engine::Turn>;
 #[derive(Clone, Default)]
 pub(super) struct Batch {
     settlements: Vec<Settlement>,
-    /// The job of each, and whether an earlier turn has failed, which may have written it all the same.
-    jobs: Vec<(Arc<Job>, bool)>,
+    /// The job of each, its settling's span, and whether an earlier turn has failed, which may have written it
+    /// all the same.
+    jobs: Vec<(Arc<Job>, Span, bool)>,
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, Finished { job, settlement }: Finished) {
+    pub(super) fn push(&mut self, Finished { job, settlement, settling }: Finished) {
         self.settlements.push(settlement);
-        self.jobs.push((job, false));
+        self.jobs.push((job, settling, false));
     }
 
     /// Those of a turn that has failed, before those that have come since.
     pub(super) fn put_back(&mut self, failed: Self) {
         self.settlements.splice(0..0, failed.settlements);
-        self.jobs.splice(0..0, failed.jobs.into_iter().map(|(job, _)| (job, true)));
+        self.jobs.splice(0..0, failed.jobs.into_iter().map(|(job, span, _)| (job, span, true)));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -39,9 +43,9 @@ impl Batch {
         self.jobs.is_empty()
     }
 
-    pub(super) fn into_iter(self) -> impl Iterator<Item = (Arc<Job>, Settlement, bool)> {
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (Arc<Job>, Settlement, Span, bool)> {
         let jobs = self.jobs.into_iter().zip(self.settlements);
-        jobs.map(|((job, was_tried), settlement)| (job, settlement, was_tried))
+        jobs.map(|((job, span, was_tried), settlement)| (job, settlement, span, was_tried))
     }
 }
 
@@ -81,6 +85,16 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) async fn take(self) -> TurnResult {
+        let span = spans::claim(&self.queue, || self.shared.node_id());
+        let turn = self.settle_and_claim().instrument(span.clone()).await;
+        spans::claimed(&span, &turn);
+        if let Ok(turn) = &turn {
+            meter::claimed(&turn.claimed.jobs);
+        }
+        turn
+    }
+
+    async fn settle_and_claim(&self) -> TurnResult {
         match self.take_all().await {
             // One that can never be written must not keep the others from it.
             Err(error) if engine::is_forbidden(&error) && !self.batch.is_empty() => self.settle_each().await,
@@ -98,7 +112,8 @@ impl Turn {
         for settlement in &self.batch.settlements {
             let written = match engine.settle(std::slice::from_ref(settlement), now).await {
                 Err(error) if engine::is_forbidden(&error) => {
-                    tracing::error!(job = %settlement.id, %error, "cancelled: the database refuses its settlement");
+                    let (id, problem) = (settlement.id, content(&error));
+                    tracing::error!(job.id = %id, error = problem, "cancelled: the database refuses its settlement");
                     engine.settle(&[settlement.bare(&error, now)], now).await
                 }
                 written => written,

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::outcome::StopReason;
 use crate::runtime::shared::Shared;
+use crate::telemetry::meter;
 
 /// How often it looks while jobs run, should a wake-up have been missed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -28,7 +29,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
                 let wanted = runs.iter().filter(|((id, _), _)| ids.contains(id));
                 wanted.for_each(|(_, stop)| stop.fire(StopReason::Cancel));
             }
-            Err(error) => tracing::warn!(%error, "cannot look for cancellations, will try again"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for cancellations, will try again");
+                meter::database_error("cancel");
+            }
         }
     }
 }

@@ -10,14 +10,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::clock::{between, earlier};
-use crate::engine::{Tick, TickAction, TickOutcome};
+use crate::engine::{Tick, TickAction, TickOutcome, TickRow};
 use crate::error::{Error, Result};
 use crate::job::{JobRow, NewJob, is_label};
 use crate::queue::Queue;
 use crate::runtime::shared::Shared;
 use crate::schedule::{Cron, IfBusy, Missed, Planned, Schedule};
+use crate::telemetry::{careful, context_of, meter, spans};
 
 /// How long it sleeps at the most: the wall clock may be set while it does.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -89,7 +91,12 @@ pub(crate) async fn once(queue: &Queue, entries: &mut [Entry]) -> Result<()> {
     let mut result = Ok(());
     for entry in entries {
         if let Err(error) = entry.look(queue).await {
-            tracing::error!(entry = entry.name, %error, "cannot insert the jobs that are due, will try again");
+            tracing::error!(
+                entry = entry.name,
+                error = %careful(&error),
+                "cannot insert the jobs that are due, will try again"
+            );
+            meter::database_error("cron");
             result = Err(error);
         }
     }
@@ -155,29 +162,50 @@ impl Entry {
 
     async fn record(&self, queue: &Queue, planned: Planned, now: Timestamp) -> Result<()> {
         let Planned { due, runs, missed } = planned;
-        let action = if runs {
-            TickAction::Insert(Box::new(self.row(queue, due)?), self.if_busy)
+        let tick = if runs {
+            self.insert(queue, due, missed, now).await?
         } else {
-            TickAction::Miss
+            queue.engine().tick(&self.tick(due, missed, now, TickAction::Miss)).await?
         };
-        let Some(tick) = queue.engine().tick(&self.tick(due, missed, now, action)).await? else {
-            return Ok(());
-        };
+        let Some(tick) = tick else { return Ok(()) };
         if missed > 0 {
             let (entry, policy) = (&self.name, self.missed);
             tracing::warn!(entry, missed, ?policy, %due, "ticks were missed and are not run");
         }
         let (entry, job) = (&self.name, tick.job_id.map(|id| id.0));
-        tracing::info!(entry, %due, outcome = tick.outcome.name(), job, "tick");
+        tracing::info!(entry, %due, outcome = tick.outcome.name(), job.id = job, "tick");
         if tick.outcome == TickOutcome::Inserted {
             queue.wakes().wake_all();
         }
         Ok(())
     }
 
+    async fn insert(
+        &self,
+        queue: &Queue,
+        due: Timestamp,
+        missed: u64,
+        now: Timestamp,
+    ) -> Result<Option<TickRow>> {
+        let span = spans::insert();
+        let row = self.row(queue, due, &span)?;
+        let of_queue = row.queue.clone();
+        let tick = self.tick(due, missed, now, TickAction::Insert(Box::new(row), self.if_busy));
+        let tick = queue.engine().tick(&tick).instrument(span.clone()).await?;
+        if let Some(tick) = &tick
+            && matches!(tick.outcome, TickOutcome::Inserted | TickOutcome::Duplicate)
+        {
+            let is_duplicate = tick.outcome == TickOutcome::Duplicate;
+            spans::ticked(&span, &of_queue, &self.job.worker, tick.job_id, is_duplicate);
+            meter::inserted(&of_queue, &self.job.worker, is_duplicate);
+        }
+        Ok(tick)
+    }
+
     /// The job of a tick, which says in its notes whose it is.
-    fn row(&self, queue: &Queue, due: Timestamp) -> Result<JobRow> {
+    fn row(&self, queue: &Queue, due: Timestamp, span: &Span) -> Result<JobRow> {
         let mut job = self.job.clone();
+        job.trace = job.trace.or_else(|| context_of(span));
         job.meta.insert("cron".to_owned(), json!({ "entry": self.name, "due": due.to_string() }));
         let row = queue.rows([job])?.pop();
         row.ok_or_else(|| Error::Configuration(format!("cron entry `{}` has no job", self.name)))

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::node;
 use crate::outcome::StopReason;
 use crate::runtime::shared::{Registered, Shared};
+use crate::telemetry::meter;
 
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
     let (every, patience) = (shared.terms.renew_every(), shared.terms.patience());
@@ -34,6 +35,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             }
             Err(error) => {
                 tracing::error!(%error, "cannot renew this node's lease, will try again");
+                meter::database_error("renew");
                 next = asked + every / 15;
             }
         }
@@ -54,10 +56,12 @@ async fn keep(shared: &Shared) -> Result<()> {
     if renew(shared).await? {
         if let Err(error) = shared.queue.set_clock().await {
             tracing::warn!(%error, "cannot compare the clocks, will try again");
+            meter::database_error("clock");
         }
         return Ok(());
     }
     tracing::error!("this node was declared dead: stopping its runs and starting over");
+    meter::lease_lost();
     shared.stop_runs(StopReason::Shutdown);
     register_anew(shared).await
 }

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::queue::Queue;
 use crate::retention::Retention;
 use crate::runtime::shared::Shared;
+use crate::telemetry::meter;
 
 /// How long after the start it looks first: a runtime that has just started has better to do.
 const FIRST: Duration = Duration::from_secs(60);
@@ -36,6 +37,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, retention: Retention, shutdown: C
         };
         if let Err(error) = pruned {
             tracing::warn!(%error, "cannot prune, will try again");
+            meter::database_error("prune");
         }
     }
 }
@@ -45,7 +47,7 @@ pub(crate) async fn once(queue: &Queue, retention: Retention) -> Result<()> {
     for (state, limit) in retention.limits() {
         let jobs = queue.prune(state, limit).await?;
         if jobs > 0 {
-            tracing::info!(%state, jobs, "pruned");
+            tracing::info!(job.state = %state, jobs, "pruned");
         }
     }
     queue.engine().prune_ticks(earlier(queue.now(), KEEP_TICKS)).await?;

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::executor::marker;
 use crate::node::{self, Sightings};
 use crate::runtime::shared::Shared;
+use crate::telemetry::{careful, meter};
 
 /// How often it looks, at the longest.
 const EVERY: Duration = Duration::from_secs(10);
@@ -31,7 +32,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdow
             () = tokio::time::sleep(every) => {}
         }
         if let Err(error) = once(&shared, &mut sightings).await {
-            tracing::warn!(%error, "cannot look for jobs of dead nodes, will try again");
+            tracing::warn!(error = %careful(&error), "cannot look for jobs of dead nodes, will try again");
+            meter::database_error("rescue");
         }
     }
 }
@@ -69,8 +71,12 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
     }
     let settled = engine.settle(&settlements, queue.now()).await?;
     for (settlement, _) in settlements.iter().zip(settled).filter(|(_, is_ours)| *is_ours) {
+        if let Some(job) = orphans.iter().find(|job| job.id == settlement.id) {
+            meter::settled(job, settlement, true);
+            meter::rescued(job, settlement);
+        }
         let (job, attempt, verdict) = (settlement.id, settlement.attempt, &settlement.run.verdict);
-        tracing::warn!(%job, attempt, verdict, "rescued: the node that ran it died");
+        tracing::warn!(job.id = %job, job.attempt = attempt, job.verdict = verdict, "rescued: the node that ran it died");
     }
     queue.wakes().wake_all();
     Ok(())

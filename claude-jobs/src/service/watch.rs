@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::shared::Shared;
+use crate::telemetry::meter;
 
 /// How long it waits before it watches again after an error.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -18,6 +19,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             error = shared.queue.engine().watch(&wake) => {
                 tracing::warn!(%error, "cannot watch for changes, will try again");
+                meter::database_error("watch");
             }
         }
         tokio::select! {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::script::ScriptedClaude;
 use super::shown;
-use crate::claude::{Lease, Request, Stop};
+use crate::claude::Request;
 use crate::clock::between;
 use crate::engine::{ClaimRequest, Limits};
 use crate::error::{Error, Result};
@@ -223,7 +223,7 @@ impl Turns<'_> {
             return Err(Error::Unscripted(text));
         }
         let asked = self.claude.count();
-        let leash = Leash { stop: Stop::default(), lease: Lease::default() };
+        let leash = Leash::default();
         let finished = self.executor.execute(Arc::new(job), leash).await;
         engine.settle(std::slice::from_ref(&finished.settlement), self.drain.queue.now()).await?;
         self.claude.check()?;

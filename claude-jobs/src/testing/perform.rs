@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::script::ScriptedClaude;
 use crate::builder::JobBuilder;
-use crate::claude::{Lease, Request, Stop};
+use crate::claude::Request;
 use crate::clock::{Clock, between};
 use crate::error::{Error, Result};
 use crate::event::Recorder;
@@ -126,7 +126,7 @@ impl Perform {
         };
         let prepared = executor.prepare(&job).map_err(Error::InvalidJob)?;
         let definition = prepared.definition;
-        let leash = Leash { stop: Stop::default(), lease: Lease::default() };
+        let leash = Leash::default();
         let decision = executor.carry_out(&job, prepared, &leash).await;
         claude.check()?;
 

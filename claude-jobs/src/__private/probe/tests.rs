@@ -56,7 +56,7 @@ fn context() -> Ctx {
     let row = job
         .into_row(&Plain::DEFINITION, &crate::untrusted::Values::default(), crate::clock::timestamp(0))
         .expect("a valid job");
-    Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(JobId(1)) }), CancellationToken::new())
+    Ctx::new(Arc::new(Job { attempt: 1, ..row.stored_as(JobId(1)) }), CancellationToken::new(), None)
 }
 
 fn run(text: &str) -> Run {

@@ -162,6 +162,7 @@ fn facts(job: &Job, spent: &Spent) -> String {
         ("claimed", optional(job.attempted_at)),
         ("finished", optional(job.finished_at)),
         ("node", job.node.clone()),
+        ("trace", job.trace_context().map(|trace| trace.trace_id())),
         ("input", (!job.input.is_null()).then(|| output::one_line(&job.input.to_string(), MOST))),
         ("spent", Some(format!("{}{unknown}", output::cost(Some(spent.total_cost_usd))))),
     ];

@@ -74,6 +74,7 @@ pub(super) fn new(now: Timestamp) -> JobRow {
         scheduled_at: now,
         concurrency_key: None,
         unique: None,
+        trace: None,
     }
 }
 

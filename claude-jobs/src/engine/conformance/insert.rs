@@ -65,8 +65,10 @@ pub async fn every_column(database: &dyn Database) {
         scheduled_at: just_before(at(1_000)),
         concurrency_key: Some("key".to_owned()),
         unique: Some(UniqueRow { key: "u".to_owned(), until: Some(at(9)), states: State::ALL.to_vec() }),
+        trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 a=1".to_owned()),
     };
-    let rows = [full.clone(), new(at(0)), JobRow { unique: None, ..full }];
+    let rows =
+        [full.clone(), new(at(0)), JobRow { unique: None, trace: Some("no trace".to_owned()), ..full }];
     let jobs = insert_all(&*engine, &rows).await;
     for (row, inserted) in rows.iter().zip(&jobs) {
         assert_eq!(fields(inserted), fields(&row.clone().stored_as(inserted.id)));

@@ -63,7 +63,7 @@ pub(super) use take_rows;
 macro_rules! nothing {
     () => {
         "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-         NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
     };
 }
 

@@ -28,18 +28,18 @@ macro_rules! insert {
         concat!(
             "WITH new AS ( \
     INSERT INTO {schema}.jobs (state, queue, worker, input, args, meta, tags, priority, max_attempts, \
-        max_snoozes, inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) \
+        max_snoozes, inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states, trace) \
     SELECT coalesce(n.state, $17)::{schema}.state, coalesce(n.queue, $18), coalesce(n.worker, $19), \
         n.input::json, coalesce(n.args::json, $20::json), coalesce(n.meta::json, $21::json), \
         coalesce(n.tags::jsonb, $22::jsonb), coalesce(n.priority, $23), coalesce(n.max_attempts, $24), \
         coalesce(n.max_snoozes, $25), coalesce(n.inserted_at, $26), coalesce(n.scheduled_at, $27), \
         coalesce(n.concurrency_key, $28), n.unique_key, coalesce(n.unique_until, $29), \
-        coalesce(n.unique_states, $30) \
+        coalesce(n.unique_states, $30), coalesce(n.trace, $34) \
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
         $8::smallint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::text[], \
-        $14::text[], $15::timestamptz[], $16::integer[]) \
+        $14::text[], $15::timestamptz[], $16::integer[], $33::text[]) \
         AS n (input, state, queue, worker, args, meta, tags, priority, max_attempts, max_snoozes, \
-        inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states) ",
+        inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states, trace) ",
             $on_conflict,
             "RETURNING id, unique_key) SELECT ",
             $answer,
@@ -59,9 +59,9 @@ pub(super) const INSERT_UNIQUE: &str =
 /// One job that need not be unique: most inserts are one by one, and to prepare for many takes longer than
 /// to write it. The nodes are told in the same statement.
 pub(super) const INSERT_ONE: &str = "INSERT INTO {schema}.jobs (state, queue, worker, input, args, meta, tags, \
-        priority, max_attempts, max_snoozes, inserted_at, scheduled_at, concurrency_key) \
+        priority, max_attempts, max_snoozes, inserted_at, scheduled_at, concurrency_key, trace) \
     VALUES ($1::text::{schema}.state, $2::text, $3, $4::text::json, $5::text::json, $6::text::json, \
-        $7::text::jsonb, $8, $9, $10, $11, $12, $13) RETURNING id, pg_notify($14, $2::text)";
+        $7::text::jsonb, $8, $9, $10, $11, $12, $13, $15) RETURNING id, pg_notify($14, $2::text)";
 
 /// jobs_unique
 pub(super) const RELEASE_EXPIRED: &str = "UPDATE {schema}.jobs AS j SET unique_key = NULL \
@@ -137,7 +137,8 @@ fn one<'q>(engine: &PostgresEngine, row: &JobRow) -> Result<Query<'q>> {
     let query = query.bind(json(&row.meta)?).bind(json(&row.tags)?).bind(i16::from(row.priority));
     let query = query.bind(i64::from(row.max_attempts)).bind(i64::from(row.max_snoozes));
     let query = query.bind(Moment(row.inserted_at)).bind(Moment(row.scheduled_at));
-    Ok(query.bind(row.concurrency_key.clone()).bind(engine.channel().to_owned()))
+    let query = query.bind(row.concurrency_key.clone()).bind(engine.channel().to_owned());
+    Ok(query.bind(row.trace.clone()))
 }
 
 /// Writes jobs on a connection of the user's that is inside a transaction on the database of that id.
@@ -372,6 +373,7 @@ impl Inserter<'_> {
         let inserted_at = Column::of(rows, |row| Moment(row.inserted_at));
         let scheduled_at = Column::of(rows, |row| Moment(row.scheduled_at));
         let concurrency_key = Column::of(rows, |row| row.concurrency_key.as_deref());
+        let trace = Column::of(rows, |row| row.trace.as_deref());
         let unique_until =
             Column::of(rows, |row| row.unique.as_ref().and_then(|unique| unique.until).map(Moment));
         let unique_states = Column::of(rows, |row| {
@@ -396,7 +398,7 @@ impl Inserter<'_> {
         let query = query.bind(tags.all).bind(priority.all).bind(max_attempts.all).bind(max_snoozes.all);
         let query = query.bind(inserted_at.all).bind(scheduled_at.all).bind(concurrency_key.all.flatten());
         let query = query.bind(unique_until.all.flatten()).bind(unique_states.all);
-        Ok(query.bind(self.channel).bind(told))
+        Ok(query.bind(self.channel).bind(told).bind(trace.each).bind(trace.all.flatten()))
     }
 }
 

@@ -28,7 +28,7 @@ macro_rules! columns {
             $node,
             " AS node, ",
             $reason,
-            " AS reason, cancel_requested, concurrency_key, resume"
+            " AS reason, cancel_requested, concurrency_key, resume, trace"
         )
     };
 }

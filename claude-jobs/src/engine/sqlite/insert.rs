@@ -32,13 +32,13 @@ type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 macro_rules! new_columns {
     () => {
         "claude_jobs (input, args, state, queue, worker, meta, tags, priority, max_attempts, max_snoozes, \
-         inserted_at, scheduled_at, concurrency_key, unique_key, unique_until, unique_states)"
+         inserted_at, scheduled_at, concurrency_key, trace, unique_key, unique_until, unique_states)"
     };
 }
 
 static INSERT: Statement = Statement::new(
     concat!("INSERT INTO ", new_columns!(), " VALUES"),
-    16,
+    17,
     "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING",
 );
 
@@ -47,7 +47,7 @@ static INSERT_ALIKE: Statement = Statement::new(
     concat!(
         "INSERT INTO ",
         new_columns!(),
-        " SELECT column1, column2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (VALUES"
+        " SELECT column1, column2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM (VALUES"
     ),
     2,
     ")",
@@ -143,6 +143,7 @@ fn are_alike(one: &JobRow, other: &JobRow) -> bool {
     let times = |row: &JobRow| (row.state, row.inserted_at, row.scheduled_at);
     let numbers = |row: &JobRow| (row.priority, row.max_attempts, row.max_snoozes);
     times(one) == times(other)
+        && one.trace == other.trace
         && numbers(one) == numbers(other)
         && (&one.queue, &one.worker, &one.tags) == (&other.queue, &other.worker, &other.tags)
         && (&one.meta, &one.concurrency_key) == (&other.meta, &other.concurrency_key)
@@ -169,6 +170,7 @@ fn others<'q>(query: Query<'q>, new: &JobRow) -> Result<Query<'q>> {
         .bind(new.inserted_at.as_microsecond())
         .bind(new.scheduled_at.as_microsecond())
         .bind(new.concurrency_key.clone())
+        .bind(new.trace.clone())
         .bind(unique.map(|unique| unique.key.clone()))
         .bind(unique.and_then(|unique| unique.until).map(|until| until.as_microsecond()))
         .bind::<i32>(states))

@@ -14,7 +14,7 @@ macro_rules! job_columns {
     () => {
         "id, state, queue, worker, input, args, meta, tags, priority, attempt, uncounted, max_attempts, \
          snoozes, max_snoozes, inserted_at, scheduled_at, attempted_at, finished_at, node, reason, \
-         cancel_requested, concurrency_key, resume"
+         cancel_requested, concurrency_key, resume, trace"
     };
 }
 pub(super) use job_columns;
