@@ -107,7 +107,7 @@ async fn add_up(site: Site) {
     end.send_replace(true);
     runtimes.join_all().await;
     // A run that was settled twice, or not told: nothing more comes, and nothing is missing.
-    let (runs, cents) = ledger(&queue, &jobs).await;
+    let (runs, cents) = ledger(&site.queue().await, &jobs).await;
     told.until(&mut events, runs).await;
     assert_eq!((told.ended.len(), told.cents().round()), (runs, cents.round()));
     assert!(timeout(Duration::from_millis(600), events.next()).await.is_err(), "nothing is told twice");
