@@ -53,9 +53,9 @@ impl Runtime {
             notify: Notify::default(),
             crons: Vec::new(),
             retention: Retention::default(),
+            run_log: RunLog::default(),
             #[cfg(feature = "metrics")]
             count_queues: None,
-            run_log: RunLog::default(),
         }
     }
 }
@@ -74,9 +74,9 @@ pub struct RuntimeBuilder {
     notify: Notify,
     crons: Vec<(Cron, Result<NewJob>)>,
     retention: Retention,
+    run_log: RunLog,
     #[cfg(feature = "metrics")]
     count_queues: Option<Duration>,
-    run_log: RunLog,
 }
 
 impl fmt::Debug for RuntimeBuilder {

@@ -108,7 +108,8 @@ impl WorkCommand {
 
     fn runtime(&self, queue: Queue) -> RuntimeBuilder {
         let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease);
-        let runtime = self.watched.count(runtime.run_log(self.run_log).on_notice(tell));
+        let runtime = runtime.run_log(self.run_log).on_notice(tell);
+        let runtime = self.watched.count(runtime);
         self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
     }
 }

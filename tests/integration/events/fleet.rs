@@ -6,6 +6,7 @@ use std::time::Duration;
 use claude_jobs::event::{Cursor, EventKind, Events, Progress};
 use claude_jobs::outcome::Report;
 use sqlx::{Connection, Executor};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
@@ -72,17 +73,23 @@ async fn add_up(site: Site) {
     let queue = site.queue().await;
     let reader = site.queue().await;
     let mut events = reader.events().every(Duration::from_millis(20)).await.expect("a subscription");
-    let jobs = (1..=JOBS).map(|cents| Plain::new(cents.to_string()).into_new_job().expect("valid"));
-    let inserted = queue.insert_many(jobs).await.expect("valid");
-    let jobs: Vec<_> = inserted.iter().map(|inserted| inserted.id()).collect();
+    let (end, ended) = watch::channel(false);
     let mut runtimes = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let queue = site.queue().await;
+        let (queue, mut ended) = (site.queue().await, ended.clone());
         // A job that was claimed ahead may be given back, which is a run, too.
         let limits = Limits::local(3).claim_ahead(false);
         let runtime = Runtime::builder(queue).queue("tests", limits).claude(costing);
-        runtimes.spawn(async move { runtime.drain().await.expect("it drains") });
+        let runtime = runtime.run_until(async move { drop(ended.wait_for(|ended| *ended).await) });
+        runtimes.spawn(async move { runtime.await.expect("it ends") });
     }
+    // One that cannot even register itself does not start.
+    while queue.engine().nodes().await.expect("a read").len() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let jobs = (1..=JOBS).map(|cents| Plain::new(cents.to_string()).into_new_job().expect("valid"));
+    let inserted = queue.insert_many(jobs).await.expect("valid");
+    let jobs: Vec<_> = inserted.iter().map(|inserted| inserted.id()).collect();
     let mut told = Told::default();
     told.until(&mut events, 100).await;
     if let Site::Postgres(database) = &site {
@@ -97,6 +104,7 @@ async fn add_up(site: Site) {
     drop(events);
     let mut events = reader.events().after(cursor).await.expect("a subscription");
     told.until(&mut events, JOBS as usize).await;
+    end.send_replace(true);
     runtimes.join_all().await;
     // A run that was settled twice, or not told: nothing more comes, and nothing is missing.
     let (runs, cents) = ledger(&queue, &jobs).await;

@@ -24,9 +24,9 @@ pub(super) const END: &str =
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'claude_jobs_runs'), 0)";
 
 /// The primary keys
-pub(super) const LEDGER: &str = "SELECT run.*, job.queue, job.worker, \
-    CASE WHEN job.attempt = run.attempt AND job.state <> 'executing' THEN job.state END AS state \
-    FROM claude_jobs_runs AS run LEFT JOIN claude_jobs AS job ON job.id = run.job_id \
+pub(super) const LEDGER: &str = "SELECT run.*, whose.queue, whose.worker, \
+    CASE WHEN whose.attempt = run.attempt AND whose.state <> 'executing' THEN whose.state END AS state \
+    FROM claude_jobs_runs AS run LEFT JOIN claude_jobs AS whose ON whose.id = run.job_id \
     WHERE run.number > ?1 AND (run.number > ?2 OR run.finished_at >= ?3) ORDER BY run.number LIMIT ?4";
 
 pub(super) async fn running(readers: &SqlitePool) -> Result<Vec<RunningRun>> {

@@ -152,7 +152,7 @@ impl Reader {
         let is_ours = |step: &String| {
             let table = step.split(' ').nth(1);
             let of_jobs =
-                ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors", "claude_jobs_log", "run", "job"];
+                ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors", "claude_jobs_log", "run", "whose"];
             table.is_some_and(|table| of_jobs.contains(&table)) || step.contains("ORDER BY")
         };
         steps.filter(is_ours).collect()
@@ -291,7 +291,7 @@ fn cases() -> Vec<Case> {
             vec![json!(19_000), json!(19_000), json!(0), json!(500)],
             &[
                 "SEARCH run USING INTEGER PRIMARY KEY (rowid>?)",
-                "SEARCH job USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+                "SEARCH whose USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
             ],
         ),
         (query::ERRORS, vec![json!(500)], &["SEARCH claude_jobs_errors USING PRIMARY KEY (job_id=?)"]),
