@@ -21,6 +21,8 @@
 //! | 4 | `timeout` or `idle_timeout` passed |
 //! | 5 | a rail stop: `max_turns` or `max_budget_usd` |
 //! | 6 | a fault of the machine or the account: the CLI, its login, git |
+//!
+//! `tail JOB --follow` ends with what became of the job: 0 completed, 1 discarded, 3 cancelled.
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ mod output;
 mod queues;
 mod run;
 mod signals;
+mod tail;
+mod timeline;
 mod watched;
 mod work;
 mod workers;
@@ -67,6 +71,7 @@ enum Command {
     Enqueue(enqueue::EnqueueCommand),
     Work(work::WorkCommand),
     Jobs(jobs::JobsCommand),
+    Tail(tail::TailCommand),
     Queues(queues::QueuesCommand),
     Workers(workers::WorkersCommand),
 }
@@ -107,6 +112,7 @@ impl Cli {
             Command::Enqueue(command) => command.execute(&database).await,
             Command::Work(command) => command.execute(&database).await,
             Command::Jobs(command) => command.execute(&database).await,
+            Command::Tail(command) => command.execute(&database).await,
             Command::Queues(command) => command.execute(&database).await,
             Command::Workers(command) => command.execute(),
         }

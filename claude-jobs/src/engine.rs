@@ -11,6 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::event::{Cursor, LogEntry, LogPosition};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
@@ -18,6 +19,7 @@ use crate::settlement::Settlement;
 pub mod conformance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod damage;
+mod feed;
 mod limits;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;
@@ -32,6 +34,8 @@ mod user_connection;
 
 pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
+pub use crate::event::LogRow;
+pub use feed::{LedgerPage, LedgerRun, RunningRun};
 pub use limits::{Limits, Rate};
 pub(crate) use refusal::{is_forbidden, was_refused};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -104,13 +108,30 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// A job's ledger, oldest first.
     async fn runs(&self, id: JobId) -> Result<Vec<RunRow>>;
 
+    /// Adds rows to the logs of runs. Rows of an attempt that is not its job's last one are left out, and so are
+    /// those that are there already.
+    async fn write_log(&self, rows: &[LogRow]) -> Result<()>;
+
+    /// The logs of jobs from these positions on, each in order and at most so many rows of it.
+    async fn log(&self, after: &[LogPosition], limit: u32) -> Result<Vec<LogEntry>>;
+
+    /// The runs of now, on any node.
+    async fn running(&self) -> Result<Vec<RunningRun>>;
+
+    /// Where the ledger ends now: what is committed later comes after it. Or, given a moment, its beginning,
+    /// from which of all that is there now only runs are told that ended since then.
+    async fn ledger_end(&self, since: Option<Timestamp>) -> Result<Cursor>;
+
+    /// The ledger from there on: each run once, however the transactions that wrote them overlapped.
+    async fn ledger(&self, after: &Cursor, limit: u32) -> Result<LedgerPage>;
+
     /// Cancels a waiting job, or asks for it where the job is running.
     async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled>;
 
     /// Makes a job claimable at once, with at least one attempt left.
     async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job>;
 
-    /// Removes a job that is not running, with its ledger and errors.
+    /// Removes a job that is not running, with its ledger, errors and log.
     async fn delete(&self, id: JobId) -> Result<()>;
 
     /// Settings of the queues that have any.
@@ -150,8 +171,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Removes ticks that were due before, save the newest of each entry. Answers with how many.
     async fn prune_ticks(&self, before: Timestamp) -> Result<u64>;
 
-    /// Removes jobs in this final state that reached it before, the oldest first, with their ledger and
-    /// errors, all or nothing. Answers with how many: below the limit, no more are left.
+    /// Removes jobs in this final state that reached it before, the oldest first, with their ledger,
+    /// errors and logs, all or nothing. Answers with how many: below the limit, no more are left.
     async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64>;
 
     /// How many jobs [`prune`](Self::prune) would remove in the end.

@@ -17,6 +17,7 @@ use tracing::{Instrument, Span};
 use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
+use crate::event::Recorder;
 use crate::job::{AttemptError, Job, NewJob, RunRow};
 use crate::known::Known;
 use crate::merge::Layers;
@@ -44,6 +45,8 @@ pub(crate) struct Executor {
     /// The lowest layer of options.
     pub(crate) defaults: ArgMap,
     pub(crate) notify: Notify,
+    /// Keeps what runs print.
+    pub(crate) recorder: Recorder,
 }
 
 /// What ends a run before its time, and where it is in its job's trace.
@@ -86,6 +89,7 @@ impl Executor {
         let span = spans::run(&job);
         let leash = Leash { trace: self.trace(&job, &span), ..leash };
         let settlement = self.attempt(&job, &leash).instrument(span.clone()).await;
+        self.recorder.end(&job);
         spans::ran(&span, &settlement);
         let settling = spans::settle(&span, &job, &settlement);
         drop(running);
@@ -194,8 +198,11 @@ impl Executor {
 
     async fn run_once(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
         let mut request = self.request(job, Request::on(options, leash.stop.clone(), leash.lease.clone()));
-        let (notify, shown) = (self.notify.clone(), Arc::clone(job));
-        request.observer = Some(Arc::new(move |event| notify.send(&Notice::Progress { job: &shown, event })));
+        let (notify, recorder, shown) = (self.notify.clone(), self.recorder.clone(), Arc::clone(job));
+        request.observer = Some(Arc::new(move |event| {
+            recorder.observe(&shown, event);
+            notify.send(&Notice::Progress { job: &shown, event });
+        }));
         perform(&*self.claude, request, leash.trace.as_ref()).await
     }
 

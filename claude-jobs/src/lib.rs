@@ -19,6 +19,7 @@
 //! | claiming, running, draining | [`Runtime`] |
 //! | jobs by the clock | [`schedule`] |
 //! | how long jobs that are over are kept | [`retention`] |
+//! | what happens, on every node | [`event`]: [`Queue::events`], [`Queue::tail`] |
 //! | the `claude` process | [`claude`] |
 //! | what a run came to | [`outcome`] |
 //! | typed answers: `output = Type` | [`output`] |
@@ -53,6 +54,7 @@ pub mod definition;
 pub mod describe;
 pub mod engine;
 pub mod error;
+pub mod event;
 mod executor;
 mod inserter;
 pub mod job;
@@ -72,6 +74,7 @@ pub mod retention;
 mod run;
 pub mod runtime;
 pub mod schedule;
+mod secrets;
 mod service;
 pub mod settlement;
 pub mod telemetry;

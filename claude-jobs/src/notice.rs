@@ -1,4 +1,8 @@
-//! What a runtime tells about its jobs while it works.
+//! What a runtime tells about its own jobs while it works: at once, uncopied, in this process.
+//!
+//! [`Event`](crate::event::Event) is what every node of a fleet does, read from the database. A notice has what no
+//! database holds: claude's events as they were printed, the settlement with everything in it, and whether it was
+//! written.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -15,6 +15,7 @@ use crate::claude::{Claude, ClaudeCli};
 use crate::clock::Uptime;
 use crate::engine::Limits;
 use crate::error::{Error, Result};
+use crate::event::{Recorder, RunLog};
 use crate::executor::Executor;
 use crate::job::NewJob;
 use crate::node::{self, Sightings, Terms};
@@ -52,6 +53,7 @@ impl Runtime {
             notify: Notify::default(),
             crons: Vec::new(),
             retention: Retention::default(),
+            run_log: RunLog::default(),
             #[cfg(feature = "metrics")]
             count_queues: None,
         }
@@ -72,6 +74,7 @@ pub struct RuntimeBuilder {
     notify: Notify,
     crons: Vec<(Cron, Result<NewJob>)>,
     retention: Retention,
+    run_log: RunLog,
     #[cfg(feature = "metrics")]
     count_queues: Option<Duration>,
 }
@@ -175,8 +178,15 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Tells what happens to each job. The listener must not block; a panic in it is
-    /// logged and stops nothing.
+    /// What is kept of what runs print, in the database, for [`Queue::tail`] and [`Queue::log`]. Default:
+    /// [`RunLog::Full`], contents included; see [data at rest](crate::event#data-at-rest).
+    pub fn run_log(mut self, keeps: RunLog) -> Self {
+        self.run_log = keeps;
+        self
+    }
+
+    /// Tells what happens to each job of this runtime, at once. The listener must not block; a panic in it is
+    /// logged and stops nothing. For what happens on all nodes see [`Queue::events`].
     pub fn on_notice(mut self, listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
         self.notify = Notify::new(listener);
         self
@@ -250,12 +260,14 @@ impl RuntimeBuilder {
                 claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
                 defaults: self.args,
                 notify: self.notify,
+                recorder: Recorder::new(self.run_log, queue.known()),
             },
             queue,
             terms,
             node: watch::channel(Registered::new(node)).0,
             runs: Mutex::default(),
         });
+        let waiting = shared.executor.recorder.waiting();
         service::lease::extend_runs(&shared, asked);
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
         let mut sightings = Sightings::default();
@@ -266,6 +278,9 @@ impl RuntimeBuilder {
         services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
+        if let Some(waiting) = waiting {
+            services.spawn(service::log::serve(Arc::clone(&shared), waiting, shutdown.clone()));
+        }
         services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
         #[cfg(feature = "metrics")]
         if let Some(every) = self.count_queues {

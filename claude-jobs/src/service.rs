@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 pub(crate) mod count;
 pub(crate) mod cron;
 pub(crate) mod lease;
+pub(crate) mod log;
 pub(crate) mod prune;
 pub(crate) mod rescue;
 pub(crate) mod watch;

@@ -126,7 +126,6 @@ mod perform;
 mod played;
 mod recording;
 mod script;
-mod secrets;
 mod shown;
 
 pub use crate::{assert_enqueued, refute_enqueued};

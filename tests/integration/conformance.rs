@@ -111,5 +111,8 @@ suite!(postgres_server, Postgres::make);
 suite!(
     sqlite_in_memory,
     SqliteInMemory::make,
-    [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model]
+    [
+        insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model, log,
+        feed
+    ]
 );

@@ -8,6 +8,7 @@ mod classifier;
 mod command;
 mod conformance;
 mod definitions;
+mod events;
 mod examples;
 mod fake_claude;
 mod fences;

@@ -62,9 +62,9 @@ impl Default for Take {
 
 /// One thing that a fake `claude` does.
 ///
-/// In [`Print`](Step::Print) and [`EventsFrom`](Step::EventsFrom), `$SESSION_ID`, `$CWD` and
-/// `$PROMPT` stand for the session id of the command line, the working directory and the text of
-/// standard input.
+/// In [`Print`](Step::Print) and [`EventsFrom`](Step::EventsFrom), `$SESSION_ID`, `$CWD`, `$NOW`
+/// and `$PROMPT` stand for the session id of the command line, the working directory, the moment of printing (in
+/// microseconds since 1970) and the text of standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {

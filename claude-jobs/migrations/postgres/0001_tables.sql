@@ -71,6 +71,10 @@ CREATE TABLE {schema}.runs (
     attempt bigint NOT NULL,
     started_at timestamptz NOT NULL,
     finished_at timestamptz NOT NULL,
+    -- The transaction that has written it. Whoever follows the ledger goes by it: transactions are seen in
+    -- another order than they begin in, and a snapshot tells which were seen. A database that is restored from a
+    -- dump has those of the old server.
+    written xid8 NOT NULL DEFAULT pg_current_xact_id(),
     cost_usd double precision,             -- NULL: unknown
     node text,
     session_id text,
@@ -82,6 +86,7 @@ CREATE TABLE {schema}.runs (
     answer json,
     PRIMARY KEY (job_id, attempt)
 );
+CREATE INDEX runs_written ON {schema}.runs (written);
 
 CREATE TABLE {schema}.errors (
     job_id bigint NOT NULL,
@@ -90,6 +95,16 @@ CREATE TABLE {schema}.errors (
     kind text NOT NULL,
     message text NOT NULL,
     PRIMARY KEY (job_id, attempt)
+);
+
+-- What a run's claude did, as it was seen: bounded for each run. Gone with the job.
+CREATE TABLE {schema}.log (
+    job_id bigint NOT NULL,
+    attempt bigint NOT NULL,
+    number bigint NOT NULL,                -- within the attempt, from 1
+    at timestamptz NOT NULL,
+    event text NOT NULL,                   -- JSON, which the server never reads
+    PRIMARY KEY (job_id, attempt, number)
 );
 
 CREATE TABLE {schema}.queues (

@@ -53,6 +53,9 @@ CREATE UNIQUE INDEX claude_jobs_unique ON claude_jobs (unique_key) WHERE unique_
 
 -- The ledger: one row per settled attempt.
 CREATE TABLE claude_jobs_runs (
+    -- In the order of their commits, because there is one writer, and never used twice: whoever follows the
+    -- ledger goes by it.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     node TEXT,
@@ -74,8 +77,8 @@ CREATE TABLE claude_jobs_runs (
     structured TEXT,
     last_events TEXT NOT NULL DEFAULT '[]',
     environment TEXT NOT NULL DEFAULT '{}',
-    PRIMARY KEY (job_id, attempt)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (job_id, attempt)
+) STRICT;
 
 CREATE TABLE claude_jobs_errors (
     job_id INTEGER NOT NULL,
@@ -84,6 +87,16 @@ CREATE TABLE claude_jobs_errors (
     kind TEXT NOT NULL,
     message TEXT NOT NULL,
     PRIMARY KEY (job_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- What a run's claude did, as it was seen: bounded for each run. Gone with the job.
+CREATE TABLE claude_jobs_log (
+    job_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    number INTEGER NOT NULL,              -- within the attempt, from 1
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,                  -- JSON
+    PRIMARY KEY (job_id, attempt, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claude_jobs_queues (

@@ -83,7 +83,7 @@ struct Done {
     error: Option<String>,
 }
 
-fn job_id(text: &str) -> Result<JobId, String> {
+pub(super) fn job_id(text: &str) -> Result<JobId, String> {
     match text.parse() {
         Ok(number) if number >= 1 => Ok(JobId(number)),
         _ => Err("a job's id is a whole number from 1, as `enqueue` and `jobs list` print it".to_owned()),

@@ -2,6 +2,7 @@
 //!
 //! A reader that has seen enough (`| head`) is no error.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
@@ -41,7 +42,27 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), Problem> {
         serde_json::to_string(value)
     };
     let text = written.map_err(|error| Problem::general(format!("cannot write JSON: {error}")))?;
-    print(&text)
+    print(&escaped(&text))
+}
+
+/// Prints a value as JSON on one line, wherever it goes: for streams of values.
+pub(super) fn print_json_line(value: &impl Serialize) -> Result<(), Problem> {
+    let written = serde_json::to_string(value);
+    let text = written.map_err(|error| Problem::general(format!("cannot write JSON: {error}")))?;
+    print(&escaped(&text))
+}
+
+/// The same JSON with all control characters escaped: those beyond ASCII, too, some of which terminals obey.
+fn escaped(json: &str) -> Cow<'_, str> {
+    let is_raw = |character: char| character.is_control() && character >= '\u{7f}';
+    if !json.contains(is_raw) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |character: char| match is_raw(character) {
+        true => format!("\\u{:04x}", u32::from(character)),
+        false => character.to_string(),
+    };
+    Cow::Owned(json.chars().map(escape).collect())
 }
 
 /// Prints rows under their headings; the headings alone when there are none.
@@ -93,6 +114,11 @@ pub(super) fn time(moment: Timestamp) -> String {
     format!("{moment:.0}")
 }
 
+/// A moment's time of day in UTC, to the millisecond.
+pub(super) fn time_of_day(moment: Timestamp) -> String {
+    moment.strftime("%H:%M:%S%.3f").to_string()
+}
+
 /// An amount in US dollars; `-` where it is unknown.
 pub(super) fn cost(dollars: Option<f64>) -> String {
     dollars.map_or_else(|| "-".to_owned(), |dollars| format!("${dollars:.4}"))
@@ -130,6 +156,14 @@ mod tests {
     #[test]
     fn a_terminal_gets_no_control_sequences() {
         assert_eq!(harmless("a\tb\n\x1b[2Jc\r\u{9b}"), "a\tb\n\u{fffd}[2Jc\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn json_has_no_control_characters() {
+        let value = "\u{1b}[2J\u{9b}2J\u{7f}é";
+        let json = serde_json::to_string(value).expect("a text");
+        assert_eq!(escaped(&json), r#""\u001b[2J\u009b2J\u007fé""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped(&json)).expect("JSON"), value);
     }
 
     #[test]

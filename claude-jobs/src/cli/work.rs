@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::database::Database;
 use super::enqueue::duration;
 use super::exit::{Exit, Problem};
@@ -9,6 +11,7 @@ use super::signals::Signals;
 use super::watched::Watched;
 use super::{live, output};
 use crate::claude::{ClaudeCli, find_binary};
+use crate::event::RunLog;
 use crate::job::{Job, State};
 use crate::notice::Notice;
 use crate::outcome::NotStarted;
@@ -38,6 +41,10 @@ pub(super) struct WorkCommand {
     #[arg(long, value_name = "DURATION", default_value = "60s", allow_hyphen_values = true,
           value_parser = duration)]
     lease: Duration,
+    /// What is kept of what claude says and does, for `tail` and `jobs show`: everything, what happened without
+    /// any contents, or nothing
+    #[arg(long, value_name = "WHAT", default_value = "full", value_parser = run_log())]
+    run_log: RunLog,
     /// The `claude` executable for jobs that name none
     #[arg(long, value_name = "PATH", default_value = "claude")]
     binary: String,
@@ -50,6 +57,14 @@ pub(super) struct WorkCommand {
 struct Served {
     name: String,
     concurrency: u32,
+}
+
+fn run_log() -> impl TypedValueParser<Value = RunLog> {
+    PossibleValuesParser::new(["full", "redacted", "off"]).map(|name| match name.as_str() {
+        "full" => RunLog::Full,
+        "redacted" => RunLog::Redacted,
+        _ => RunLog::Off,
+    })
 }
 
 fn served(text: &str) -> Result<Served, String> {
@@ -92,7 +107,8 @@ impl WorkCommand {
     }
 
     fn runtime(&self, queue: Queue) -> RuntimeBuilder {
-        let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease).on_notice(tell);
+        let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease);
+        let runtime = runtime.run_log(self.run_log).on_notice(tell);
         let runtime = self.watched.count(runtime);
         self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
     }

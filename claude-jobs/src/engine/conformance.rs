@@ -24,10 +24,12 @@ use crate::job::JobId;
 mod admin;
 mod claim;
 mod damage;
+mod feed;
 mod fence;
 mod fixture;
 mod insert;
 mod limits;
+mod log;
 mod model;
 mod nodes;
 mod prune;
@@ -84,7 +86,7 @@ macro_rules! __conformance_suite {
         $crate::engine::conformance::suite!(
             $engine,
             $make,
-            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model, watch, damage]
+            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model, watch, damage, log, feed]
         );
     };
     ($engine:ident, $make:expr, [$($topic:ident),+ $(,)?]) => {
@@ -173,6 +175,16 @@ macro_rules! __conformance_checks {
             filters pages counts nobody is_busy is_busy_in_closed_queues
         ] $($context)* }
     };
+    (log $then:ident $($context:tt)*) => {
+        $crate::$then! { log [
+            order_and_pages twice attempts several_jobs gone_with_the_job
+        ] $($context)* }
+    };
+    (feed $then:ident $($context:tt)*) => {
+        $crate::$then! { feed [
+            all_of_a_run where_to_start after_deletions under_races runs_of_now
+        ] $($context)* }
+    };
     (schedule $then:ident $($context:tt)*) => {
         $crate::$then! { schedule [
             what_is_recorded once under_races if_busy last_tick prune_ticks
@@ -249,4 +261,8 @@ exports! {
     watch
     /// What others write into the tables, or forbid.
     damage
+    /// The logs of runs.
+    log
+    /// What is told to those who look at the whole fleet.
+    feed
 }

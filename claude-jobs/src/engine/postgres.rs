@@ -16,10 +16,11 @@ use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Tick,
-    TickRow, Turn, Wake,
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
+    RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
+use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
@@ -30,12 +31,14 @@ mod claim;
 mod clock;
 mod connections;
 mod explain;
+mod feed;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
 mod limited;
 mod list;
 mod listen;
+mod log;
 mod moment;
 mod nodes;
 mod prune;
@@ -245,6 +248,26 @@ impl Engine for PostgresEngine {
 
     async fn runs(&self, id: JobId) -> Result<Vec<RunRow>> {
         query::runs(self, id).await
+    }
+
+    async fn write_log(&self, rows: &[LogRow]) -> Result<()> {
+        log::write(self, rows).await
+    }
+
+    async fn log(&self, after: &[LogPosition], limit: u32) -> Result<Vec<LogEntry>> {
+        log::read(self, after, limit).await
+    }
+
+    async fn running(&self) -> Result<Vec<RunningRun>> {
+        feed::running(self).await
+    }
+
+    async fn ledger_end(&self, since: Option<Timestamp>) -> Result<Cursor> {
+        feed::end(self, since).await
+    }
+
+    async fn ledger(&self, after: &Cursor, limit: u32) -> Result<LedgerPage> {
+        feed::ledger(self, after, limit).await
     }
 
     async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled> {

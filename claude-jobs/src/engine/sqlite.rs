@@ -21,21 +21,24 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, NodeRow, QueueChange, QueueSettings, Tick,
-    TickRow, Turn, Wake,
+    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
+    RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
+use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
 mod admin;
 mod batch;
 mod claim;
+mod feed;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
 mod limited;
 mod list;
+mod log;
 mod nodes;
 mod prune;
 mod query;
@@ -317,6 +320,26 @@ impl Engine for SqliteEngine {
 
     async fn runs(&self, id: JobId) -> Result<Vec<RunRow>> {
         query::runs(&self.readers, id).await
+    }
+
+    async fn write_log(&self, rows: &[LogRow]) -> Result<()> {
+        log::write(self, rows).await
+    }
+
+    async fn log(&self, after: &[LogPosition], limit: u32) -> Result<Vec<LogEntry>> {
+        log::read(&self.readers, after, limit).await
+    }
+
+    async fn running(&self) -> Result<Vec<RunningRun>> {
+        feed::running(&self.readers).await
+    }
+
+    async fn ledger_end(&self, since: Option<Timestamp>) -> Result<Cursor> {
+        feed::end(self, since).await
+    }
+
+    async fn ledger(&self, after: &Cursor, limit: u32) -> Result<LedgerPage> {
+        feed::ledger(self, after, limit).await
     }
 
     async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled> {

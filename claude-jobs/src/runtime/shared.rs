@@ -50,6 +50,7 @@ impl Shared {
             claude: std::sync::Arc::new(crate::claude::ClaudeCli::default()),
             defaults: crate::options::ArgMap::new(),
             notify: crate::notice::Notify::default(),
+            recorder: crate::event::Recorder::default(),
         };
         let terms = Terms::DEFAULT;
         Ok(Self {

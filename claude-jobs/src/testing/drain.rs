@@ -13,6 +13,7 @@ use crate::claude::Request;
 use crate::clock::between;
 use crate::engine::{ClaimRequest, Limits};
 use crate::error::{Error, Result};
+use crate::event::Recorder;
 use crate::executor::{Executor, Leash};
 use crate::job::{Job, JobRow, RunRow, State};
 use crate::node::{Terms, this_node};
@@ -127,6 +128,7 @@ impl<'a> Drain<'a> {
             claude: Arc::new(claude.clone()),
             defaults: self.defaults.clone(),
             notify: Notify::default(),
+            recorder: Recorder::default(),
         };
         let mut turns = Turns { drain: &self, node: node.id.clone(), executor, claude, runs: Vec::new() };
         let result = turns.take_all().await;

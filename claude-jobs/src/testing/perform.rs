@@ -13,6 +13,7 @@ use crate::builder::JobBuilder;
 use crate::claude::Request;
 use crate::clock::{Clock, between};
 use crate::error::{Error, Result};
+use crate::event::Recorder;
 use crate::executor::{Executor, Leash};
 use crate::job::{Job, JobId, JobRow, NewJob, State};
 use crate::known::Known;
@@ -121,6 +122,7 @@ impl Perform {
             claude: Arc::new(claude.clone()),
             defaults: self.defaults,
             notify: Notify::default(),
+            recorder: Recorder::default(),
         };
         let prepared = executor.prepare(&job).map_err(Error::InvalidJob)?;
         let definition = prepared.definition;

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Does};
 use super::played::Played;
 use super::script::{Script, sequence};
-use super::secrets::Secrets;
 use crate::claude::{Claude, Request, RunnerError};
 use crate::error::{Error, Result};
 use crate::outcome::{Ending, Report};
+use crate::secrets::Secrets;
 
 /// What tells the line that ends a run from an event.
 const END: &str = "claude_jobs_run";

@@ -4,16 +4,19 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::exit::{Exit, Problem};
-use crate::cli::output;
+use crate::cli::{output, timeline};
+use crate::event::LogEntry;
 use crate::job::{AttemptError, Job, JobId, RunRow};
 use crate::queue::{JobDetails, Queue};
 
-/// A job as `jobs show --json` prints it: its fields, `runs` and `errors`, and the last run's most
+/// A job as `jobs show --json` prints it: its fields, `runs`, `errors` and `timeline`, and the last run's most
 /// wanted fields at the top.
 #[derive(Debug, Serialize)]
 struct Printed<'a> {
     #[serde(flatten)]
     details: &'a JobDetails,
+    /// What its claude has said and done, in all attempts.
+    timeline: &'a [LogEntry],
     outcome: Option<&'a str>,
     result: Option<&'a str>,
     structured: Option<&'a Value>,
@@ -45,10 +48,11 @@ impl Spent {
 }
 
 impl<'a> Printed<'a> {
-    fn new(details: &'a JobDetails) -> Self {
+    fn new(details: &'a JobDetails, timeline: &'a [LogEntry]) -> Self {
         let last = details.runs.last();
         Self {
             details,
+            timeline,
             outcome: last.map(|run| run.outcome.as_str()),
             result: last.and_then(|run| run.result.as_deref()),
             structured: last.and_then(|run| run.structured.as_ref()),
@@ -66,11 +70,11 @@ fn milliseconds(run: &RunRow) -> u64 {
 }
 
 pub(super) async fn show(queue: &Queue, id: JobId, json: bool) -> Result<Exit, Problem> {
-    let details = queue.details(id).await?;
+    let (details, log) = (queue.details(id).await?, queue.log(id).await?);
     if json {
-        output::print_json(&Printed::new(&details))?;
+        output::print_json(&Printed::new(&details, &log))?;
     } else {
-        output::print_answer(&page(&details))?;
+        output::print_answer(&page(&details, &log))?;
     }
     Ok(Exit::Complete)
 }
@@ -84,7 +88,7 @@ pub(super) fn attempts(job: &Job) -> String {
 const MOST: usize = 300;
 
 /// The job for people.
-fn page(details: &JobDetails) -> String {
+fn page(details: &JobDetails, log: &[LogEntry]) -> String {
     let JobDetails { job, runs, errors } = details;
     let mut page = facts(job, &Spent::on(runs));
     if !runs.is_empty() {
@@ -97,10 +101,32 @@ fn page(details: &JobDetails) -> String {
             page.push_str(&format!("attempt {attempt}, {}, {kind}: {message}\n", output::time(*at)));
         }
     }
+    page.push_str(&timeline_of(job.id, log));
     if let Some(run) = runs.last() {
         page.push_str(&answer(run));
     }
     page
+}
+
+/// How many events of the timeline people see.
+const MOST_EVENTS: usize = 100;
+
+/// The last events, in a line each.
+fn timeline_of(id: JobId, log: &[LogEntry]) -> String {
+    if log.is_empty() {
+        return String::new();
+    }
+    let shown = &log[log.len().saturating_sub(MOST_EVENTS)..];
+    let mut text = "\ntimeline\n".to_owned();
+    if shown.len() < log.len() {
+        let before = output::counted((log.len() - shown.len()) as u64, "event");
+        text.push_str(&format!("… {before} before: see `tail {id}`\n"));
+    }
+    for LogEntry { attempt, at, progress, .. } in shown {
+        let (at, what) = (output::time_of_day(*at), timeline::progress(progress));
+        text.push_str(&format!("{at}  attempt {attempt}  {what}\n"));
+    }
+    text
 }
 
 /// The last run's answer, or the last words of one that failed.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::cli::output::{self, one_line};
+use crate::event::telling;
 use crate::outcome::Report;
 
 /// The most characters of a tool's input, or of the agent's text.
@@ -74,12 +75,8 @@ impl Activity {
 
 /// The tool's name, and the part of its input that says most.
 fn tool_use(block: &Value) -> String {
-    const TELLING: [&str; 8] =
-        ["command", "file_path", "notebook_path", "path", "pattern", "url", "query", "description"];
     let name = one_line(block["name"].as_str().unwrap_or("tool"), MOST);
-    let input = &block["input"];
-    let telling = TELLING.iter().find_map(|field| input[field].as_str());
-    match telling.or_else(|| input.as_object()?.values().find_map(Value::as_str)) {
+    match telling(&block["input"]) {
         Some(what) => format!("{name}: {}", one_line(what, MOST)),
         None => name,
     }

@@ -91,9 +91,10 @@ async fn retry_in(engine: &PostgresEngine, work: &mut Work, id: JobId, now: Time
     Ok(row::job(rows.first().ok_or(Error::NoSuchJob(id))?)?)
 }
 
-/// runs_pkey, errors_pkey
+/// runs_pkey, errors_pkey, log_pkey
 pub(super) const DELETE: &str = "WITH ledger AS (DELETE FROM {schema}.runs WHERE job_id = $1), \
-    failures AS (DELETE FROM {schema}.errors WHERE job_id = $1) \
+    failures AS (DELETE FROM {schema}.errors WHERE job_id = $1), \
+    log AS (DELETE FROM {schema}.log WHERE job_id = $1) \
     DELETE FROM {schema}.jobs WHERE id = $1";
 
 pub(super) async fn delete(engine: &PostgresEngine, id: JobId) -> Result<()> {

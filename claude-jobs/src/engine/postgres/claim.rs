@@ -37,7 +37,7 @@ const STAGED_AT_ONCE: i64 = 5_000;
 pub(super) const STAGE: &str = "WITH staged AS (UPDATE {schema}.jobs SET state = 'available' \
     WHERE id = ANY (ARRAY (SELECT id FROM {schema}.jobs WHERE queue = $1 \
         AND state IN ('scheduled', 'retryable') AND scheduled_at <= $2 \
-        ORDER BY scheduled_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING 1) \
+        ORDER BY scheduled_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)) RETURNING 1) \
     SELECT count(*) AS jobs FROM staged";
 
 /// The change that takes the jobs of these places in the table, which are locked. Of a job that was changed
@@ -96,7 +96,7 @@ pub(super) const TURN: &str = concat!(
         LIMIT (SELECT CASE WHEN paused OR paused_until > $16 OR concurrency <= 0 OR NOT is_registered \
             OR has_keyed OR $27 AND next_due <= $16 THEN 0 \
             ELSE greatest(coalesce(concurrency, $22) - $23, 0) + $24 END FROM found) \
-        FOR UPDATE SKIP LOCKED)) RETURNING ",
+        FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
     claimed_columns!(),
     ") SELECT found.paused, found.paused_until, found.concurrency AS queue_concurrency, \
         found.is_registered, found.next_due, found.has_keyed, \

@@ -51,7 +51,7 @@ pub(super) const TAKE_KEYED: &str = concat!(
         ORDER BY priority, scheduled_at, id LIMIT $6) ",
     take_rows!("$1", "$2", "$3"),
     "SELECT ctid FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM chosen)) AND state = 'available' \
-        FOR UPDATE SKIP LOCKED)) RETURNING ",
+        FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
     claimed_columns!()
 );
 

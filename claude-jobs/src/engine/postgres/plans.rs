@@ -36,6 +36,9 @@ macro_rules! fill {
                  FROM generate_series(1, 1000000) AS i) AS jobs; \
              INSERT INTO claude_jobs.runs (job_id, attempt, started_at, finished_at, outcome, verdict, ending) \
              SELECT i, 1, now(), now(), 'success', 'complete', 'completed' FROM generate_series(100, 20000) AS i; \
+             UPDATE claude_jobs.runs SET written = (job_id + 1000)::text::xid8; \
+             INSERT INTO claude_jobs.log SELECT i, 1, n, now(), '{}' \
+             FROM generate_series(100, 20000) AS i, generate_series(1, 5) AS n; \
              INSERT INTO claude_jobs.errors (job_id, attempt, at, kind, message) \
              SELECT i, 1, now(), 'timeout', 'too long' FROM generate_series(100, 20000) AS i; \
              INSERT INTO claude_jobs.nodes VALUES ('node_1', 'host', 'process', now(), now(), 1)"
@@ -165,8 +168,26 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.job, "500000", &["jobs_pkey"]),
         case(&sql.locked, "500000", &["jobs_pkey"]),
         case(&sql.runs, "500", &["runs_pkey"]),
+        case(&sql.prune_log, "'{500,501}'", &["log_pkey"]),
+        case(&sql.log, "'{500,501}', '{1,0}', '{3,0}', 100", &["log_pkey"]),
+        case(
+            &sql.write_log,
+            "'{500,501}', '{1,1}', '{9,9}', '{2026-02-01,2026-02-01}', '{a,b}'",
+            &["jobs_pkey"],
+        ),
+        case(&sql.running, "", &["jobs_executing"]),
+        case(
+            &sql.ledger,
+            "'20900:20900:', NULL, NULL, NULL, NULL, NULL, 500",
+            &["jobs_pkey", "runs_written"],
+        ),
+        case(
+            &sql.ledger,
+            "'1:1:', '20900:20900:', '15000', 14000, 1, '2026-01-01', 500",
+            &["jobs_pkey", "runs_written"],
+        ),
         case(&sql.errors, "500", &["errors_pkey"]),
-        case(&sql.delete, "500", &["errors_pkey", "jobs_pkey", "runs_pkey"]),
+        case(&sql.delete, "500", &["errors_pkey", "jobs_pkey", "log_pkey", "runs_pkey"]),
     ]
 }
 
@@ -222,9 +243,10 @@ impl Read {
     }
 
     fn faults(mut self, expected: Option<&BTreeSet<&str>>, most: u64) -> Option<String> {
-        self.scanned.retain(|table| matches!(table.as_str(), "jobs" | "runs" | "errors"));
-        self.indexes
-            .retain(|index| ["jobs_", "runs_", "errors_"].iter().any(|table| index.starts_with(table)));
+        self.scanned.retain(|table| matches!(table.as_str(), "jobs" | "runs" | "errors" | "log"));
+        self.indexes.retain(|index| {
+            ["jobs_", "runs_", "errors_", "log_"].iter().any(|table| index.starts_with(table))
+        });
         let is_expected = expected
             .is_none_or(|expected| self.indexes.iter().map(String::as_str).eq(expected.iter().copied()));
         let is_fine = self.scanned.is_empty() && is_expected && self.blocks <= most;

@@ -32,9 +32,13 @@ pub(super) const PRUNE: &str = concat!(
         AND state = $1::text::{schema}.state AND finished_at < $2 FOR UPDATE SKIP LOCKED), \
     ledger AS (DELETE FROM {schema}.runs WHERE job_id = ANY (ARRAY (SELECT id FROM old))), \
     failures AS (DELETE FROM {schema}.errors WHERE job_id = ANY (ARRAY (SELECT id FROM old))), \
-    pruned AS (DELETE FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM old)) RETURNING 1) \
-    SELECT count(*) AS jobs FROM pruned"
+    pruned AS (DELETE FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM old)) RETURNING id) \
+    SELECT id FROM pruned"
 );
+
+/// After the jobs, in the same transaction: what was written into a log while their removal waited for it is seen.
+/// log_pkey
+pub(super) const PRUNE_LOG: &str = "DELETE FROM {schema}.log WHERE job_id = ANY ($1)";
 
 /// jobs_over
 pub(super) const PRUNABLE: &str = concat!(
@@ -52,7 +56,19 @@ pub(super) async fn prune(
     limit: u32,
 ) -> Result<u64> {
     let query = engine.query(&engine.sql.prune).bind(state.name()).bind(Moment(before));
-    count(engine, query.bind(i64::from(limit))).await
+    let query = query.bind(i64::from(limit));
+    let mut work = engine.connections.begin().await?;
+    let pruned = async {
+        let rows = work.rows(query).await?;
+        let ids = rows.iter().map(|row| row.try_get("id")).collect::<sqlx::Result<Vec<i64>>>()?;
+        let pruned = ids.len() as u64;
+        if pruned > 0 {
+            work.rows(engine.query(&engine.sql.prune_log).bind(ids)).await?;
+        }
+        Ok(pruned)
+    };
+    let pruned = pruned.await;
+    work.finish(pruned).await
 }
 
 pub(super) async fn prunable(engine: &PostgresEngine, state: State, before: Timestamp) -> Result<u64> {

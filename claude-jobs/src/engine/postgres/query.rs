@@ -100,7 +100,7 @@ pub(super) async fn runs(engine: &PostgresEngine, id: JobId) -> Result<Vec<RunRo
     Ok(rows.iter().map(run).collect::<sqlx::Result<_>>()?)
 }
 
-fn run(row: &PgRow) -> sqlx::Result<RunRow> {
+pub(super) fn run(row: &PgRow) -> sqlx::Result<RunRow> {
     let run = RunRow {
         attempt: small(row.try_get("attempt")?),
         node: optional_text(row, "node")?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
-use super::{admin, claim, clock, insert, limited, listen, nodes, prune, query, settle, ticks};
+use super::{admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks};
 
 /// A statement's text.
 #[derive(Clone, Debug)]
@@ -84,7 +84,13 @@ statements! {
     ticks: ticks::TICKS,
     prune_ticks: ticks::PRUNE,
     prune: prune::PRUNE,
+    prune_log: prune::PRUNE_LOG,
     prunable: prune::PRUNABLE,
+    write_log: log::WRITE,
+    log: log::LOG,
+    running: feed::RUNNING,
+    ledger_end: feed::END,
+    ledger: feed::LEDGER,
     notify: listen::NOTIFY,
     server_time: clock::SERVER_TIME,
 }

@@ -75,6 +75,7 @@ pub(super) async fn delete(engine: &SqliteEngine, id: JobId) -> Result<()> {
     for sql in [
         "DELETE FROM claude_jobs_runs WHERE job_id = ?",
         "DELETE FROM claude_jobs_errors WHERE job_id = ?",
+        "DELETE FROM claude_jobs_log WHERE job_id = ?",
         "DELETE FROM claude_jobs WHERE id = ?",
     ] {
         sqlx::query(sql).bind(id.0).execute(&mut *transaction).await?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, Execute, QueryBuilder, Row, Sqlite};
 
-use super::{SqliteEngine, claim, insert, limited, list, nodes, prune, query, ticks};
+use super::{SqliteEngine, claim, feed, insert, limited, list, log, nodes, prune, query, ticks};
 use crate::engine::Filter;
 use crate::engine::list::parts;
 use crate::engine::list::tests::{LAST_PAGE, filters};
@@ -37,6 +37,8 @@ macro_rules! fill {
                  CASE WHEN i % 100 = 0 THEN 'unique_' || i END FROM jobs; \
              INSERT INTO claude_jobs_runs (job_id, attempt, started_at, finished_at, outcome, verdict, ending) \
              SELECT id, 1, 0, 0, 'success', 'complete', 'completed' FROM claude_jobs WHERE id <= 20000; \
+             INSERT INTO claude_jobs_log SELECT id, 1, column1, 0, '{}' FROM claude_jobs, (VALUES (1), (2), (3), (4), (5)) \
+             WHERE id <= 20000; \
              INSERT INTO claude_jobs_errors (job_id, attempt, at, kind, message) \
              SELECT id, 1, 0, 'timeout', 'too long' FROM claude_jobs WHERE id <= 20000; \
              INSERT INTO claude_jobs_nodes VALUES ('node_1', 'host', 'process', 0, 0, 1)"
@@ -149,7 +151,8 @@ impl Reader {
         let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
         let is_ours = |step: &String| {
             let table = step.split(' ').nth(1);
-            let of_jobs = ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors"];
+            let of_jobs =
+                ["claude_jobs", "claude_jobs_runs", "claude_jobs_errors", "claude_jobs_log", "run", "whose"];
             table.is_some_and(|table| of_jobs.contains(&table)) || step.contains("ORDER BY")
         };
         steps.filter(is_ours).collect()
@@ -271,7 +274,26 @@ fn cases() -> Vec<Case> {
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_finished (state=? AND finished_at>? AND finished_at<?)",
             ],
         ),
-        (query::RUNS, vec![json!(500)], &["SEARCH claude_jobs_runs USING PRIMARY KEY (job_id=?)"]),
+        (
+            query::RUNS,
+            vec![json!(500)],
+            &["SEARCH claude_jobs_runs USING INDEX sqlite_autoindex_claude_jobs_runs_1 (job_id=?)"],
+        ),
+        (
+            log::LOG,
+            vec![json!(500), json!(1), json!(3), json!(100)],
+            &["SEARCH claude_jobs_log USING PRIMARY KEY (job_id=? AND (attempt,number)>(?,?))"],
+        ),
+        (feed::RUNNING, vec![], &["SCAN claude_jobs USING INDEX claude_jobs_executing"]),
+        (feed::END, vec![], &[]),
+        (
+            feed::LEDGER,
+            vec![json!(19_000), json!(19_000), json!(0), json!(500)],
+            &[
+                "SEARCH run USING INTEGER PRIMARY KEY (rowid>?)",
+                "SEARCH whose USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            ],
+        ),
         (query::ERRORS, vec![json!(500)], &["SEARCH claude_jobs_errors USING PRIMARY KEY (job_id=?)"]),
         (ticks::IS_BUSY, vec![json!("entry")], &[]),
     ]

@@ -114,7 +114,7 @@ pub(super) async fn runs(readers: &SqlitePool, id: JobId) -> Result<Vec<RunRow>>
     Ok(rows.iter().map(run).collect::<sqlx::Result<_>>()?)
 }
 
-fn run(row: &SqliteRow) -> sqlx::Result<RunRow> {
+pub(super) fn run(row: &SqliteRow) -> sqlx::Result<RunRow> {
     let input: Option<i64> = row.try_get("input_tokens")?;
     let count =
         |column: &str| Ok::<_, sqlx::Error>(unsigned(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0)));

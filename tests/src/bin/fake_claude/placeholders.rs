@@ -1,4 +1,4 @@
-//! The words of a script that stand for something of the run: `$SESSION_ID`, `$CWD`, `$PROMPT`.
+//! The words of a script that stand for something of the run: `$SESSION_ID`, `$CWD`, `$NOW`, `$PROMPT`.
 
 use claude_jobs_tests::record::Record;
 use claude_jobs_tests::script::SESSION_ID;
@@ -42,6 +42,7 @@ fn fill_text(text: &str, record: &Record) -> String {
     }
     text.replace("$SESSION_ID", session_id(record))
         .replace("$CWD", &record.cwd.to_string_lossy())
+        .replace("$NOW", &jiff::Timestamp::now().as_microsecond().to_string())
         .replace("$PROMPT", record.stdin.as_deref().unwrap_or(""))
 }
 

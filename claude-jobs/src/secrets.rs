@@ -1,4 +1,4 @@
-//! [`Secrets`]: what must not get into a recording.
+//! [`Secrets`]: what must not get into a recording, nor into the log of a run.
 
 use serde_json::Value;
 
@@ -31,8 +31,8 @@ const FORMS: &[(&str, usize)] = &[
     ("eyJhbGciOi", 20),
 ];
 
-/// What must not get into a recording.
-pub(super) struct Secrets {
+/// What must not be kept of a run's output.
+pub(crate) struct Secrets {
     /// The longest first: one may be part of another.
     values: Vec<String>,
     home: Option<String>,
@@ -40,14 +40,14 @@ pub(super) struct Secrets {
 
 impl Secrets {
     /// The secrets in the environment of this process, which that of a run begins with.
-    pub(super) fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         Self::of(
             std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         )
     }
 
-    fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub(crate) fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut secrets = Self { values: Vec::new(), home: None };
         for (name, value) in environment {
             if name == "HOME" && value.len() > 1 {
@@ -62,7 +62,12 @@ impl Secrets {
         secrets
     }
 
-    pub(super) fn add(&mut self, secret: String) {
+    /// The same, but the folder of the user may be seen.
+    pub(crate) fn without_home(self) -> Self {
+        Self { home: None, ..self }
+    }
+
+    pub(crate) fn add(&mut self, secret: String) {
         if !secret.is_empty() {
             self.values.push(secret);
             self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -70,7 +75,7 @@ impl Secrets {
     }
 
     /// Takes them out of every text in a JSON value, names of fields included.
-    pub(super) fn hide_in(&self, value: &mut Value) {
+    pub(crate) fn hide_in(&self, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.hide(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in(item)),
@@ -85,7 +90,8 @@ impl Secrets {
         }
     }
 
-    fn hide(&self, text: &str) -> String {
+    /// Takes them out of a text.
+    pub(crate) fn hide(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for value in &self.values {
             text = text.replace(value, HIDDEN);

@@ -1,0 +1,191 @@
+//! [`Recorder`]: takes the events of this process's runs and keeps them until they are written.
+//!
+//! It never waits: what does not fit is counted, and the log says how much is missing.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::log::{LogRow, MOST_BYTES, MOST_EVENTS, MOST_WAITING, RunLog};
+use super::progress::{Progress, Reader, Why};
+use crate::job::{Job, JobId};
+use crate::known::Known;
+use crate::secrets::Secrets;
+
+/// Takes the events of runs. Clones are the same recorder.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(Option<Arc<Shared>>);
+
+/// The events that wait to be written.
+pub(crate) struct Waiting(Arc<Shared>);
+
+struct Shared {
+    keeps: RunLog,
+    secrets: Secrets,
+    /// Tells the time.
+    known: Known,
+    rows: Mutex<Rows>,
+    /// Something waits.
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Rows {
+    waiting: VecDeque<LogRow>,
+    /// The runs that have printed something and are not over.
+    runs: HashMap<(JobId, u32), Written>,
+}
+
+/// What was taken of a run.
+#[derive(Default)]
+struct Written {
+    events: u64,
+    bytes: u64,
+    is_full: bool,
+    /// Not yet said to be missing.
+    missing: Missing,
+}
+
+#[derive(Default)]
+struct Missing {
+    slow: u64,
+    refused: u64,
+    full: u64,
+}
+
+impl Recorder {
+    /// One that keeps this; none of it where it keeps nothing.
+    pub(crate) fn new(keeps: RunLog, known: &Known) -> Self {
+        if keeps == RunLog::Off {
+            return Self(None);
+        }
+        Self(Some(Arc::new(Shared {
+            keeps,
+            secrets: Secrets::of_this_process().without_home(),
+            known: known.clone(),
+            rows: Mutex::default(),
+            arrived: Notify::new(),
+        })))
+    }
+
+    /// What waits to be written; nothing ever where nothing is kept.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        self.0.as_ref().map(|shared| Waiting(Arc::clone(shared)))
+    }
+
+    /// Takes in an event that a run's claude has printed.
+    pub(crate) fn observe(&self, job: &Job, event: &Value) {
+        let Some(shared) = &self.0 else { return };
+        let reader = Reader { keeps: shared.keeps, secrets: &shared.secrets };
+        let progress = reader.read(event);
+        if progress.is_empty() {
+            return;
+        }
+        let now = shared.known.now();
+        let mut rows = shared.lock();
+        progress.into_iter().for_each(|progress| rows.take(job, now, &progress));
+        drop(rows);
+        shared.arrived.notify_one();
+    }
+
+    /// The run is over: nothing more comes of it.
+    pub(crate) fn end(&self, job: &Job) {
+        let Some(shared) = &self.0 else { return };
+        let mut rows = shared.lock();
+        if rows.runs.is_empty() {
+            return;
+        }
+        let now = shared.known.now();
+        rows.note_missing(job, now);
+        rows.runs.remove(&(job.id, job.attempt));
+        drop(rows);
+        shared.arrived.notify_one();
+    }
+}
+
+impl Rows {
+    fn take(&mut self, job: &Job, now: Timestamp, progress: &Progress) {
+        let has_room = self.waiting.len() < MOST_WAITING;
+        let run = self.runs.entry((job.id, job.attempt)).or_default();
+        if run.is_full {
+            run.missing.full += 1;
+        } else if run.events >= MOST_EVENTS || run.bytes >= MOST_BYTES {
+            run.is_full = true;
+            run.missing.full += 1;
+            self.note_missing(job, now);
+        } else if !has_room {
+            run.missing.slow += 1;
+        } else {
+            if run.missing.slow + run.missing.refused > 0 {
+                self.note_missing(job, now);
+            }
+            self.push(job, now, progress);
+        }
+    }
+
+    /// Says what is missing, however many wait: it is little, and happens seldom.
+    fn note_missing(&mut self, job: &Job, now: Timestamp) {
+        let Some(run) = self.runs.get_mut(&(job.id, job.attempt)) else { return };
+        let Missing { slow, refused, full } = std::mem::take(&mut run.missing);
+        for (events, why) in [(slow, Why::Slow), (refused, Why::Refused), (full, Why::Full)] {
+            if events > 0 {
+                self.push(job, now, &Progress::Missing { events, why });
+            }
+        }
+    }
+
+    fn push(&mut self, job: &Job, at: Timestamp, progress: &Progress) {
+        // It has neither maps with odd keys nor anything else that JSON cannot hold.
+        let Ok(event) = serde_json::to_string(progress) else { return };
+        let run = self.runs.entry((job.id, job.attempt)).or_default();
+        run.events += 1;
+        run.bytes += event.len() as u64;
+        self.waiting.push_back(LogRow { job: job.id, attempt: job.attempt, number: run.events, at, event });
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Resolves when something has come since the last time.
+    pub(crate) async fn arrived(&self) {
+        self.0.arrived.notified().await;
+    }
+
+    /// Takes the oldest.
+    pub(crate) fn take(&self, most: usize) -> Vec<LogRow> {
+        let mut rows = self.0.lock();
+        let count = rows.waiting.len().min(most);
+        rows.waiting.drain(..count).collect()
+    }
+
+    /// They could not be written now.
+    pub(crate) fn put_back(&self, rows: Vec<LogRow>) {
+        let mut all = self.0.lock();
+        rows.into_iter().rev().for_each(|row| all.waiting.push_front(row));
+    }
+
+    /// They cannot be written at all.
+    pub(crate) fn refused(&self, rows: &[LogRow]) {
+        let mut all = self.0.lock();
+        for row in rows {
+            if let Some(run) = all.runs.get_mut(&(row.job, row.attempt)) {
+                run.missing.refused += 1;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Recorder").field(&self.0.as_ref().map(|shared| shared.keeps)).finish()
+    }
+}
