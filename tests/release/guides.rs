@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use claude_jobs::telemetry;
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::real_claude::real_claude;
 use claude_jobs_tests::sandbox::Sandbox;
@@ -162,4 +163,15 @@ fn files_and_tests_that_guides_name_are_there() {
         }
     }
     assert!(tests > 20, "{tests}");
+}
+
+#[test]
+fn operating_names_every_metric_span_and_log_event() {
+    let text = fs::read_to_string(repository().join("docs/operating.md")).expect("a guide");
+    let metrics = telemetry::METRICS.iter().map(|row| format!("| `{}` | ", row.name));
+    let spans = telemetry::SPANS.iter().map(|row| format!("| `{}` | {} | ", row.name, row.level));
+    let events = telemetry::EVENTS.iter().map(|row| format!("| {} | {} | ", row.level, row.message));
+    for row in metrics.chain(spans).chain(events) {
+        assert!(text.lines().any(|line| line.starts_with(&row)), "docs/operating.md lacks {row:?}");
+    }
 }

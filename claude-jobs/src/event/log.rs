@@ -19,6 +19,7 @@ pub const MOST_WAITING: usize = 1_000;
 /// What is kept of the events of runs. Chosen by
 /// [`RuntimeBuilder::run_log`](crate::runtime::RuntimeBuilder::run_log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RunLog {
     /// Nothing: no log is written.
     Off,
