@@ -42,11 +42,9 @@ mod progress;
 mod recorder;
 mod tail;
 
-pub use cursor::Cursor;
-pub(crate) use cursor::Place;
+pub use cursor::{Cursor, Place};
 pub use fleet::{Events, Subscribe};
-pub use log::LogRow;
-pub use log::{LogEntry, LogPosition, MOST_BYTES, MOST_EVENTS, MOST_WAITING, RunLog};
+pub use log::{LogEntry, LogPosition, LogRow, MOST_BYTES, MOST_EVENTS, MOST_WAITING, RunLog};
 #[cfg(feature = "cli")]
 pub(crate) use progress::telling;
 pub use progress::{Content, MOST_OF_A_TEXT, Progress, Why};

@@ -28,7 +28,12 @@ const CLOSED: &[(&str, &str)] = &[
     ("WorkerCron", "the attribute"),
     // An engine answers with them, or must not overlook one.
     ("Claimed", "made by engines"),
+    ("LedgerPage", "made by engines"),
+    ("LedgerRun", "made by engines"),
+    ("LogRow", "written by engines"),
     ("NodeRow", "made by engines"),
+    ("Place", "made by engines"),
+    ("RunningRun", "made by engines"),
     ("QueueChange", "an engine knows all"),
     ("TickAction", "an engine knows all"),
     ("Turn", "made by engines"),

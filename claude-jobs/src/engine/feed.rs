@@ -7,7 +7,6 @@ use crate::job::{JobId, RunRow, State};
 
 /// A run that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct RunningRun {
     /// The job.
     pub job: JobId,
@@ -25,7 +24,6 @@ pub struct RunningRun {
 
 /// A run in the ledger.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct LedgerRun {
     /// The job.
     pub job: JobId,
@@ -43,7 +41,6 @@ pub struct LedgerRun {
 
 /// A part of the ledger.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct LedgerPage {
     /// Its runs.
     pub runs: Vec<LedgerRun>,

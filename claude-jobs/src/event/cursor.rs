@@ -12,39 +12,50 @@ use crate::job::JobId;
 /// How far somebody has read what runs came to. To be kept, and given to
 /// [`Subscribe::after`](super::Subscribe::after) later: the text (`to_string`, `parse`) or serde's form holds all of it.
 ///
-/// It says nothing about the time, and belongs to the database that it was made by.
+/// It says nothing about the time, and belongs to the database that it was made by. What its parts say is for
+/// the engine that has made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Cursor {
-    pub(crate) database: String,
+    /// The id of the database.
+    pub database: String,
     /// All of this was told, in the engine's own words.
-    pub(crate) told: String,
+    pub told: String,
     /// Of what came after, all of this is being told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) until: Option<String>,
+    pub until: Option<String>,
     /// The last of these that was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) last: Option<Place>,
+    pub last: Option<Place>,
     /// Of these only runs that ended since then are told, in microseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) since: Option<i64>,
+    pub since: Option<i64>,
 }
 
 /// A place in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
-    pub(crate) written: String,
-    pub(crate) job: JobId,
-    pub(crate) attempt: u32,
+pub struct Place {
+    /// What has written it, in the engine's own words.
+    pub written: String,
+    /// The job.
+    pub job: JobId,
+    /// Which of its attempts.
+    pub attempt: u32,
 }
 
 impl Cursor {
-    pub(crate) fn after_all(database: Uuid, told: String) -> Self {
+    /// After all of this, in the engine's own words.
+    pub fn after_all(database: Uuid, told: String) -> Self {
         Self { database: database.to_string(), told, until: None, last: None, since: None }
     }
 
     /// Refuses one of another database.
-    pub(crate) fn check(&self, database: Uuid) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`].
+    pub fn check(&self, database: Uuid) -> Result<()> {
         if self.database == database.to_string() {
             return Ok(());
         }

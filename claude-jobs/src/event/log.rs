@@ -70,17 +70,21 @@ impl LogPosition {
 /// A row of the log, ready to be written.
 #[derive(Clone, Debug)]
 pub struct LogRow {
-    pub(crate) job: JobId,
-    pub(crate) attempt: u32,
-    pub(crate) number: u64,
-    pub(crate) at: Timestamp,
+    /// The job.
+    pub job: JobId,
+    /// Which of its attempts.
+    pub attempt: u32,
+    /// Its place in the attempt's log, from 1.
+    pub number: u64,
+    /// When claude printed it.
+    pub at: Timestamp,
     /// [`Progress`] as JSON.
-    pub(crate) event: String,
+    pub event: String,
 }
 
 impl LogRow {
     /// What a row says. What a newer release has written, or a hand, is [`Progress::Unknown`].
-    pub(crate) fn read(self) -> LogEntry {
+    pub fn read(self) -> LogEntry {
         let Self { job, attempt, number, at, event } = self;
         let progress = serde_json::from_str(&event).unwrap_or(Progress::Unknown);
         LogEntry { job, attempt, number, at, progress }
