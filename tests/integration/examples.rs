@@ -1,8 +1,13 @@
 //! Each example ends well, offline, within 20 seconds.
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use claude_jobs_tests::api::{Api, Reply};
+use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::sandbox::Sandbox;
 
 /// What the issue of the examples promises.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -24,11 +29,30 @@ fn run(name: &str, database: Option<&str>) -> String {
     if let Some(url) = database {
         command.env("DATABASE_URL", url);
     }
+    let said = ended_well(name, &mut command);
+    assert!(start.elapsed() < LONGEST, "{name} took {:?}", start.elapsed());
+    said
+}
+
+fn ended_well(name: &str, command: &mut Command) -> String {
     let output = command.output().expect("the example starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name}: {out}\n{err}");
-    assert!(start.elapsed() < LONGEST, "{name} took {:?}", start.elapsed());
     out.into_owned()
+}
+
+/// Runs an example with the real claude, which is told this by a stand-in of the API.
+fn run_live(name: &str, answer: &str) -> String {
+    let (sandbox, api) = (Sandbox::new(), Api::start([Reply::text(answer)]));
+    let programs = sandbox.folder("bin");
+    symlink(real_claude(), programs.join("claude")).expect("a link");
+    let mut command = Command::new(built(name));
+    command.arg("--live").env_clear().envs(sandbox.env(&api.url())).stdin(Stdio::null());
+    let path = std::env::var("PATH").expect("a PATH");
+    command.env("PATH", format!("{}:{path}", programs.display())).current_dir(sandbox.path());
+    let said = ended_well(name, &mut command);
+    assert!(!api.requests().is_empty(), "{name} has asked nobody: {said}");
+    said
 }
 
 macro_rules! examples {
@@ -60,6 +84,27 @@ examples! {
     pipeline: "three steps, one worktree";
     propose_dispose: "only what was proposed";
     full_auto: "inside its rails: completed";
+    transactional_insert: "PostgreSQL: not tried";
+}
+
+macro_rules! live {
+    ($($name:ident: $says:literal;)*) => {
+        mod live {$(
+            #[test]
+            fn $name() {
+                let said = super::run_live(stringify!($name), "All is well.");
+                assert!(said.contains($says), "{said}");
+            }
+        )*}
+    };
+}
+
+// Those whose claims hold whatever claude answers.
+live! {
+    scheduled_routine: "Mon 09:00, Fri 09:00, Thu 09:00";
+    event_driven: "13 events, 2 jobs";
+    pipeline: "three steps, one worktree";
+    full_auto: "task 1: All is well.";
     transactional_insert: "PostgreSQL: not tried";
 }
 
