@@ -212,7 +212,7 @@ macro_rules! metrics {
 
 metrics! {
     INSERTED Counter "claude_jobs_inserted_total" "jobs" ["queue" "worker"]
-        "Jobs that were written, follow-on jobs and those of schedules included; duplicates are not."
+        "Jobs that were written, those of schedules and follow-on jobs included; of duplicates only those among follow-on jobs."
     DUPLICATES Counter "claude_jobs_duplicates_total" "jobs" ["queue" "worker"]
         "Jobs that were not written because a unique one was there."
     CLAIMED Counter "claude_jobs_claimed_total" "jobs" ["queue" "worker"] "Jobs that this node has claimed."
