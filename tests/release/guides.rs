@@ -55,6 +55,8 @@ fn follow(guide: &str, sandbox: &Sandbox, api: &Api) -> String {
         let home = || std::env::var("HOME").map(|home| format!("{home}/{below}"));
         bash.env(name, std::env::var(name).or_else(|_| home()).expect("a home"));
     }
+    // Without it rustup goes by the files that crates bring along, and may fetch another toolchain.
+    bash.env("RUSTUP_TOOLCHAIN", Path::new(env!("CARGO")).ancestors().nth(2).expect("bin/cargo"));
     said(&mut bash)
 }
 
