@@ -12,6 +12,7 @@ use crate::engine;
 use crate::error::Result;
 use crate::event::Waiting;
 use crate::runtime::shared::Shared;
+use crate::telemetry::content;
 
 /// For how long events are gathered before they are written: what follows at once comes along.
 const GATHER: Duration = Duration::from_millis(40);
@@ -59,7 +60,9 @@ async fn write(shared: &Shared, waiting: &Waiting) -> Result<()> {
         match shared.queue.engine().write_log(&rows).await {
             Ok(()) => {}
             Err(error) if engine::is_forbidden(&error) => {
-                tracing::warn!(%error, events = rows.len(), "the database refuses events of the logs of runs");
+                // In its words it may quote them.
+                let (problem, events) = (content(&error), rows.len());
+                tracing::warn!(error = problem, events, "the database refuses events of the logs of runs");
                 waiting.refused(&rows);
             }
             Err(error) => {
