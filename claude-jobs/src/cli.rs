@@ -31,6 +31,7 @@ use clap::{Parser, Subcommand};
 mod args;
 mod database;
 mod doctor;
+mod duration;
 mod enqueue;
 mod exit;
 mod flags;

@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::database::Database;
+use super::duration::duration;
 use super::exit::{Exit, Problem};
 use super::flags::Layer;
 use super::{live, output, watched};
 use crate::job::{Inserted, JobId, MAX_ATTEMPTS, NewJob, Schedule, State};
-use crate::options::{ArgMap, parse_duration};
+use crate::options::ArgMap;
 use crate::passthrough::Passthrough;
 use crate::unique::Unique;
 use crate::worker::Worker;
@@ -105,12 +106,6 @@ impl Settings {
         job.meta = self.meta.unwrap_or_default();
         job
     }
-}
-
-/// Reads a duration.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .ok_or_else(|| "give a duration of at most 30 days: `90s`, `10m`, `1h30m`, or seconds".to_owned())
 }
 
 fn json_object(text: &str) -> Result<Map<String, Value>, String> {

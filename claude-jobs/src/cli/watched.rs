@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::enqueue::duration;
+use super::duration::duration;
 use super::exit::Problem;
 use super::live;
 use crate::runtime::RuntimeBuilder;

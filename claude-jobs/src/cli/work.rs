@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::database::Database;
-use super::enqueue::duration;
+use super::duration::duration;
 use super::exit::{Exit, Problem};
 use super::signals::Signals;
 use super::watched::Watched;

@@ -3,32 +3,11 @@
 use crate::job::{Job, Tokens};
 use crate::settlement::Settlement;
 
-use super::tables::{self, MetricRow};
-
-/// Adds to a counter. The labels are those of the row, in its order.
-#[inline]
-fn count(row: &'static MetricRow, labels: &[&str], by: u64) {
-    #[cfg(feature = "metrics")]
-    recorded::count(row, labels, by);
-    #[cfg(not(feature = "metrics"))]
-    let _ = (row, labels, by);
-}
-
-#[inline]
-fn observe(row: &'static MetricRow, labels: &[&str], value: f64) {
-    #[cfg(feature = "metrics")]
-    recorded::observe(row, labels, value);
-    #[cfg(not(feature = "metrics"))]
-    let _ = (row, labels, value);
-}
-
-#[inline]
-fn add(row: &'static MetricRow, labels: &[&str], by: f64) {
-    #[cfg(feature = "metrics")]
-    recorded::add(row, labels, by);
-    #[cfg(not(feature = "metrics"))]
-    let _ = (row, labels, by);
-}
+use super::tables;
+#[cfg(not(feature = "metrics"))]
+use nothing::{add, count, observe};
+#[cfg(feature = "metrics")]
+use recorded::{add, count, observe};
 
 /// A job was to be written.
 pub(crate) fn inserted(queue: &str, worker: &str, is_duplicate: bool) {
@@ -118,7 +97,17 @@ pub(crate) fn queue_jobs(queue: &str, state: crate::State, jobs: u64) {
 #[cfg(feature = "metrics")]
 pub use recorded::describe_metrics;
 
-/// By the crate `metrics`.
+/// Nobody counts.
+#[cfg(not(feature = "metrics"))]
+mod nothing {
+    use crate::telemetry::tables::MetricRow;
+
+    pub(super) const fn count(_: &'static MetricRow, _: &[&str], _: u64) {}
+    pub(super) const fn observe(_: &'static MetricRow, _: &[&str], _: f64) {}
+    pub(super) const fn add(_: &'static MetricRow, _: &[&str], _: f64) {}
+}
+
+/// By the crate `metrics`. The labels are those of the row, in its order.
 #[cfg(feature = "metrics")]
 mod recorded {
     use metrics::{Key, KeyName, Label, Level, Metadata, Unit, with_recorder};
