@@ -13,7 +13,7 @@ use sqlx::Executor;
 use crate::workers::{Place, Plain, success};
 
 /// Where a secret stands, and which field shows it when contents are shown.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 8] = [
     ("secret-prompt", "claude.run: claude.prompt"),
     ("secret-untrusted", "claude.run: claude.prompt"),
     ("secret-result", "claude.run: claude.result"),
@@ -21,6 +21,7 @@ const PLACES: [(&str, &str); 7] = [
     ("secret-reason", "job.run: job.reason"),
     ("secret-panic", "event: error"),
     ("secret-refusal", "event: error"),
+    ("secret-log", "event: error"),
 ];
 
 /// Outside text, and a handler that quotes what it sees.
@@ -67,7 +68,11 @@ fn work(shown: bool) -> Recorder {
         let place = Place::new().await;
         let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON claude_jobs_runs WHEN NEW.result = 'refuse me' \
             BEGIN SELECT RAISE(ABORT, 'secret-refusal'); END";
-        place.connection().await.execute(refuse).await.expect("a trigger");
+        let refuse_log = "CREATE TRIGGER refuse_log BEFORE INSERT ON claude_jobs_log \
+            WHEN NEW.event LIKE '%secret-tool-input%' BEGIN SELECT RAISE(ABORT, 'secret-log'); END";
+        for trigger in [refuse, refuse_log] {
+            place.connection().await.execute(trigger).await.expect("a trigger");
+        }
         // Only now: what this test says to the database itself is none of theirs.
         let recorder = Recorder::install();
         show_contents(shown);
