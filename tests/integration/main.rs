@@ -12,6 +12,7 @@ mod events;
 mod examples;
 mod fake_claude;
 mod fences;
+mod frozen;
 mod growth;
 mod kit;
 mod limits;

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use super::site::Site;
 use super::{Chore, Ground, LEASE, all_final, insert, verdict};
+use crate::frozen::freeze;
 
 const TEN_MINUTES: i64 = 600;
 
@@ -58,7 +59,7 @@ async fn beside_a_right_one(site: Site, clock_ahead_s: i64) {
         }
         jobs += 8;
         running_on(&queue, 2).await;
-        nodes[turn].signal(Signal::STOP);
+        freeze(nodes[turn].process(), &site.url()).await;
         tokio::time::sleep(LEASE + Duration::from_secs(7)).await;
         nodes[turn].signal(Signal::CONT);
         all_final(&queue, Duration::from_secs(60)).await;

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::real::{LEFT, Scene};
 use super::{LIMIT, Made, SOON, describe};
+use crate::frozen::freeze;
 use crate::workers::{Obedient, Place};
 
 /// The shortest lease: a paused runtime loses its jobs after that.
@@ -183,7 +184,7 @@ impl Cli {
     /// How long a run may take that is to be ended for its time: it must get as far as its tool.
     fn timeout(&self) -> Duration {
         match self {
-            Cli::Fake(_) => Duration::from_millis(1_500),
+            Cli::Fake(_) => Duration::from_secs(4),
             Cli::Real(_) => Duration::from_secs(10),
         }
     }
@@ -314,7 +315,7 @@ impl Stage {
         self.child_is_there().await;
         let id = Pid::from_child(&worker);
         let cause = Instant::now();
-        kill_process(id, Signal::STOP).expect("it is ours");
+        freeze(id, &self.place.url()).await;
         let takes_over = self.take_over();
         let gone = async {
             // The front is the stopped worker's child, and stays its zombie.

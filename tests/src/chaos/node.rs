@@ -86,10 +86,18 @@ impl Node {
     /// # Panics
     /// When the process has ended, which it never does by itself.
     pub fn signal(&mut self, signal: Signal) {
+        kill_process(self.process(), signal).expect("it is alive");
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it has ended, which it never does by itself.
+    pub fn process(&mut self) -> Pid {
         let process = self.process.as_mut().expect("it was started");
         let ended = process.try_wait().expect("it is our child");
         assert!(ended.is_none(), "the node has ended by itself: {ended:?}\n{}", tail(&self.log));
-        kill_process(Pid::from_child(process), signal).expect("it is alive");
+        Pid::from_child(process)
     }
 
     /// Ends it in order.
