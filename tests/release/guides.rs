@@ -1,4 +1,4 @@
-//! The guides' commands, run as they stand: what is fenced as `sh` is a script.
+//! The commands of README and guides, run as they stand: what is fenced as `sh` is a script.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,25 +13,29 @@ use serde_json::json;
 
 use super::{builds_alone, quick_builds, repository, said};
 
-/// The blocks of a guide that are fenced as `sh`, one after the other.
-fn script(guide: &str) -> String {
-    let text = fs::read_to_string(repository().join("docs").join(guide)).expect("a guide");
-    let mut script = String::new();
+/// The blocks that are fenced as `sh`.
+fn scripts(text: &str) -> Vec<String> {
+    let mut scripts = Vec::new();
     let mut is_shell = false;
     for line in text.lines() {
         if line.starts_with("```") {
             is_shell = line == "```sh";
-        } else if is_shell {
+            scripts.extend(is_shell.then(String::new));
+        } else if let Some(script) = scripts.last_mut().filter(|_| is_shell) {
             script.push_str(line);
             script.push('\n');
         }
     }
-    script
+    scripts
 }
 
-/// Follows a guide in a folder that holds nothing but this repository, with the real claude talking to this API.
+fn guide(name: &str) -> String {
+    fs::read_to_string(repository().join("docs").join(name)).expect("a guide")
+}
+
+/// Runs a script in a folder that holds nothing but this repository, with the real claude talking to this API.
 /// `cargo install` is left to the test of the packages: here it finds the command that is built already.
-fn follow(guide: &str, sandbox: &Sandbox, api: &Api) -> String {
+fn follow(script: &str, sandbox: &Sandbox, api: &Api) -> String {
     let _alone = builds_alone();
     let folder = sandbox.path();
     symlink(repository(), folder.join("claude-jobs")).expect("a link");
@@ -46,7 +50,7 @@ fn follow(guide: &str, sandbox: &Sandbox, api: &Api) -> String {
     );
     write_program(&programs.join("cargo"), &cargo);
     let mut bash = Command::new("bash");
-    bash.args(["-euxo", "pipefail", "-c", &script(guide)]).current_dir(folder).stdin(Stdio::null());
+    bash.args(["-euxo", "pipefail", "-c", script]).current_dir(folder).stdin(Stdio::null());
     bash.env_clear().envs(sandbox.env(&api.url())).envs(quick_builds());
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a PATH"));
     bash.env("PATH", path).env("GIT_CONFIG_NOSYSTEM", "1");
@@ -78,7 +82,7 @@ fn getting_started() {
         ),
         Reply::text("Added hello.txt."),
     ]);
-    let said = follow("getting-started.md", &sandbox, &api);
+    let said = follow(&scripts(&guide("getting-started.md")).concat(), &sandbox, &api);
     for words in [
         "3 passed",
         "job 1 started: IssueWork in issues",
@@ -95,10 +99,31 @@ fn getting_started() {
 fn operating() {
     let sandbox = Sandbox::new();
     let api = Api::start([Reply::text("Hello."), Reply::text("Hello again.")]);
-    let said = follow("operating.md", &sandbox, &api);
+    let said = follow(&scripts(&guide("operating.md")).concat(), &sandbox, &api);
     for words in ["job 1 completed", "queue default: paused", "Hello again.", "1 deleted"] {
         assert!(said.contains(words), "{words:?} in {said}");
     }
+}
+
+/// Of the README's commands CI runs these two before all others: the first in a fresh clone, and this here.
+const RUN_BY_CI: [&str; 2] = ["cargo run -p claude-jobs-examples --example playground\n", "tests/run\n"];
+
+/// What blows for an hour there, CI lets blow for two minutes: `chaos::fleet`.
+const FOR_AN_HOUR: &str = "CLAUDE_JOBS_CHAOS_SEED=7 CLAUDE_JOBS_CHAOS_SECONDS=3600 ";
+
+#[test]
+fn readme() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("a README");
+    let mut scripts = scripts(&readme);
+    scripts.retain(|script| !RUN_BY_CI.contains(&&**script) && !script.starts_with(FOR_AN_HOUR));
+    let [run, command] = &scripts[..] else { panic!("these too have to be run: {scripts:?}") };
+    let sandbox = Sandbox::new();
+    let api = Api::start([Reply::text("It runs jobs."), Reply::text("No test is flaky.")]);
+    let said = follow(&format!("(cd claude-jobs\n{run})\n{command}"), &sandbox, &api);
+    for words in ["It runs jobs.", "\"result\":\"No test is flaky.\"", "says: No test is flaky."] {
+        assert!(said.contains(words), "{words:?} in {said}");
+    }
+    assert!(sandbox.path().join("my_app/src/main.rs").exists());
 }
 
 /// The guides: their names and what they say.
