@@ -63,6 +63,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// A claim takes due jobs of one queue for a node: the first by priority, then time, then id.
     /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these
     /// very settlements make claimable are among them is up to the engine.
+    ///
+    /// A claim's own `now` is the same.
     async fn turn(
         &self,
         settlements: &[Settlement],

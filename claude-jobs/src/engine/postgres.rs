@@ -118,7 +118,7 @@ impl PostgresEngine {
             let settled = retried(|| settle::settle_only(self, settlements, now)).await?;
             return Ok(Turn { settled, ..Turn::default() });
         };
-        let (mut turn, is_done) = retried(|| claim::turn(self, settlements, request, now)).await?;
+        let (mut turn, is_done) = retried(|| claim::turn(self, settlements, request)).await?;
         if !is_done {
             // The settlements are committed: what goes wrong from here on must not hide that.
             match retried(|| claim::claim(self, request)).await {

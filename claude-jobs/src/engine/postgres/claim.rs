@@ -67,48 +67,97 @@ macro_rules! nothing {
     };
 }
 
-/// Settles a batch and claims the next jobs, in one statement. The first row says what it has found, each
-/// other one is a job.
+/// What is found, and the jobs that are taken; nothing is taken where that needs more than one statement:
+/// when jobs are due that are not staged, or wait with a concurrency key.
 ///
-/// `$16` the present moment, `$17` the channel, `$18` whether to tell of every settlement, `$19` the
-/// queue, `$20` the node, `$21` the workers, `$22` the node's concurrency, `$23` how many it runs, `$24`
-/// how many more it may claim, `$25` the bit of `executing`, `$26` how many different settlements,
-/// `$27` whether jobs that are due must be staged first.
-///
-/// It claims nothing where that needs more than one statement: when jobs are due that are not staged,
-/// or wait with a concurrency key.
+/// The numbers of: the present moment; the queue, the node, the workers, the node's concurrency, how many it
+/// runs, how many more it may claim, the bit of `executing`, and whether jobs that are due must be staged
+/// first.
 ///
 /// jobs_claim, in its own order; the same as [`LOOK`]'s besides.
-pub(super) const TURN: &str = concat!(
-    settle_rows!(),
-    ", found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
-        EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $20) AS is_registered, \
-        (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $19 \
-            AND state IN ('scheduled', 'retryable')) AS next_due, \
-        EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
-            AND queue = $19) AS has_keyed \
-        FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $19), \
-    taken AS (",
-    take_rows!("$16", "$20", "$25"),
-    "SELECT ctid FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
-        AND queue = $19 AND worker = ANY ($21) \
-        ORDER BY priority, scheduled_at, id \
-        LIMIT (SELECT CASE WHEN paused OR paused_until > $16 OR concurrency <= 0 OR NOT is_registered \
-            OR has_keyed OR $27 AND next_due <= $16 THEN 0 \
-            ELSE greatest(coalesce(concurrency, $22) - $23, 0) + $24 END FROM found) \
-        FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
-    claimed_columns!(),
-    ") SELECT found.paused, found.paused_until, found.concurrency AS queue_concurrency, \
-        found.is_registered, found.next_due, found.has_keyed, \
-        CASE WHEN ends.jobs < $26 THEN ARRAY (SELECT s.id FROM settled AS s) END AS settled_ids, \
-        CASE WHEN ends.jobs < $26 THEN ARRAY (SELECT s.attempt FROM settled AS s) END AS settled_attempts, ",
+macro_rules! claim_rows {
+    ($now:literal; $queue:literal, $node:literal, $workers:literal, $concurrency:literal, $running:literal,
+        $ahead:literal, $bit:literal, $stages:literal) => {
+        concat!(
+            "found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
+                EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = ",
+            $node,
+            ") AS is_registered, (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = ",
+            $queue,
+            " AND state IN ('scheduled', 'retryable')) AS next_due, \
+                EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
+                    AND queue = ",
+            $queue,
+            ") AS has_keyed FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = ",
+            $queue,
+            "), taken AS (",
+            take_rows!($now, $node, $bit),
+            "SELECT ctid FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL AND queue = ",
+            $queue,
+            " AND worker = ANY (",
+            $workers,
+            ") ORDER BY priority, scheduled_at, id LIMIT (SELECT CASE WHEN paused OR paused_until > ",
+            $now,
+            " OR concurrency <= 0 OR NOT is_registered OR has_keyed OR ",
+            $stages,
+            " AND next_due <= ",
+            $now,
+            " THEN 0 ELSE greatest(coalesce(concurrency, ",
+            $concurrency,
+            ") - ",
+            $running,
+            ", 0) + ",
+            $ahead,
+            " END FROM found) FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
+            claimed_columns!(),
+            ")"
+        )
+    };
+}
+
+/// Each job in a row, and a last one that says what was found.
+///
+/// The jobs come first so that they are taken first. A statement sees what was committed when it began; a job
+/// that another one claims after that still looks available to it, and is locked before it is seen not to be.
+/// Whoever has claimed it then waits with settling it: the shorter that moment, the less often.
+macro_rules! jobs_and {
+    ($found:literal) => {
+        concat!(
+            " SELECT NULL AS paused, NULL AS paused_until, NULL AS queue_concurrency, NULL AS is_registered, \
+                NULL AS next_due, NULL AS has_keyed, NULL AS settled_ids, NULL AS settled_attempts, taken.* \
+            FROM taken \
+            UNION ALL SELECT found.paused, found.paused_until, found.concurrency, found.is_registered, \
+                found.next_due, found.has_keyed, ",
+            $found
+        )
+    };
+}
+
+/// The first column of a job in a row of [`jobs_and!`].
+const FIRST_OF_JOB: usize = 8;
+
+/// Claims. `$1` the present moment, `$2` to `$9` as [`bind_claim`] has them.
+pub(super) const CLAIM: &str = concat!(
+    "WITH ",
+    claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"),
+    jobs_and!("NULL::bigint[], NULL::bigint[], "),
     nothing!(),
-    " FROM found CROSS JOIN ends WHERE ends.told >= 0 \
-    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, taken.* FROM taken"
+    " FROM found"
 );
 
-/// The first column of a job in a row of [`TURN`].
-const FIRST_OF_JOB: usize = 8;
+/// Settles a batch and claims the next jobs. `$1` to `$18` as [`settle_rows!`] has them, `$19` how many different
+/// settlements, `$20` to `$27` as [`bind_claim`] has them.
+pub(super) const TURN: &str = concat!(
+    settle_rows!(),
+    ", ",
+    claim_rows!("$16"; "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27"),
+    jobs_and!(
+        "CASE WHEN ends.jobs < $19 THEN ARRAY (SELECT s.id FROM settled AS s) END, \
+         CASE WHEN ends.jobs < $19 THEN ARRAY (SELECT s.attempt FROM settled AS s) END, "
+    ),
+    nothing!(),
+    " FROM found CROSS JOIN ends WHERE ends.told >= 0"
+);
 
 /// What a look has found.
 pub(super) struct Found {
@@ -175,9 +224,10 @@ pub(super) async fn claim(engine: &PostgresEngine, request: &ClaimRequest<'_>) -
             return Ok(seen.with(Vec::new(), None));
         }
     } else {
-        let (turn, is_done) = turn(engine, &[], request, request.now).await?;
+        let rows = engine.rows(claiming(engine, request, true)).await?;
+        let (claimed, is_done) = read_claim(&rows, &[], request)?;
         if is_done {
-            return Ok(turn.claimed);
+            return Ok(claimed);
         }
     }
     let mut work = engine.connections.begin().await?;
@@ -209,8 +259,8 @@ pub(super) async fn claim_in(
         let (jobs, rate_allows) = limited::take(engine, work, request, &seen.settings).await?;
         return Ok(seen.with(jobs, rate_allows));
     }
-    let rows = work.rows(bind(engine, &[], request, request.now, false)?).await?;
-    Ok(read(&rows, &[], request, request.now)?.0.claimed)
+    let rows = work.rows(claiming(engine, request, false)).await?;
+    Ok(read_claim(&rows, &[], request)?.0)
 }
 
 async fn stage(engine: &PostgresEngine, work: &mut Work, request: &ClaimRequest<'_>) -> Result<()> {
@@ -223,49 +273,53 @@ async fn stage(engine: &PostgresEngine, work: &mut Work, request: &ClaimRequest<
     }
 }
 
+fn claiming<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>, stages_first: bool) -> Query<'q> {
+    bind_claim(engine.query(&engine.sql.claim).bind(Moment(request.now)), request, stages_first)
+}
+
 /// Settles what brings nothing more with it, and claims, in one statement. Also says whether it has
 /// claimed what there was; if not, [`claim_in`] does.
 pub(super) async fn turn(
     engine: &PostgresEngine,
     settlements: &[Settlement],
     request: &ClaimRequest<'_>,
-    now: Timestamp,
 ) -> Result<(Turn, bool)> {
-    let rows = engine.rows(bind(engine, settlements, request, now, true)?).await?;
-    read(&rows, settlements, request, now)
+    let (query, tells) = (engine.query(&engine.sql.turn), request.limits.span_nodes());
+    let query = settle::bind(query, settlements, request.now, engine.channel(), tells)?
+        .bind(settle::different(settlements) as i64);
+    let rows = engine.rows(bind_claim(query, request, true)).await?;
+    let (claimed, is_done) = read_claim(&rows, settlements, request)?;
+    Ok((Turn { settled: settle::answers(settlements, read_settled(&rows)?), claimed }, is_done))
 }
 
-fn bind<'q>(
-    engine: &PostgresEngine,
-    settlements: &[Settlement],
-    request: &ClaimRequest<'_>,
-    now: Timestamp,
-    stages_first: bool,
-) -> Result<Query<'q>> {
-    let tells = request.limits.span_nodes();
-    let query = settle::bind(engine.query(&engine.sql.turn), settlements, now, engine.channel(), tells)?;
-    Ok(query
-        .bind(request.queue)
-        .bind(request.node)
-        .bind(request.workers)
+/// Binds what follows the present moment in [`claim_rows!`].
+fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stages_first: bool) -> Query<'q> {
+    query
+        .bind(request.queue.to_owned())
+        .bind(request.node.to_owned())
+        .bind(request.workers.to_vec())
         .bind(i64::from(request.limits.concurrency))
         .bind(i64::from(request.running))
         .bind(i64::from(if request.limits.span_nodes() { 0 } else { request.ahead }))
         .bind(state_bit(State::Executing))
-        .bind(settle::different(settlements) as i64)
-        .bind(stages_first))
+        .bind(stages_first)
 }
 
-fn read(
+/// What a turn has settled; `None`: all.
+fn read_settled(rows: &[PgRow]) -> Result<Option<HashSet<(i64, i64)>>> {
+    let head = rows.last().ok_or_else(super::no_row)?;
+    let ids: Option<Vec<i64>> = head.try_get("settled_ids")?;
+    let attempts: Option<Vec<i64>> = head.try_get("settled_attempts")?;
+    Ok(ids.zip(attempts).map(|(ids, attempts)| ids.into_iter().zip(attempts).collect()))
+}
+
+/// What was claimed after these settlements, and whether that is what there was.
+fn read_claim(
     rows: &[PgRow],
     settlements: &[Settlement],
     request: &ClaimRequest<'_>,
-    now: Timestamp,
-) -> Result<(Turn, bool)> {
-    let head = super::first(rows)?;
-    let ids: Option<Vec<i64>> = head.try_get("settled_ids")?;
-    let attempts: Option<Vec<i64>> = head.try_get("settled_attempts")?;
-    let ours = ids.zip(attempts).map(|(ids, attempts)| ids.into_iter().zip(attempts).collect::<HashSet<_>>());
+) -> Result<(Claimed, bool)> {
+    let (head, rows) = rows.split_last().ok_or_else(super::no_row)?;
     let has_keyed = head.try_get("has_keyed")?;
     let seen = Found {
         settings: settings(head, "queue_concurrency", request)?,
@@ -280,14 +334,69 @@ fn read(
         has_unkeyed: true,
         has_keyed,
     };
-    let mut jobs = row::claimed(&rows[1..], FIRST_OF_JOB, request.node, now)?;
+    let mut jobs = row::claimed(rows, FIRST_OF_JOB, request.node, request.now)?;
     in_order(&mut jobs);
     let is_done = seen.is_closed(request) || !jobs.is_empty() || (!has_keyed && !seen.is_due(request));
-    let turn = Turn { settled: settle::answers(settlements, ours), claimed: seen.with(jobs, None) };
-    Ok((turn, is_done))
+    Ok((seen.with(jobs, None), is_done))
 }
 
 /// `RETURNING` has no order.
 pub(super) fn in_order(jobs: &mut [Job]) {
     jobs.sort_by_key(|job| (job.priority, job.scheduled_at, job.id));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use claude_jobs_tests::postgres::database;
+    use sqlx::{AssertSqlSafe, Executor};
+
+    use super::*;
+
+    /// Two jobs that run (1 and 2) and two that wait (3 and 4).
+    const FOUR_JOBS: &str = "INSERT INTO claude_jobs.nodes VALUES ('node', 'host', 'process', now(), now(), 1); \
+        INSERT INTO claude_jobs.jobs (state, attempt, node, queue, worker, scheduled_at) \
+        SELECT (CASE WHEN i > 2 THEN 'available' ELSE 'executing' END)::claude_jobs.state, 1, 'node', 'queue', \
+            'worker', '2026-01-01' FROM generate_series(1, 4) AS i";
+
+    /// Ends the run of job 1, and takes one job.
+    const TURN_VALUES: &str = "'{1}', '{1}', '{4}', '{2026-02-01}', '{2026-02-01}', '{node}', '{2026-02-01}', \
+        '{2026-02-01}', '{NULL}', '{success}', '{complete}', '{completed}', '{NULL}', '{}', '{}', '2026-02-01', \
+        'c', false, 1, 'queue', 'node', '{worker}', 1, 0, 0, 4, true";
+
+    /// A turn that waits with a settlement has its jobs already: it does not come back to what others have claimed
+    /// meanwhile, lock it, and keep them waiting in their turn.
+    #[tokio::test]
+    async fn a_turn_takes_jobs_before_it_settles() {
+        let database = database();
+        let engine = PostgresEngine::connect(&database.url()).await.expect("a new database");
+        database.psql(FOUR_JOBS);
+        let session = async || engine.connections.open().await.expect("a session");
+        let (mut holder, mut first, mut second) = (session().await, session().await, session().await);
+        holder
+            .execute("BEGIN; SELECT 1 FROM claude_jobs.jobs WHERE id = 1 FOR UPDATE")
+            .await
+            .expect("a lock");
+        let turn = format!("PREPARE turn AS {}", engine.sql.turn.text().0);
+        first.execute(AssertSqlSafe(turn)).await.expect("a statement of ours");
+        let turn = tokio::spawn(async move {
+            first.fetch_all(AssertSqlSafe(format!("EXECUTE turn ({TURN_VALUES})"))).await.expect("a turn")
+        });
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+            AND query LIKE 'EXECUTE turn%' AND datname = current_database()";
+        while database.psql(waiting) != "1" {
+            assert!(!turn.is_finished(), "it waits for job 1");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
+        second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
+        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true)";
+        let ids = |rows: Vec<PgRow>| {
+            rows.iter().filter_map(|row| row.get::<Option<i64>, _>(FIRST_OF_JOB)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
+        holder.execute("COMMIT").await.expect("the lock is free");
+        assert_eq!(ids(turn.await.expect("no panic")), [3]);
+    }
 }

@@ -123,8 +123,13 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
         Case {
             sql: &sql.turn,
-            values: format!("{SETTLEMENT}, 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, 1, false"),
+            values: format!("{SETTLEMENT}, 1, 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
+        },
+        Case {
+            sql: &sql.claim,
+            values: format!("'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"),
+            indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },
         Case { sql: &sql.settle, values: SETTLEMENT.to_owned(), indexes: &["jobs_pkey"] },
         Case {

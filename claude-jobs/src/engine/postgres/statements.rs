@@ -67,6 +67,7 @@ statements! {
     held: nodes::HELD,
     look: claim::LOOK,
     stage: claim::STAGE,
+    claim: claim::CLAIM,
     turn: claim::TURN,
     settle: settle::SETTLE,
     forget: settle::FORGET,
