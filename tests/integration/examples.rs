@@ -1,6 +1,7 @@
 //! Each example ends well, offline, within 20 seconds.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,11 +42,16 @@ fn ended_well(name: &str, command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// Runs an example with the real claude, which is told this by a stand-in of the API.
-fn run_live(name: &str, answer: &str) -> String {
-    let (sandbox, api) = (Sandbox::new(), Api::start([Reply::text(answer)]));
+/// What stands for GitHub's command: it lists the issues that the example has when it is offline.
+const GH: &str = concat!("#!/bin/sh\ncat '", env!("CARGO_MANIFEST_DIR"), "/../examples/data/issues.json'\n");
+
+/// Runs an example with the real claude, which gets this for an answer from a stand-in of the API.
+fn run_live(name: &str, answer: Reply) -> String {
+    let (sandbox, api) = (Sandbox::new(), Api::start([answer]));
     let programs = sandbox.folder("bin");
     symlink(real_claude(), programs.join("claude")).expect("a link");
+    std::fs::write(programs.join("gh"), GH).expect("a program");
+    std::fs::set_permissions(programs.join("gh"), Permissions::from_mode(0o755)).expect("it may be run");
     let mut command = Command::new(built(name));
     command.arg("--live").env_clear().envs(sandbox.env(&api.url())).stdin(Stdio::null());
     let path = std::env::var("PATH").expect("a PATH");
@@ -88,24 +94,32 @@ examples! {
 }
 
 macro_rules! live {
-    ($($name:ident: $says:literal;)*) => {
-        mod live {$(
+    ($($name:ident: $answer:expr => $says:literal;)*) => {
+        mod live {
+            use claude_jobs_tests::api::Reply;
+            use serde_json::json;
+
+            $(
             #[test]
             fn $name() {
-                let said = super::run_live(stringify!($name), "All is well.");
+                let said = super::run_live(stringify!($name), $answer);
                 assert!(said.contains($says), "{said}");
             }
-        )*}
+            )*
+        }
     };
 }
 
-// Those whose claims hold whatever claude answers.
+// All but the playground, whose failures nobody can ask of the real one.
 live! {
-    scheduled_routine: "Mon 09:00, Fri 09:00, Thu 09:00";
-    event_driven: "13 events, 2 jobs";
-    pipeline: "three steps, one worktree";
-    full_auto: "task 1: All is well.";
-    transactional_insert: "PostgreSQL: not tried";
+    scheduled_routine: Reply::text("All is well.") => "Mon 09:00, Fri 09:00, Thu 09:00";
+    event_driven: Reply::text("All is well.") => "13 events, 2 jobs";
+    triage_issues: Reply::structured(json!({"label": "feature"})) => "#103: \"feature\"\n\n3 issues for $0.0";
+    pipeline: Reply::text("All is well.") => "three steps, one worktree";
+    propose_dispose: Reply::structured(json!({"proposal": "needs_human", "reason": "It is unclear."}))
+        => "#3: NeedsHuman: It is unclear.";
+    full_auto: Reply::text("All is well.") => "task 1: All is well.";
+    transactional_insert: Reply::text("All is well.") => "PostgreSQL: not tried";
 }
 
 #[test]
