@@ -347,7 +347,9 @@ impl Running {
                 let _ = idle.clone().wait_for(|idle| *idle).await;
             }
             let still_idle = self.idle.iter().all(|idle| *idle.borrow());
-            if still_idle && !self.is_busy().await {
+            // Twice: what became due while the first answer was on its way was not yet due when that was asked
+            // for, nor is it running any more.
+            if still_idle && !self.is_busy().await && !self.is_busy().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -402,6 +404,8 @@ impl Drop for Running {
     /// A dropped runtime stops its runs too. They end on their own thread; their jobs are rescued once
     /// the lease has run out, because nobody is left to settle them.
     fn drop(&mut self) {
+        // First, so that none of them sees a run end and settles it after all.
+        self.producers.abort_all();
         self.shared.stop_runs(StopReason::Shutdown);
         self.shutdown.cancel();
     }

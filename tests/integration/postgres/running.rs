@@ -105,6 +105,42 @@ async fn a_running_job_is_cancelled_from_another_connection() {
     runtime.run_until(asked).await.expect("it ends");
 }
 
+/// A job runs elsewhere when a drain asks whether anything does, and waits to be run again when it is answered.
+#[tokio::test]
+async fn a_drain_sees_what_becomes_due_while_it_asks() {
+    use sqlx::{Connection, Executor};
+    let server = Server::new().await;
+    let (queue, database) = (&server.queue, &server.database);
+    let job = Plain::new("elsewhere").insert(queue).await.expect("valid");
+    // On another host: whether its process lives cannot be seen from here.
+    database.psql(
+        "INSERT INTO claude_jobs.nodes VALUES ('other', 'host', 'process', now(), now() + interval '1 h', 3600000000); \
+         UPDATE claude_jobs.jobs SET state = 'executing', attempt = 1, node = 'other'",
+    );
+    let drained = Runtime::builder(queue.clone()).queue("tests", 1).claude(done).drain();
+    let lost = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut connection = sqlx::PgConnection::connect(&server.url()).await.expect("the database is there");
+        connection
+            .execute("BEGIN; LOCK TABLE claude_jobs.jobs IN ACCESS EXCLUSIVE MODE")
+            .await
+            .expect("a lock");
+        until(|| {
+            let asks = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                AND datname = current_database() AND query LIKE 'WITH open AS%'";
+            database.psql(asks) != "0"
+        })
+        .await;
+        let over = "UPDATE claude_jobs.jobs SET state = 'retryable', node = NULL, scheduled_at = clock_timestamp(); \
+            COMMIT";
+        connection.execute(over).await.expect("a change");
+    };
+    let (drained, ()) = tokio::join!(drained, lost);
+    drained.expect("it drains");
+    let job = queue.get(job.id()).await.expect("a read").expect("there");
+    assert_eq!((job.state, job.attempt), (State::Completed, 2));
+}
+
 #[tokio::test]
 async fn no_job_is_claimed_twice_however_many_claim() {
     let server = Server::new().await;
