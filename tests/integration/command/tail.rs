@@ -75,10 +75,10 @@ fn latencies(machine: &Machine) -> Vec<Duration> {
     latencies
 }
 
-/// On a machine with other things to do one may be late; that they are late is another matter.
+/// On a machine with other things to do some may be late; that they are late is another matter.
 fn check(mut latencies: Vec<Duration>) {
     latencies.sort();
-    assert!(latencies[latencies.len() - 2] < Duration::from_millis(300), "{latencies:?}");
+    assert!(latencies[latencies.len() / 2] < Duration::from_millis(300), "{latencies:?}");
 }
 
 #[test]

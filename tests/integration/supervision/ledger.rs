@@ -185,7 +185,7 @@ impl Cli {
     fn timeout(&self) -> Duration {
         match self {
             Cli::Fake(_) => Duration::from_secs(4),
-            Cli::Real(_) => Duration::from_secs(10),
+            Cli::Real(_) => Duration::from_secs(20),
         }
     }
 
@@ -268,7 +268,7 @@ impl Stage {
             End::Drain => drop(stop.take()),
             _ => {}
         }
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + self.cli.timeout() + SOON;
         while self.place.queue.get(job).await.expect("a read").expect("there").state == State::Executing {
             assert!(Instant::now() < deadline, "{end:?}: never settled");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -305,7 +305,7 @@ impl Stage {
         self.take_over().await;
         let lost = &self.place.queue.details(JobId(1)).await.expect("the only job").runs[0];
         let waited = Duration::try_from(lost.finished_at.duration_since(again)).expect("it was lost later");
-        assert!(waited < LEASE / 2, "a dead process is seen to be dead without its lease: {waited:?}");
+        assert!(waited < LEASE * 2 / 3, "a dead process is seen to be dead without its lease: {waited:?}");
         took
     }
 
