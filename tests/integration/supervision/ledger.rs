@@ -207,7 +207,7 @@ fn check(end: End, details: &JobDetails) {
     let said = details.job.reason.as_deref().unwrap_or_default();
     assert!(details.job.state == state && said.starts_with(reason), "{end:?}: {:?}", details.job);
     let run = &details.runs[0];
-    assert_eq!((run.outcome.as_str(), run.ending.as_str()), (outcome, ending), "{end:?}");
+    assert_eq!((run.outcome.as_str(), run.ending.as_str()), (outcome, ending), "{end:?}: {details:?}");
     assert!(run.session_id.is_some(), "{end:?}: the session is known, whatever the end");
     assert_eq!(run.cost_usd.is_some(), end.is_answered(), "{end:?}: unknown is not zero");
     if !matches!(end, End::RuntimeDropped | End::RuntimeKilled | End::RuntimePaused) {
