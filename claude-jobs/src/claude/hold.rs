@@ -11,6 +11,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+#[cfg(supervisor)]
+use tokio::time::timeout;
 
 #[cfg(supervisor)]
 use super::supervisor::{self, Front, Tether};
@@ -161,10 +163,15 @@ impl Hold {
         let _ = until;
     }
 
-    /// What the supervisor says of the end, once the wrapper's child has ended.
+    /// What the supervisor says of the end, once the wrapper's child has ended; it may take a stop's time to
+    /// say so.
     #[cfg(supervisor)]
-    pub(super) fn verdict(&self) -> Option<supervisor::Verdict> {
-        let verdict = self.tether.as_ref()?.verdict();
+    pub(super) async fn verdict(&self) -> Option<supervisor::Verdict> {
+        let verdict = timeout(self.patience() + SLACK, self.tether.as_ref()?.verdict()).await;
+        let verdict = verdict.unwrap_or_else(|_| {
+            tracing::error!("the supervisor of a run that has lost its front does not answer");
+            None
+        });
         if let Some(verdict) = verdict.filter(|verdict| verdict.left > 0) {
             tracing::error!(left = verdict.left, "processes of a run could not be ended");
         }

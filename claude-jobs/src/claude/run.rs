@@ -131,7 +131,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     let mut report = report.into_inner();
     let (ending, stderr) = ending::of_wrapper(result);
     report.stderr = stderr;
-    report.ending = settle(&hold, ending, &report.stderr, asked);
+    report.ending = settle(request, &hold, ending, &report.stderr, asked).await;
     report
 }
 
@@ -168,9 +168,21 @@ async fn end(
 }
 
 /// The supervisor knows best how the run ended, where there is one.
-fn settle(hold: &Hold, ending: Ending, stderr: &str, asked: Option<StopReason>) -> Ending {
+async fn settle(
+    request: &Request,
+    hold: &Hold,
+    ending: Ending,
+    stderr: &str,
+    asked: Option<StopReason>,
+) -> Ending {
     #[cfg(supervisor)]
-    match hold.verdict() {
+    let verdict = tokio::select! {
+        biased;
+        verdict = hold.verdict() => verdict,
+        () = request.stop.hurried() => None,
+    };
+    #[cfg(supervisor)]
+    match verdict {
         Some(verdict) => return ending::of_supervisor(verdict, ending, asked),
         None if hold.is_supervised() && ending == Ending::Exited(super::supervisor::BROKEN) => {
             let why = crate::outcome::NotStarted::Refused(stderr.trim().to_owned());
@@ -178,7 +190,7 @@ fn settle(hold: &Hold, ending: Ending, stderr: &str, asked: Option<StopReason>) 
         }
         None => {}
     }
-    let _ = (hold, stderr);
+    let _ = (request, hold, stderr);
     asked.map_or(ending, Ending::Stopped)
 }
 

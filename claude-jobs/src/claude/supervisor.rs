@@ -59,12 +59,13 @@
 //! what runs as another user. A process of the same user can kill the supervisor and the front together.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::time::sleep;
 
 use crate::clock::Uptime;
 use keeper::protocol::{Door, Order, Word};
@@ -76,6 +77,9 @@ mod support;
 
 pub(super) use keeper::protocol::{BROKEN, Cause, End, VARIABLE, Verdict};
 pub(super) use support::Front;
+
+/// How often a supervisor that is waited for is asked.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The host's end of the pipes to one run's supervisor. When it is dropped or its process dies, the
 /// run ends.
@@ -130,11 +134,17 @@ impl Tether {
         self.say(until.map_or(Word::Unlimited, |until| Word::Until(millis(until))));
     }
 
-    /// How the run ended. `None` until the front has ended, and when nobody was left to say so.
-    pub(super) fn verdict(&self) -> Option<Verdict> {
+    /// How the run ended, once the front has. A supervisor without a front (the wrapper kills it when a stream
+    /// fails) is waited for: until it says so, something of the run is alive. `None` when nobody is left to say.
+    pub(super) async fn verdict(&self) -> Option<Verdict> {
         let mut bytes = [0; Verdict::LENGTH];
-        (&self.status).read_exact(&mut bytes).ok()?;
-        Verdict::decode(bytes)
+        loop {
+            match (&self.status).read_exact(&mut bytes) {
+                Ok(()) => return Verdict::decode(bytes),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(LOOK_AGAIN).await,
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Never waits: a supervisor that has let a whole pipe fill up does not listen, and the deadline

@@ -57,6 +57,15 @@ fn a_line_that_never_ends_is_cut_off_at_the_limit() {
     assert!(grown_mib(&summary) < 800, "{summary:?}");
 }
 
+/// The wrapper kills the front then; nothing of the run is alive when its end is told.
+#[test]
+fn what_prints_too_much_and_ends_at_no_signal_is_gone_with_its_report() {
+    let sandbox = Sandbox::new();
+    let stubborn =
+        script(&sandbox, "trap '' TERM PIPE; head -c 400000000 /dev/zero; while :; do sleep 0.1; done");
+    assert_eq!(measured(stubborn).ending, "stopped: output limit");
+}
+
 #[tokio::test]
 async fn half_a_line_and_then_nothing() {
     let mut take = Take::hang();
