@@ -165,6 +165,7 @@ events! {
     DEBUG "the supervisor does not listen" ["error" "word"]
     WARN "ended what the run of a dead node had left behind" ["marker" "found"]
     ERROR "the supervisor of a run does not answer: ending it through its front" []
+    ERROR "the supervisor of a run that has lost its front does not answer" []
     ERROR "processes of a run could not be ended" ["left"]
     WARN "runs go without a supervisor: detached processes of tools can outlive them" ["why"]
     WARN "not started: it was claimed under a lease that is over" ["job.id"]
