@@ -64,7 +64,7 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these
     /// very settlements make claimable are among them is up to the engine.
     ///
-    /// A claim's own `now` is the same.
+    /// `now` is that of the claim, too.
     async fn turn(
         &self,
         settlements: &[Settlement],

@@ -75,24 +75,33 @@ fn latencies(machine: &Machine) -> Vec<Duration> {
     latencies
 }
 
-/// On a machine with other things to do some may be late; that they are late is another matter.
-fn check(mut latencies: Vec<Duration>) {
-    latencies.sort();
-    assert!(latencies[latencies.len() / 2] < Duration::from_millis(300), "{latencies:?}");
+/// On a machine with other things to do one event may be late, and now and then several; that they are late each
+/// time is another matter.
+fn check(measure: impl Fn() -> Vec<Duration>) {
+    let are_shown_in_time = |_| {
+        let mut latencies = measure();
+        latencies.sort();
+        latencies[latencies.len() - 2] < Duration::from_millis(300)
+    };
+    assert!((0..3).any(are_shown_in_time), "late three times in a row");
 }
 
 #[test]
 fn shows_what_is_printed_within_300_ms_on_sqlite() {
-    let fake = slow_talker();
-    check(latencies(&Machine::with_claude(&fake.path())));
+    check(|| {
+        let fake = slow_talker();
+        latencies(&Machine::with_claude(&fake.path()))
+    });
 }
 
 #[test]
 fn shows_what_is_printed_within_300_ms_on_postgres() {
-    let (fake, database) = (slow_talker(), database());
-    let mut machine = Machine::with_claude(&fake.path());
-    machine.set("CLAUDE_JOBS_DATABASE", &database.url());
-    check(latencies(&machine));
+    check(|| {
+        let (fake, database) = (slow_talker(), database());
+        let mut machine = Machine::with_claude(&fake.path());
+        machine.set("CLAUDE_JOBS_DATABASE", &database.url());
+        latencies(&machine)
+    });
 }
 
 #[test]

@@ -295,9 +295,9 @@ pub(super) async fn turn(
 /// Binds what follows the present moment in [`claim_rows!`].
 fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stages_first: bool) -> Query<'q> {
     query
-        .bind(request.queue.to_owned())
-        .bind(request.node.to_owned())
-        .bind(request.workers.to_vec())
+        .bind(request.queue)
+        .bind(request.node)
+        .bind(request.workers)
         .bind(i64::from(request.limits.concurrency))
         .bind(i64::from(request.running))
         .bind(i64::from(if request.limits.span_nodes() { 0 } else { request.ahead }))
