@@ -1,6 +1,7 @@
 //! A pooler in front of a throwaway server: pgbouncer, which hands out server connections per transaction.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -58,7 +59,8 @@ pub fn pooler(database: &Database, server_connections: u32) -> Pooler {
         .expect("pgbouncer can be started");
     let pooler = Pooler { database: name.to_owned(), process, folder };
     let start = Instant::now();
-    while !pooler.folder.path().join(".s.PGSQL.6432").exists() {
+    // Its socket is there before anybody listens to it.
+    while UnixStream::connect(pooler.folder.path().join(".s.PGSQL.6432")).is_err() {
         let log = fs::read_to_string(pooler.folder.path().join("log")).unwrap_or_default();
         assert!(start.elapsed() < Duration::from_secs(30), "pgbouncer does not start: {log}");
         thread::sleep(Duration::from_millis(10));
