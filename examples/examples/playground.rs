@@ -1,7 +1,8 @@
 //! One job per kind of outcome, through the real queue, with a scripted claude: offline, free, a few
 //! seconds.
 //!
-//! `cargo run -p claude-jobs-examples --example playground`
+//! `cargo run -p claude-jobs-examples --example playground` (add `-- --live` for the real claude, and for those
+//! outcomes that a job can bring it to: for some cents)
 //!
 //! Each job's prompt names what claude shall do; the table shows what the classifier makes of it and
 //! where the job ends. The program fails when a job ends elsewhere than expected.
@@ -9,14 +10,15 @@
 use std::time::Duration;
 
 use claude_jobs::claude::{Request, RunnerError};
-use claude_jobs::claude_worker;
 use claude_jobs::notice::Notice;
 use claude_jobs::outcome::{Ending, NotStarted, Report};
 use claude_jobs::prelude::*;
+use claude_jobs::{JobBuilder, claude_worker};
+use claude_jobs_examples::{Outcome, Stage, is_live};
 use serde_json::{Value, json};
 
 /// The job carries everything; its prompt names the scenario.
-#[claude_worker(queue = "playground", max_attempts = 3)]
+#[claude_worker(queue = "playground", max_attempts = 3, args = { max_budget_usd = 0.5 })]
 struct Scenario;
 
 /// The same, with a handler that has the last word: it enqueues a job that follows.
@@ -25,7 +27,7 @@ struct WithHandler;
 
 impl Handler for WithHandler {
     async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Verdict {
-        if text.contains("nothing to do") {
+        if text.to_lowercase().contains("nothing to do") {
             return Verdict::cancel("the handler says so: nothing to do");
         }
         cx.enqueue(Scenario::new("succeed").tags(["follow-on"]));
@@ -33,7 +35,8 @@ impl Handler for WithHandler {
     }
 }
 
-/// What claude shall do, what the run comes to, and where the job ends.
+/// What claude shall do, what the run comes to, and where the job ends. In this order: the usage limit pauses its
+/// queue, so it comes last.
 const SCENARIOS: &[(&str, &str, State)] = &[
     ("succeed", "success", State::Completed),
     ("answer in the schema", "success", State::Completed),
@@ -55,6 +58,30 @@ const SCENARIOS: &[(&str, &str, State)] = &[
     ("break in the runner", "runner", State::Cancelled),
     ("hit the usage limit", "usage_limit", State::Scheduled),
 ];
+
+/// What the real claude does too, when the job is made for it.
+const OF_THE_REAL_ONE: &[&str] = &[
+    "succeed",
+    "answer in the schema",
+    "hang",
+    "run out of turns",
+    "run out of budget",
+    "have no such model",
+];
+
+fn made_for(shall: &str) -> JobBuilder<Scenario> {
+    let job = Scenario::new(shall);
+    match shall {
+        "hang" => job.timeout(Duration::from_millis(200)),
+        _ if shall.contains("schema") => job.json_schema(r#"{"type":"object"}"#),
+        "run out of turns" => {
+            job.max_turns(1).append_system_prompt("Before you answer, list the files of your folder.")
+        }
+        "run out of budget" => job.max_budget_usd(0.0001),
+        "have no such model" => job.model("no-such-model"),
+        _ => job,
+    }
+}
 
 /// The scripted claude: a closure is a runner.
 async fn scripted(request: Request) -> Result<Report, RunnerError> {
@@ -131,27 +158,26 @@ fn ended(ending: Ending) -> Report {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = tempfile::tempdir()?;
-    let queue = Queue::connect(&format!("sqlite://{}/playground.db", folder.path().display())).await?;
+async fn main() -> Outcome {
+    let stage = Stage::new().await?;
+    let queue = &stage.queue;
 
     let mut expected = Vec::new();
-    for (number, (scenario, outcome, state)) in (0..).zip(SCENARIOS) {
-        // In this order: the usage limit pauses its queue, so it comes last.
-        let job = Scenario::new(*scenario).priority(number / 3).timeout(Duration::from_millis(200));
-        let job = if scenario.contains("schema") { job.json_schema(r#"{"type":"object"}"#) } else { job };
-        expected.push((job.insert(&queue).await?.id(), *outcome, *state));
+    let played = SCENARIOS.iter().filter(|(shall, ..)| !is_live() || OF_THE_REAL_ONE.contains(shall));
+    for (number, (shall, outcome, state)) in (0..).zip(played) {
+        let job = made_for(shall).priority(number / 3).insert(queue).await?;
+        expected.push((job.id(), *outcome, *state));
     }
-    let handled = [("fix the bug", State::Completed), ("find nothing to do", State::Cancelled)];
+    let handled = [("say: it is fixed", State::Completed), ("say: nothing to do", State::Cancelled)];
     for (prompt, state) in handled {
-        expected.push((WithHandler::new(prompt).insert(&queue).await?.id(), "success", state));
+        expected.push((WithHandler::new(prompt).insert(queue).await?.id(), "success", state));
     }
 
     println!(
         "{:>3}  {:<22} {:<16} {:<9} {:<10} {:>6}  why",
         "job", "claude shall", "outcome", "verdict", "state", "cost"
     );
-    Runtime::builder(queue.clone()).queue("playground", 3).claude(scripted).on_notice(print).drain().await?;
+    stage.runtime(scripted).queue("playground", 3).on_notice(print).drain().await?;
 
     for (id, outcome, state) in &expected {
         let details = queue.details(*id).await?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use claude_jobs_tests::api::{Api, Reply};
+use claude_jobs_tests::api::Api;
 use claude_jobs_tests::real_claude::real_claude;
 use claude_jobs_tests::sandbox::Sandbox;
 
@@ -45,9 +45,9 @@ fn ended_well(name: &str, command: &mut Command) -> String {
 /// What stands for GitHub's command: it lists the issues that the example has when it is offline.
 const GH: &str = concat!("#!/bin/sh\ncat '", env!("CARGO_MANIFEST_DIR"), "/../examples/data/issues.json'\n");
 
-/// Runs an example with the real claude, which gets this for an answer from a stand-in of the API.
-fn run_live(name: &str, answer: Reply) -> String {
-    let (sandbox, api) = (Sandbox::new(), Api::start([answer]));
+/// Runs an example with the real claude, which gets its answers from this stand-in of the API.
+fn run_live(name: &str, api: &Api) -> String {
+    let sandbox = Sandbox::new();
     let programs = sandbox.folder("bin");
     symlink(real_claude(), programs.join("claude")).expect("a link");
     std::fs::write(programs.join("gh"), GH).expect("a program");
@@ -61,6 +61,19 @@ fn run_live(name: &str, answer: Reply) -> String {
     said
 }
 
+/// The names of the examples, in order.
+fn there_are() -> Vec<String> {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/examples");
+    let files = std::fs::read_dir(sources).expect("the examples").map(|file| file.expect("a file").path());
+    sorted(files.map(|file| file.file_stem().expect("a name").to_string_lossy().into_owned()))
+}
+
+fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort();
+    names
+}
+
 macro_rules! examples {
     ($($name:ident: $says:literal;)*) => {
         $(#[test]
@@ -71,13 +84,7 @@ macro_rules! examples {
 
         #[test]
         fn every_example_is_run() {
-            let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/examples");
-            let files = std::fs::read_dir(sources).expect("the examples").map(|file| file.expect("a file"));
-            let mut found: Vec<_> = files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
-            let mut run = vec![$(concat!(stringify!($name), ".rs").to_owned()),*];
-            found.sort();
-            run.sort();
-            assert_eq!(found, run);
+            assert_eq!(sorted([$(stringify!($name).to_owned()),*]), there_are());
         }
     };
 }
@@ -94,32 +101,56 @@ examples! {
 }
 
 macro_rules! live {
-    ($($name:ident: $answer:expr => $says:literal;)*) => {
+    ($($name:ident: $api:expr => $says:literal;)*) => {
         mod live {
-            use claude_jobs_tests::api::Reply;
+            use claude_jobs_tests::api::{Api, Reply, Request};
             use serde_json::json;
 
             $(
             #[test]
             fn $name() {
-                let said = super::run_live(stringify!($name), $answer);
+                let said = super::run_live(stringify!($name), &$api);
                 assert!(said.contains($says), "{said}");
             }
             )*
+
+            #[test]
+            fn every_example_is_run() {
+                assert_eq!(super::sorted([$(stringify!($name).to_owned()),*]), super::there_are());
+            }
+
+            /// All that this one does is fine.
+            fn well() -> Api {
+                Api::start([Reply::text("All is well.")])
+            }
+
+            /// Does what the playground's jobs are made for.
+            fn obedient(request: &Request) -> Reply {
+                let says = |text: &str| request.body.to_string().contains(text);
+                match () {
+                    () if says("no-such-model") => Reply::unknown_model("no-such-model"),
+                    () if says("list the files of your folder") => Reply::tool("Bash", json!({"command": "ls"})),
+                    () if request.tool("StructuredOutput").is_some() => Reply::structured(json!({"fixed": true})),
+                    () if says("say: nothing to do") => Reply::text("Nothing to do."),
+                    () => Reply::text("All is well."),
+                }
+            }
         }
     };
 }
 
-// All but the playground, whose failures nobody can ask of the real one.
 live! {
-    scheduled_routine: Reply::text("All is well.") => "Mon 09:00, Fri 09:00, Thu 09:00";
-    event_driven: Reply::text("All is well.") => "13 events, 2 jobs";
-    triage_issues: Reply::structured(json!({"label": "feature"})) => "#103: \"feature\"\n\n3 issues for $0.0";
-    pipeline: Reply::text("All is well.") => "three steps, one worktree";
-    propose_dispose: Reply::structured(json!({"proposal": "needs_human", "reason": "It is unclear."}))
+    playground: Api::answering(obedient) => "8 jobs and the one that follows, each where it belongs";
+    scheduled_routine: well() => "Mon 09:00, Fri 09:00, Thu 09:00";
+    event_driven: well() => "13 events, 2 jobs";
+    triage_issues: Api::start([Reply::structured(json!({"label": "feature"}))])
+        => "#103: \"feature\"\n\n3 issues for $0.0";
+    pipeline: well() => "three steps, one worktree";
+    propose_dispose:
+        Api::start([Reply::structured(json!({"proposal": "needs_human", "reason": "It is unclear."}))])
         => "#3: NeedsHuman: It is unclear.";
-    full_auto: Reply::text("All is well.") => "task 1: All is well.";
-    transactional_insert: Reply::text("All is well.") => "PostgreSQL: not tried";
+    full_auto: well() => "task 1: All is well.";
+    transactional_insert: well() => "PostgreSQL: not tried";
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod reply;
 mod sse;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -27,11 +28,16 @@ use reply::{Body, Broken, Message};
 /// The stand-in, on a port of its own; gone when dropped.
 ///
 /// It runs on a thread of its own, so that a test may block while the CLI talks to it.
-#[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
     shared: Arc<Shared>,
     _stop: oneshot::Sender<()>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Api").field(&self.address).finish()
+    }
 }
 
 /// One message request as it came.
@@ -43,15 +49,13 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
 }
 
-#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<Exchange>,
 }
 
-/// What has been asked and what is still to be answered.
-#[derive(Debug, Default)]
+/// What has been asked, and what answers.
 struct Exchange {
-    replies: VecDeque<Reply>,
+    answer: Box<dyn FnMut(&Request) -> Reply + Send>,
     requests: Vec<Request>,
     side_requests: Vec<Request>,
 }
@@ -62,11 +66,21 @@ impl Api {
     /// # Panics
     /// When there is no reply, or no loopback port is free.
     pub fn start(replies: impl IntoIterator<Item = Reply>) -> Api {
-        let replies: VecDeque<Reply> = replies.into_iter().collect();
+        let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         assert!(!replies.is_empty(), "the stand-in needs at least one reply");
-        let shared = Arc::new(Shared::default());
-        shared.lock().replies = replies;
+        Api::answering(move |_| {
+            let reply = if replies.len() == 1 { replies.front().cloned() } else { replies.pop_front() };
+            reply.expect("the last reply stays")
+        })
+    }
 
+    /// Starts a stand-in that replies to each request what this says.
+    ///
+    /// # Panics
+    /// When no loopback port is free.
+    pub fn answering(answer: impl FnMut(&Request) -> Reply + Send + 'static) -> Api {
+        let exchange = Exchange { answer: Box::new(answer), requests: Vec::new(), side_requests: Vec::new() };
+        let shared = Arc::new(Shared { state: Mutex::new(exchange) });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound listener has one");
         let (stop, stopped) = oneshot::channel();
@@ -142,12 +156,9 @@ impl Exchange {
             self.side_requests.push(request);
             return (Reply::text("ok"), 1000 + self.side_requests.len());
         }
+        let reply = (self.answer)(&request);
         self.requests.push(request);
-        let reply = match self.replies.len() {
-            1 => self.replies.front().cloned(),
-            _ => self.replies.pop_front(),
-        };
-        (reply.expect("the last reply stays"), self.requests.len())
+        (reply, self.requests.len())
     }
 }
 
