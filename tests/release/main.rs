@@ -38,11 +38,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Command {
 /// Where cargo puts things, and what it need not do.
 fn quick_builds() -> [(&'static str, String); 3] {
     let target = target().into_os_string().into_string().expect("UTF-8");
-    [
-        ("CARGO_TARGET_DIR", target),
-        ("CARGO_NET_OFFLINE", "true".into()),
-        ("CARGO_INCREMENTAL", "0".into()),
-    ]
+    [("CARGO_TARGET_DIR", target), ("CARGO_NET_OFFLINE", "true".into()), ("CARGO_INCREMENTAL", "0".into())]
 }
 
 /// Runs it, expects success; what it printed, standard error first.
