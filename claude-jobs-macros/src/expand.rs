@@ -22,6 +22,8 @@ use crate::rules;
 use crate::template::{self, Piece};
 use crate::written::Container;
 
+mod stub;
+
 /// Expands `#[claude_worker(…)]`.
 pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut problems = Problems::default();
@@ -33,12 +35,15 @@ pub(crate) fn claude_worker(attribute: TokenStream, item: TokenStream) -> TokenS
         return quote!(#problems #item);
     };
     check::attributes(&mut parsed, &mut problems);
-    let worker = check::fields(&parsed, &mut problems).map(|fields| {
-        check::attribute(&attr, &fields, &mut problems);
-        let fields = Fields::read(&fields, &Container::read(&parsed.attrs), &attr, &mut problems);
-        let is_sound = problems.is_empty() && attr.unknown.is_empty();
-        Worker { krate: &krate, attr: &attr, item: &parsed, fields, is_sound }.expand()
-    });
+    let worker = match check::fields(&parsed, &mut problems) {
+        Some(fields) => {
+            check::attribute(&attr, &fields, &mut problems);
+            let fields = Fields::read(&fields, &Container::read(&parsed.attrs), &attr, &mut problems);
+            let is_sound = problems.is_empty() && attr.unknown.is_empty();
+            Worker { krate: &krate, attr: &attr, item: &parsed, fields, is_sound }.expand()
+        }
+        None => stub::expand(&krate, &attr, &parsed),
+    };
     let unknown = &attr.unknown;
     take_off_our_attributes(&mut parsed);
     derive_serde(&krate, &mut parsed);

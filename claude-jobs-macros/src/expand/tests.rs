@@ -160,15 +160,30 @@ fn an_unknown_key_is_a_question_to_the_runtime_crate() {
 }
 
 #[test]
-fn what_is_no_worker_stays_as_it_is() {
-    for item in ["enum E { A }", "union U { a: u8 }", "struct T(u8);", "struct G<T> { t: T }", "fn f() { }"] {
+fn what_can_be_no_worker_stays_as_it_is() {
+    for item in ["union U { a: u8 }", "fn f() { }"] {
         let file = expand("queue = \"q\"", item);
         let found = Found::of(&file);
         assert_eq!((found.errors.len(), found.impls.len()), (1, 0), "{item}");
         let kept = file.items.last().expect("an item").to_token_stream().to_string();
-        let name = item.split([' ', '(', '<']).nth(1).expect("a name");
+        let name = item.split([' ', '(']).nth(1).expect("a name");
         assert!(kept.contains(name), "{kept}");
     }
+}
+
+#[test]
+fn what_is_no_struct_with_names_gets_a_stub_with_its_fields_and_the_prompt() {
+    let cases = [("enum E { A }", 1), ("struct T(u8, u16);", 3), ("struct G<T> { t: T }", 2)];
+    for (item, parameters) in cases {
+        let found = Found::of(&expand("queue = \"q\"", item));
+        assert_eq!(
+            (found.errors.len(), &*found.impls, &*found.new),
+            (1, &["Worker".into()][..], &[parameters][..])
+        );
+        assert!(!found.is_registered);
+    }
+    let found = Found::of(&expand("queue = \"q\", prompt = \"{a}\"", "struct T(u8);"));
+    assert_eq!((found.errors.len(), &*found.new), (1, &[1][..]), "the prompt's places are not looked at");
 }
 
 #[test]

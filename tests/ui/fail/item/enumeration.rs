@@ -1,4 +1,4 @@
-//! An enum.
+//! An enum. What is made of it is no further mistake.
 
 use claude_jobs::prelude::*;
 
@@ -14,4 +14,6 @@ enum Choice {
 
 fn main() {
     let _ = Choice::One;
+    let _ = Choice::new("Review it.").max_turns(5);
+    let _ = Choice::describe();
 }

@@ -1,4 +1,4 @@
-//! A worker with a type parameter.
+//! A worker with a type parameter. What is made of it is no further mistake.
 
 use claude_jobs::prelude::*;
 
@@ -7,4 +7,12 @@ struct Generic<T> {
     input: T,
 }
 
-fn main() {}
+impl Handler for Generic<u64> {
+    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Verdict {
+        Verdict::cancel(text)
+    }
+}
+
+fn main() {
+    let _ = Generic::new(1, "Review it.").max_turns(5);
+}

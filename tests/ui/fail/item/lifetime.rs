@@ -7,4 +7,6 @@ struct Borrowed<'a> {
     title: &'a str,
 }
 
-fn main() {}
+fn main() {
+    let _ = Borrowed::new("A title", "Review it.");
+}

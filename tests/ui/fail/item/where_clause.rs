@@ -10,4 +10,6 @@ where
     number: u64,
 }
 
-fn main() {}
+fn main() {
+    let _ = Bound::new(1, "Review it.").max_turns(5);
+}
