@@ -7,13 +7,12 @@ use proc_macro2::TokenStream;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token, Type};
 
-use crate::fields::Text;
 use crate::layer::{Layer, at_key, each_item, given_twice, read_equals, read_key, skip_item, ungrouped};
-use crate::output;
 use crate::problems::Problems;
 use crate::prompt_file::PromptFile;
 use crate::suggest::nearest;
 use crate::template;
+use crate::text::Text;
 
 /// Every key of the attribute.
 pub(crate) const KEYS: &[&str] = &[
@@ -186,7 +185,7 @@ impl Attr {
             "allow_untrusted_writes" => self.allow_untrusted_writes = flag(key, input)?,
             "args" => self.args = Layer::braced(key, input, problems)?,
             "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
-            "output" => self.output = Some(output::read_type(input)?),
+            "output" => self.output = Some(output(input)?),
             "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
             "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
             "on_lost" => self.on_lost = Some(text(key, input)?),
@@ -200,6 +199,22 @@ impl Attr {
         }
         Ok(())
     }
+}
+
+/// Reads the value of `output`.
+fn output(input: ParseStream<'_>) -> syn::Result<Type> {
+    let fork = input.fork();
+    if fork.parse::<Type>().is_ok() && (fork.is_empty() || fork.peek(Token![,])) {
+        return match input.parse()? {
+            Type::Reference(borrowed) => {
+                let message = "an answer is owned: name a type such as `String` or `Vec<String>`";
+                Err(syn::Error::new_spanned(borrowed, message))
+            }
+            ty => Ok(ty),
+        };
+    }
+    let value = ungrouped(input.parse::<Expr>()?);
+    Err(syn::Error::new_spanned(value, "`output` takes a type, such as `output = Answer`"))
 }
 
 fn value(input: ParseStream<'_>) -> syn::Result<Expr> {

@@ -20,6 +20,7 @@ use crate::problems::Problems;
 use crate::prompt_file::PromptFile;
 use crate::rules;
 use crate::template::{self, Piece};
+use crate::text::Text;
 use crate::written::Container;
 
 mod stub;
@@ -72,7 +73,7 @@ pub(crate) fn args(input: TokenStream) -> TokenStream {
 }
 
 /// In `args!` there is no worker whose fields a text could name.
-fn no_placeholders(text: &fields::Text<'_>, problems: &mut Problems) {
+fn no_placeholders(text: &Text<'_>, problems: &mut Problems) {
     let (pieces, mistakes) = template::read(&text.literal.value());
     for mistake in mistakes {
         problems.at(text.literal, mistake.message);

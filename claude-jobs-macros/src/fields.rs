@@ -9,6 +9,7 @@ use crate::attr::Attr;
 use crate::problems::Problems;
 use crate::suggest::did_you_mean;
 use crate::template::{self, Piece};
+use crate::text::Text;
 use crate::written::{Container, Written};
 
 /// The attributes of a field that are ours: they are taken off the struct.
@@ -291,23 +292,4 @@ impl<'a> WorkerField<'a> {
 /// Whether it is an attribute that the worker takes off its field.
 pub(crate) fn is_ours(attr: &Attribute) -> bool {
     OURS.iter().any(|name| attr.path().is_ident(name))
-}
-
-/// A text of the attribute, and which option it is for.
-pub(crate) struct Text<'a> {
-    pub(crate) option: String,
-    pub(crate) literal: &'a LitStr,
-    /// The file that it is from.
-    pub(crate) file: Option<&'a LitStr>,
-}
-
-impl Text<'_> {
-    /// `file:line:column: ` for a text that is not in the attribute itself.
-    fn place(&self, source: &str, at: usize) -> String {
-        let Some(file) = self.file else { return String::new() };
-        let before = &source[..at];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        format!("{}:{line}:{column}: ", file.value())
-    }
 }

@@ -11,11 +11,11 @@ use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprArray, ExprLit, Ident, Lit, LitStr, Token, braced};
 
-use crate::fields::Text;
-use crate::output::literal_schema_is_valid;
+use crate::json_schema;
 use crate::problems::Problems;
 use crate::suggest::snake_case;
 use crate::template;
+use crate::text::Text;
 
 /// One layer as the user wrote it.
 #[derive(Default)]
@@ -123,7 +123,7 @@ impl Layer {
             problems.at(&key, given_twice(&key));
         }
         let value = match read_equals(&key, input).and_then(|()| option_value(input)) {
-            Ok(value) => literal_schema_is_valid(&key, &value, problems).then_some(value),
+            Ok(value) => json_schema::literal_is_valid(&key, &value, problems).then_some(value),
             Err(error) => {
                 problems.add(at_key(&key, error));
                 skip_item(input);

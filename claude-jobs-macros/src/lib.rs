@@ -6,21 +6,23 @@
 //! | step | where | what it knows |
 //! |---|---|---|
 //! | read the tokens, past every mistake | `attr`, `layer` | the grammar |
-//! | find the fields in texts | `template`, `fields`, `prompt_file` | what a placeholder is |
+//! | find the fields in texts | `text`, `template`, `fields`, `prompt_file` | what a placeholder is |
 //! | find the names that serde writes | `written` | serde's attributes |
-//! | judge what is written | `check` | the rules between keys |
-//! | write the code | `expand`, `layer`, `rules` | the names in `claude_jobs::__private` |
-//! | collect the mistakes, name the nearest key | `problems`, `suggest` | nothing of the above |
+//! | judge what is written | `check`, `json_schema` | the rules between keys |
+//! | write the code, or a stub of it | `expand`, `layer`, `output`, `rules` | the names in `claude_jobs::__private` |
+//! | answer what the runtime crate asks about a name | `unknown` | the keys |
+//! | collect the mistakes, name the nearest name | `problems`, `suggest` | nothing of the above |
 //!
-//! Nothing here knows a claude option, save that a literal `json_schema` is read (`output`): for each
-//! `key = value` the generated code calls a setter of `claude_jobs::options::Args` in a constant of its own,
-//! spanned at the user's tokens, and rustc judges key, type and value. No file is read but the one that `prompt_file` names, no clock: the
-//! same tokens always expand to the same code.
+//! Nothing here knows a claude option, save that a literal `json_schema` is read: for each `key = value` the
+//! generated code calls a setter of `claude_jobs::options::Args` in a constant of its own, spanned at the user's
+//! tokens, and rustc judges key, type and value. No file is read but the one that `prompt_file` names, no clock:
+//! the same tokens always expand to the same code.
 
 mod attr;
 mod check;
 mod expand;
 mod fields;
+mod json_schema;
 mod layer;
 mod output;
 mod problems;
@@ -28,6 +30,8 @@ mod prompt_file;
 mod rules;
 mod suggest;
 mod template;
+mod text;
+mod unknown;
 mod written;
 
 use proc_macro::TokenStream;
@@ -241,7 +245,7 @@ pub fn args(input: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro]
 pub fn unknown_key(input: TokenStream) -> TokenStream {
-    suggest::unknown_key(input.into()).into()
+    unknown::unknown_key(input.into()).into()
 }
 
 /// The error about an option that does not exist. `claude_jobs::__private::option!` calls it with
@@ -249,5 +253,5 @@ pub fn unknown_key(input: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro]
 pub fn unknown_option(input: TokenStream) -> TokenStream {
-    suggest::unknown_option(input.into()).into()
+    unknown::unknown_option(input.into()).into()
 }

@@ -1,33 +1,12 @@
-//! `output = Type`, and a literal `json_schema = "…"`: what claude answers with.
-//!
-//! A literal schema is judged here, while the attribute is read: by the check that the runtime makes too, and
-//! with the place in the schema, which no const expression could say.
+//! `output = Type`: what claude answers with.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::parse::ParseStream;
+use syn::Path;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, Path, Token, Type};
 
 use crate::attr::Attr;
-use crate::layer::ungrouped;
 use crate::problems::Problems;
-
-/// Reads the value of `output`.
-pub(crate) fn read_type(input: ParseStream<'_>) -> syn::Result<Type> {
-    let fork = input.fork();
-    if fork.parse::<Type>().is_ok() && (fork.is_empty() || fork.peek(Token![,])) {
-        return match input.parse()? {
-            Type::Reference(borrowed) => {
-                let message = "an answer is owned: name a type such as `String` or `Vec<String>`";
-                Err(syn::Error::new_spanned(borrowed, message))
-            }
-            ty => Ok(ty),
-        };
-    }
-    let value = ungrouped(input.parse::<Expr>()?);
-    Err(syn::Error::new_spanned(value, "`output` takes a type, such as `output = Answer`"))
-}
 
 /// The type says what the schema is. What a base sets is looked at in `rules`.
 pub(crate) fn has_no_schema_beside(attr: &Attr, problems: &mut Problems) {
@@ -40,20 +19,6 @@ pub(crate) fn has_no_schema_beside(attr: &Attr, problems: &mut Problems) {
         let remedy = format!("`output` makes it from the type, so drop this one in `{layer}`");
         problems.at(key, format!("the schema is given twice: {remedy}"));
     }
-}
-
-/// Whether a literal of this option is a schema that claude takes; where it is none, the option counts as
-/// given and is left out.
-pub(crate) fn literal_schema_is_valid(key: &Ident, value: &Expr, problems: &mut Problems) -> bool {
-    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value else { return true };
-    if key != "json_schema" {
-        return true;
-    }
-    let mistakes = claude_jobs_json_schema::problems(&text.value());
-    for mistake in &mistakes {
-        problems.at(text, format!("`json_schema`: {mistake}"));
-    }
-    mistakes.is_empty()
 }
 
 /// The generated code for what claude answers with.
