@@ -28,7 +28,14 @@
 //! Only the program knows which release of OpenTelemetry it uses, and they do not go together; so there is no
 //! dependency on any, but a seam of two functions, [`Propagator`]. For `tracing-opentelemetry` it is:
 //!
-//! ```ignore
+//! ```
+//! use std::collections::HashMap;
+//!
+//! use claude_jobs::telemetry::{Propagator, TraceContext};
+//! use opentelemetry::propagation::TextMapPropagator;
+//! use opentelemetry_sdk::propagation::TraceContextPropagator;
+//! use tracing_opentelemetry::OpenTelemetrySpanExt;
+//!
 //! struct OpenTelemetry;
 //!
 //! impl Propagator for OpenTelemetry {

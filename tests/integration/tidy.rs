@@ -137,3 +137,21 @@ fn nothing_is_left_undone() {
         .collect();
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[test]
+fn every_example_of_the_documentation_is_compiled() {
+    let mut texts = sources();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let guides =
+        fs::read_dir(root.join("docs")).expect("the guides").map(|guide| guide.expect("a file").path());
+    for guide in guides.chain([root.join("README.md")]) {
+        texts.push((guide.display().to_string(), fs::read_to_string(guide).expect("a guide")));
+    }
+    let is_left_out = |line: &str| {
+        let text = line.trim_start_matches([' ', '/', '!']);
+        text.starts_with("```") && text.contains("ignore")
+    };
+    let offenders: Vec<_> =
+        texts.iter().filter(|(_, text)| text.lines().any(is_left_out)).map(|(name, _)| name).collect();
+    assert!(offenders.is_empty(), "{offenders:?}");
+}

@@ -3,10 +3,24 @@
 //! Behind the feature `conformance`. An engine that passes can stand under a [`Queue`](crate::Queue);
 //! [`suite!`] makes one test of each check:
 //!
-//! ```ignore
+//! ```
+//! # use std::sync::Arc;
+//! # use claude_jobs::{JobId, engine::{Engine, conformance::{Database, run}}};
 //! use claude_jobs::engine::conformance::suite;
 //!
+//! # struct MyDatabase;
+//! # impl MyDatabase {
+//! #     fn new() -> Self { Self }
+//! # }
+//! # #[async_trait::async_trait]
+//! # impl Database for MyDatabase {
+//! #     async fn connect(&self) -> Arc<dyn Engine> { unreachable!() }
+//! #     async fn overwrite(&self, _: JobId, _: &str, _: &str) -> bool { false }
+//! #     async fn refuse(&self, _: &str) {}
+//! # }
 //! suite!(mine, async || MyDatabase::new());
+//! # // Tests are no part of an example's program: what each of them calls is.
+//! # fn main() { run(async || MyDatabase::new(), async |_| {}); }
 //! ```
 //!
 //! A check is an `async fn` in one of the topics below, and is listed once, in `__conformance_checks`.
