@@ -176,11 +176,9 @@ impl Worker<'_> {
             let (cfgs, field) = (cfgs(field), &field.ident);
             quote!(#(#cfgs)* #field)
         });
-        let takes_prompt = check::takes_prompt(self.attr);
-        let prompt = Ident::new("prompt", Span::mixed_site());
-        let with_prompt = takes_prompt.then(|| quote!(.prompt(#prompt)));
-        let prompt = takes_prompt.then(|| quote!(#prompt: impl ::core::convert::Into<::std::string::String>));
-        let parameters = parameters.chain(prompt);
+        let prompt = check::takes_prompt(self.attr).then(prompt);
+        let with_prompt = prompt.as_ref().map(|prompt| quote!(.prompt(#prompt)));
+        let parameters = parameters.chain(prompt.as_ref().map(prompt_parameter));
         let new = Ident::new("new", name.span());
         let doc = format!("A job for [`{name}`], to be configured further and then inserted.");
         quote! {
@@ -419,6 +417,15 @@ impl Worker<'_> {
             .map(|name| quote!(const _: () = #krate::__private::option!(#name, (#(#fields)*), ());))
             .collect()
     }
+}
+
+/// The last parameter of `new`; no name of the user's can be it.
+fn prompt() -> Ident {
+    Ident::new("prompt", Span::mixed_site())
+}
+
+fn prompt_parameter(prompt: &Ident) -> TokenStream {
+    quote!(#prompt: impl ::core::convert::Into<::std::string::String>)
 }
 
 /// Whether `unique_by` takes the name for a part of every job.

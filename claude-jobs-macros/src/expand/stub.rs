@@ -1,7 +1,7 @@
 //! What stands for the code of an item that can be no worker: the same names with nothing behind them, so that
 //! an editor goes on, and what the rest of the program makes of them is no further mistake.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Field, Fields, Path, WhereClause, parse_quote};
@@ -19,10 +19,8 @@ pub(super) fn expand(krate: &Path, attr: &Attr, item: &DeriveInput) -> TokenStre
     };
     let (name, vis) = (&item.ident, &item.vis);
     let parameters = (0..).zip(&fields).map(|(number, field)| parameter(number, field));
-    let prompt = Ident::new("prompt", Span::mixed_site());
-    let prompt =
-        check::takes_prompt(attr).then(|| quote!(#prompt: impl ::core::convert::Into<::std::string::String>));
-    let parameters = parameters.chain(prompt);
+    let prompt = check::takes_prompt(attr).then(super::prompt);
+    let parameters = parameters.chain(prompt.as_ref().map(super::prompt_parameter));
     let new = Ident::new("new", name.span());
     let (generics, arguments, clause) = item.generics.split_for_impl();
     let text = parse_quote!(::std::string::String);
