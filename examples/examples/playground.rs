@@ -18,11 +18,11 @@ use claude_jobs_examples::{Outcome, Stage, is_live};
 use serde_json::{Value, json};
 
 /// The job carries everything; its prompt names the scenario.
-#[claude_worker(queue = "playground", max_attempts = 3, args = { max_budget_usd = 0.5 })]
+#[claude_worker(queue = "playground", max_attempts = 3, args = { max_turns = 5, max_budget_usd = 0.5 })]
 struct Scenario;
 
 /// The same, with a handler that has the last word: it enqueues a job that follows.
-#[claude_worker(queue = "playground")]
+#[claude_worker(queue = "playground", args = { max_turns = 5, max_budget_usd = 0.5 })]
 struct WithHandler;
 
 impl Handler for WithHandler {
