@@ -17,9 +17,12 @@ use tempfile::TempDir;
 /// What an example ends with.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
+/// The argument that gives the part to the real claude.
+const LIVE: &str = "--live";
+
 /// Whether the real claude shall play, with your login and for your money.
 pub fn is_live() -> bool {
-    std::env::args().any(|argument| argument == "--live")
+    std::env::args().any(|argument| argument == LIVE)
 }
 
 /// A throwaway database, and a throwaway git repository for agents to work in.
@@ -35,8 +38,11 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// When the folder, the repository or the database cannot be made.
+    /// When an argument is not `--live`; when the folder, the repository or the database cannot be made.
     pub async fn new() -> Result<Self, Box<dyn Error>> {
+        if let Some(unknown) = std::env::args().skip(1).find(|argument| argument != LIVE) {
+            return Err(format!("unknown argument `{unknown}`: an example takes `{LIVE}` or nothing").into());
+        }
         let folder = tempfile::tempdir()?;
         if is_live() {
             make_repository(folder.path())?;

@@ -154,6 +154,15 @@ live! {
 }
 
 #[test]
+fn a_misspelt_argument_is_told() {
+    for name in there_are() {
+        let output = Command::new(built(&name)).arg("--lvie").output().expect("the example starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("unknown argument `--lvie`"), "{name}: {said}");
+    }
+}
+
+#[test]
 fn the_users_transaction_on_postgres() {
     let database = claude_jobs_tests::postgres::database();
     let said = run("transactional_insert", Some(&database.url()));
