@@ -137,6 +137,7 @@ macro_rules! __conformance_checks {
     (unique $then:ident $($context:tt)*) => {
         $crate::$then! { unique [
             in_one_batch the_holder_is_shown_as_it_is across_connections until expired_in_one_batch
+            each_at_its_own_moment
             released_by_a_claim released_by_a_settlement released_by_a_cancellation never_acquired_again
             kept_through_a_retry_by_hand released_in_one_claim
         ] $($context)* }

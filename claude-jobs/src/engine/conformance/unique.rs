@@ -141,6 +141,20 @@ pub async fn expired_in_one_batch(database: &dyn Database) {
     assert_eq!(inserted[2].id(), inserted[0].id());
 }
 
+/// Rows of one batch may have waited for it for different times: each is judged by its own moment and after
+/// those before it.
+pub async fn each_at_its_own_moment(database: &dyn Database) {
+    let engine = open(database).await;
+    insert(&*engine, unique("a", Some(at(10)), &State::ALL, at(0))).await;
+    let rows = [(5, 15), (20, 20), (20, 30), (25, 40), (30, 40), (35, 50), (10, 20)]
+        .map(|(moment, until)| unique("a", Some(at(until)), &State::ALL, at(moment)));
+    let inserted = insert_each(&*engine, &rows).await;
+    let duplicates: Vec<_> = inserted.iter().map(|one| one.duplicate).collect();
+    assert_eq!(duplicates, [true, false, false, true, false, true, true]);
+    assert_eq!(inserted[3].id(), inserted[2].id());
+    assert_eq!([inserted[5].id(), inserted[6].id()], [inserted[4].id(); 2]);
+}
+
 /// A claim releases the key of a job that does not count while it runs.
 pub async fn released_by_a_claim(database: &dyn Database) {
     let engine = open(database).await;

@@ -1,7 +1,9 @@
 //! Inserts, in the engine's own transaction or the user's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
@@ -9,7 +11,7 @@ use uuid::Uuid;
 use super::address::Schema;
 use super::connections::{Work, rows};
 use super::moment::Moment;
-use super::row::{self, job_columns, json, state_bit};
+use super::row::{self, job_columns, json, optional_moment, state_bit};
 use super::statements::Statement;
 use super::{PostgresEngine, Query, retried, schema};
 use crate::error::{Error, Result};
@@ -69,8 +71,11 @@ pub(super) const RELEASE_EXPIRED: &str = "UPDATE {schema}.jobs AS j SET unique_k
     WHERE j.unique_key = new.key AND j.unique_until <= new.at";
 
 /// jobs_unique
-pub(super) const HOLDERS: &str =
-    concat!("SELECT ", job_columns!(), ", unique_key FROM {schema}.jobs WHERE unique_key = ANY ($1)");
+pub(super) const HOLDERS: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    ", unique_key, unique_until FROM {schema}.jobs WHERE unique_key = ANY ($1)"
+);
 
 /// What an insert needs besides the connection.
 struct Inserter<'a> {
@@ -270,25 +275,28 @@ impl Inserter<'_> {
             self.release_expired(connection, &part, &open).await?;
             self.insert_open(connection, &part, &open, &mut answers).await?;
             self.find_holders(connection, &part, &mut answers).await?;
-            // A holder that was there a moment ago may have let go of its key since.
+            // A holder that was there a moment ago may have let go of its key since, and the key of one
+            // that this batch has just written may be over for the next.
             open.retain(|index| answers[*index].is_none());
         }
         Ok(answers.into_iter().flatten().collect())
     }
 
-    /// A key whose time is over no longer stands in the way. In one order for all, so that two batches
-    /// do not wait for each other.
+    /// A key whose time is over for the next row that wants it no longer stands in the way. In one order for
+    /// all, so that two batches do not wait for each other.
     async fn release_expired(
         &self,
         connection: &mut PgConnection,
         part: &Part<'_>,
         open: &[usize],
     ) -> Result<()> {
-        let unique = open.iter().map(|index| part.rows[*index]);
-        let mut keys: Vec<_> =
-            unique.filter_map(|row| Some((row.unique.as_ref()?.key.as_str(), row.inserted_at))).collect();
-        keys.sort_unstable();
-        let (keys, moments): (Vec<_>, Vec<_>) = keys.into_iter().map(|(key, at)| (key, Moment(at))).unzip();
+        let mut next = BTreeMap::new();
+        for row in open.iter().map(|index| part.rows[*index]) {
+            if let Some(unique) = &row.unique {
+                next.entry(unique.key.as_str()).or_insert(Moment(row.inserted_at));
+            }
+        }
+        let (keys, moments): (Vec<_>, Vec<_>) = next.into_iter().unzip();
         let query = sqlx::query(self.release_expired.text()).bind(keys).bind(moments);
         rows(connection, query.persistent(self.persistent)).await?;
         Ok(())
@@ -331,7 +339,8 @@ impl Inserter<'_> {
         Ok(())
     }
 
-    /// Answers with the holder where a key stood in the way.
+    /// Answers with the holder where a key stood in the way. Where it no longer does, because the row comes after
+    /// the key's time, that row and those after it are left open.
     async fn find_holders(
         &self,
         connection: &mut PgConnection,
@@ -347,13 +356,21 @@ impl Inserter<'_> {
         keys.sort_unstable();
         keys.dedup();
         let query = sqlx::query(self.holders.text()).bind(keys).persistent(self.persistent);
-        let mut holders: HashMap<String, Job> = HashMap::new();
+        let mut holders: HashMap<String, (Job, Option<Timestamp>)> = HashMap::new();
         for row in rows(connection, query).await? {
-            holders.insert(row::text(&row, "unique_key")?, row::job(&row)?);
+            let holder = (row::job(&row)?, optional_moment(&row, "unique_until")?);
+            holders.insert(row::text(&row, "unique_key")?, holder);
         }
         for (index, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
-            let holder = key(index).and_then(|key| holders.get(key));
-            *answer = holder.map(|job| Written::Duplicate(Box::new(job.clone())));
+            let Some(key) = key(index) else { continue };
+            if let Entry::Occupied(holder) = holders.entry(key.to_owned()) {
+                let (job, until) = holder.get();
+                if until.is_some_and(|until| until <= part.rows[index].inserted_at) {
+                    holder.remove();
+                } else {
+                    *answer = Some(Written::Duplicate(Box::new(job.clone())));
+                }
+            }
         }
         Ok(())
     }
