@@ -11,7 +11,7 @@ use super::Database;
 use super::fixture::{NODE, OTHER, all_jobs, at, due, end, failure, fields, ids, insert_each, new, open};
 use super::random::Random;
 use super::reference::{Reference, claimable};
-use crate::clock::later;
+use crate::clock::{earlier, later};
 use crate::engine::{ClaimRequest, Engine, Limits, QueueChange};
 use crate::error::Error;
 use crate::job::{Job, JobId, JobRow, State, UniqueRow};
@@ -27,8 +27,14 @@ pub async fn random_operations(database: &dyn Database) {
 
 async fn walk(database: &dyn Database, steps: u32) {
     let engines = [open(database).await, database.connect().await];
-    let mut walk =
-        Walk { engines, random: Random::new(), reference: Reference::default(), now: at(0), step: 0 };
+    let mut walk = Walk {
+        engines,
+        random: Random::new(),
+        reference: Reference::default(),
+        now: at(0),
+        step: 0,
+        rows: 0,
+    };
     for step in 1..=steps {
         walk.step = step;
         walk.one_step().await;
@@ -44,6 +50,8 @@ struct Walk {
     reference: Reference,
     now: Timestamp,
     step: u32,
+    /// How many rows were made: each has its number as its input.
+    rows: u32,
 }
 
 impl Walk {
@@ -86,12 +94,16 @@ impl Walk {
         let row = if self.random.once_in(3) { due(self.now, later(self.now, wait)) } else { new(self.now) };
         let key = self.random.once_in(3).then(|| self.random.pick(&["k1", "k2", "k3"]).to_owned());
         let unique = self.random.once_in(4).then(|| self.unique());
+        // It may have waited for its batch.
+        let inserted_at = earlier(self.now, Duration::from_secs(self.random.below(4) as u64));
+        self.rows += 1;
         JobRow {
             queue: self.random.pick(&QUEUES).to_owned(),
             worker: self.random.pick(&WORKERS).to_owned(),
             priority: self.random.below(3) as u8,
             max_attempts: 1 + self.random.below(3) as u32,
-            input: json!({ "step": self.step }),
+            input: json!({ "row": self.rows }),
+            inserted_at,
             concurrency_key: key,
             unique,
             ..row
@@ -181,21 +193,28 @@ impl Walk {
         let mut ends = self.ends();
         for end in &mut ends {
             if self.random.once_in(5) {
-                end.follow_ons =
-                    vec![JobRow { unique: None, ..self.row() }, JobRow { unique: None, ..self.row() }];
+                end.follow_ons = vec![self.row(), self.row()];
             }
         }
         let settled = self.engine().settle(&ends, self.now).await.expect("a settlement");
         let expected: Vec<_> = ends.iter().map(|end| self.reference.settle(end, self.now)).collect();
         assert_eq!(settled, expected, "step {}", self.step);
         let written = ends.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
-        let rows: Vec<_> = written.flat_map(|(end, _)| end.follow_ons.clone()).collect();
-        if !rows.is_empty() {
-            let jobs = all_jobs(&*self.engines[0]).await;
-            let new: Vec<_> = jobs.iter().filter(|job| !self.reference.jobs.contains_key(&job.id)).collect();
-            assert_eq!(new.len(), rows.len(), "step {}", self.step);
-            new.iter().zip(&rows).for_each(|(job, row)| self.reference.insert(job.id, row));
+        let rows: Vec<_> = written.flat_map(|(end, _)| &end.follow_ons).collect();
+        if rows.is_empty() {
+            return;
         }
+        let jobs = all_jobs(&*self.engines[0]).await;
+        let mut new: Vec<_> = jobs.iter().filter(|job| !self.reference.jobs.contains_key(&job.id)).collect();
+        for row in rows {
+            let place = new.iter().position(|job| job.input == row.input);
+            let is_free = self.reference.holder(row).is_none();
+            assert_eq!(place.is_some(), is_free, "step {}: {row:?}", self.step);
+            if let Some(place) = place {
+                self.reference.insert(new.swap_remove(place).id, row);
+            }
+        }
+        assert!(new.is_empty(), "step {}: {new:?}", self.step);
     }
 
     /// The claim may see the queue as it was before the settlements or as it is after them.
