@@ -3,6 +3,8 @@
 //! working directory.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -15,33 +17,45 @@ pub fn find_binary(name: &str, search_path: Option<&str>) -> Result<PathBuf, Not
     if given.components().count() > 1 {
         return check_binary(given.to_owned());
     }
-    let folders = std::env::split_paths(search_path.unwrap_or_default());
-    let mut refused = None;
-    for folder in folders {
-        match check_binary(folder.join(name)) {
-            Ok(found) => return Ok(found),
-            Err(NotStarted::BinaryNotRunnable(why)) => refused = Some(NotStarted::BinaryNotRunnable(why)),
-            Err(_) => {}
+    let (mut refused, mut closed) = (None, String::new());
+    for folder in std::env::split_paths(search_path.unwrap_or_default()) {
+        let path = folder.join(name);
+        match path.metadata() {
+            Ok(data) => match check_file(path, &data) {
+                Ok(found) => return Ok(found),
+                Err(why) => refused = Some(why),
+            },
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            // Another user's folder, for example: what is in it is not ours to know.
+            Err(error) => closed = format!("; `{}` on it could not be searched: {error}", folder.display()),
         }
     }
     Err(refused.unwrap_or_else(|| {
-        NotStarted::BinaryMissing(format!("`{name}` is not on PATH: install Claude Code, or set `binary`"))
+        let remedy = "install Claude Code, or set `binary`";
+        NotStarted::BinaryMissing(format!("`{name}` is not on PATH: {remedy}{closed}"))
     }))
 }
 
 fn check_binary(path: PathBuf) -> Result<PathBuf, NotStarted> {
     let shown = path.display();
     match path.metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Ok(data) => check_file(path, &data),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(NotStarted::BinaryMissing(format!("`{shown}` does not exist: set `binary` to the CLI")))
         }
         Err(error) => Err(NotStarted::BinaryNotRunnable(format!("`{shown}`: {error}"))),
-        Ok(data) if !data.is_file() => Err(NotStarted::BinaryNotRunnable(format!("`{shown}` is not a file"))),
-        Ok(_) if access(&path, Access::EXEC_OK).is_err() => {
-            Err(NotStarted::BinaryNotRunnable(format!("`{shown}` is not executable: `chmod +x` it")))
-        }
-        Ok(_) => Ok(path),
     }
+}
+
+fn check_file(path: PathBuf, data: &Metadata) -> Result<PathBuf, NotStarted> {
+    let shown = path.display();
+    if !data.is_file() {
+        return Err(NotStarted::BinaryNotRunnable(format!("`{shown}` is not a file")));
+    }
+    if access(&path, Access::EXEC_OK).is_err() {
+        return Err(NotStarted::BinaryNotRunnable(format!("`{shown}` is not executable: `chmod +x` it")));
+    }
+    Ok(path)
 }
 
 /// Whether the working directory can be worked in.
@@ -49,7 +63,7 @@ pub(super) fn check_working_dir(path: &str) -> Result<(), NotStarted> {
     let problem = match Path::new(path).metadata() {
         Ok(data) if data.is_dir() => return Ok(()),
         Ok(_) => "is not a directory".to_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => "does not exist".to_owned(),
         Err(error) => error.to_string(),
     };
     Err(NotStarted::WorkingDirMissing(format!("working_dir `{path}` {problem}")))
@@ -65,4 +79,40 @@ pub(super) fn check(
     let found = find_binary(binary, environment.get("PATH").map(String::as_str))?;
     // The child starts in its working directory; a relative path is ours.
     Ok(std::path::absolute(&found).unwrap_or(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_searched_hides_nothing_and_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [tools, plain, circle] = ["tools", "plain", "circle"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&tools).expect("a folder");
+        std::os::unix::fs::symlink("/bin/true", tools.join("claude")).expect("a link");
+        std::fs::write(&plain, "").expect("a file");
+        std::os::unix::fs::symlink(&circle, &circle).expect("a link");
+        let look = |name, folders: &[&PathBuf]| {
+            let path = std::env::join_paths(folders).expect("no colon");
+            find_binary(name, path.to_str())
+        };
+        let all = [&plain, &circle, &tools];
+        assert_eq!(look("claude", &all).expect("it is in the last"), tools.join("claude"));
+        let missing = |name, folders: &[&PathBuf]| match look(name, folders) {
+            Err(NotStarted::BinaryMissing(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let remedy = "`absent` is not on PATH: install Claude Code, or set `binary`";
+        assert_eq!(missing("absent", &[&plain, &tools]), remedy);
+        let told = missing("absent", &all);
+        let closed = format!("{remedy}; `{}` on it could not be searched: ", circle.display());
+        assert!(told.starts_with(&closed), "{told}");
+        std::fs::write(tools.join("text"), "").expect("a file");
+        let found = look("text", &all);
+        assert!(
+            matches!(&found, Err(NotStarted::BinaryNotRunnable(why)) if why.contains("chmod +x")),
+            "{found:?}"
+        );
+    }
 }
