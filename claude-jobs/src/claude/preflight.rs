@@ -27,12 +27,12 @@ pub fn find_binary(name: &str, search_path: Option<&str>) -> Result<PathBuf, Not
             },
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             // Another user's folder, for example: what is in it is not ours to know.
-            Err(error) => closed = format!("; `{}` on it could not be searched: {error}", folder.display()),
+            Err(error) => closed = format!(" (`{}` could not be searched: {error})", folder.display()),
         }
     }
     Err(refused.unwrap_or_else(|| {
-        let remedy = "install Claude Code, or set `binary`";
-        NotStarted::BinaryMissing(format!("`{name}` is not on PATH: {remedy}{closed}"))
+        let problem = format!("`{name}` is not on PATH{closed}");
+        NotStarted::BinaryMissing(format!("{problem}: install Claude Code, or set `binary`"))
     }))
 }
 
@@ -103,11 +103,11 @@ mod tests {
             Err(NotStarted::BinaryMissing(why)) => why,
             other => panic!("{other:?}"),
         };
-        let remedy = "`absent` is not on PATH: install Claude Code, or set `binary`";
-        assert_eq!(missing("absent", &[&plain, &tools]), remedy);
+        let remedy = ": install Claude Code, or set `binary`";
+        assert_eq!(missing("absent", &[&plain, &tools]), format!("`absent` is not on PATH{remedy}"));
         let told = missing("absent", &all);
-        let closed = format!("{remedy}; `{}` on it could not be searched: ", circle.display());
-        assert!(told.starts_with(&closed), "{told}");
+        let closed = format!("`absent` is not on PATH (`{}` could not be searched: ", circle.display());
+        assert!(told.starts_with(&closed) && told.ends_with(&format!("){remedy}")), "{told}");
         std::fs::write(tools.join("text"), "").expect("a file");
         let found = look("text", &all);
         assert!(

@@ -1,6 +1,5 @@
 //! Inserts, in the engine's own transaction or the user's.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -363,13 +362,10 @@ impl Inserter<'_> {
         }
         for (index, answer) in answers.iter_mut().enumerate().filter(|(_, answer)| answer.is_none()) {
             let Some(key) = key(index) else { continue };
-            if let Entry::Occupied(holder) = holders.entry(key.to_owned()) {
-                let (job, until) = holder.get();
-                if until.is_some_and(|until| until <= part.rows[index].inserted_at) {
-                    holder.remove();
-                } else {
-                    *answer = Some(Written::Duplicate(Box::new(job.clone())));
-                }
+            match holders.get(key) {
+                Some((_, Some(until))) if *until <= part.rows[index].inserted_at => drop(holders.remove(key)),
+                Some((job, _)) => *answer = Some(Written::Duplicate(Box::new(job.clone()))),
+                None => {}
             }
         }
         Ok(())
