@@ -45,3 +45,25 @@ fn the_trees_stay_small() {
         assert!(guide.contains(&format!("| {name} | {most} |")), "{name}: the guide does not say {most}");
     }
 }
+
+/// The benchmarks build the harness of the tests too. What that needs must not come into what they measure.
+#[test]
+fn the_benchmarks_count_nothing() {
+    let tree = [
+        "tree",
+        "--locked",
+        "-p",
+        "claude-jobs",
+        "-e",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "-f",
+        "{p} {f}",
+    ];
+    let text =
+        String::from_utf8(cargo(&repository(), &tree).output().expect("it starts").stdout).expect("UTF-8");
+    let ours = text.lines().find(|line| line.starts_with("claude-jobs v")).expect("the crate itself");
+    let features: BTreeSet<&str> = ours.rsplit(' ').next().expect("the features").split(',').collect();
+    assert_eq!(features, BTreeSet::from(["cli", "default", "postgres", "sqlite"]), "{ours}");
+}
