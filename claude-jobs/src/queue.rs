@@ -472,18 +472,42 @@ fn is_postgres(url: &str) -> bool {
 
 fn unsupported(url: &str) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    let known = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres")) {
-        (true, true) => "write `sqlite://path/to/jobs.db` or `postgres://user:password@host/database`",
-        (true, false) => "this build opens SQLite databases; write `sqlite://path/to/jobs.db`",
-        (false, true) => {
-            "this build opens PostgreSQL databases; write `postgres://user:password@host/database`"
-        }
-        (false, false) => {
-            "this build opens no databases; switch on the feature `sqlite` or `postgres` of claude-jobs"
-        }
-    };
     Error::Connect {
         url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
-        reason: known.to_owned(),
+        reason: what_opens(cfg!(feature = "sqlite"), cfg!(feature = "postgres")).to_owned(),
+    }
+}
+
+/// What to write, or to build, with these features.
+fn what_opens(sqlite: bool, postgres: bool) -> &'static str {
+    match (sqlite, postgres) {
+        (true, true) => "write `sqlite://path/to/jobs.db` or `postgres://user:password@host/database`",
+        (true, false) => {
+            "this build opens SQLite databases: write `sqlite://path/to/jobs.db`, or switch on the feature \
+             `postgres` of claude-jobs"
+        }
+        (false, true) => {
+            "this build opens PostgreSQL databases: write `postgres://user:password@host/database`, or switch on \
+             the feature `sqlite` of claude-jobs"
+        }
+        (false, false) => {
+            "this build opens no databases: switch on the feature `sqlite` or `postgres` of claude-jobs"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_this_build_does_not_open_is_told_with_what_would() {
+        for (sqlite, postgres) in [(true, true), (true, false), (false, true), (false, false)] {
+            let told = what_opens(sqlite, postgres);
+            assert_eq!(told.contains("`sqlite://"), sqlite, "{told}");
+            assert_eq!(told.contains("`postgres://"), postgres, "{told}");
+            assert_eq!(told.contains("`sqlite`"), !sqlite, "{told}");
+            assert_eq!(told.contains("`postgres`"), !postgres, "{told}");
+        }
     }
 }
