@@ -29,6 +29,7 @@ mod refusal;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 mod tick;
+pub(crate) mod url;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod user_connection;
 

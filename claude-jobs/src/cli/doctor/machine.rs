@@ -8,7 +8,7 @@ use super::Check;
 use crate::claude::{ClaudeCli, Supervision, find_binary};
 use crate::cli::database::Database;
 use crate::engine::Inspection;
-use crate::queue;
+use crate::engine::url;
 
 /// Agents work in repositories, and `worktree` needs it.
 pub(super) fn git(claude: &ClaudeCli) -> Check {
@@ -71,7 +71,7 @@ pub(super) async fn database(database: &Database) -> Check {
         Err(problem) => return Check::fail("database", problem.to_string(), "set it to a UTF-8 text"),
     };
     let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
-    let found = match queue::inspect(&url).await {
+    let found = match url::inspect(&url).await {
         Ok(Inspection::Missing) => "does not exist yet; the first command that needs it will make it",
         Ok(Inspection::NotMigrated) => {
             "has no tables of this version; the next command will bring them up to date"
@@ -82,5 +82,5 @@ pub(super) async fn database(database: &Database) -> Check {
             return Check::fail("database", format!("{error}{from}"), remedy);
         }
     };
-    Check::ok("database", format!("`{}`{from} {found}", queue::shown(&url)))
+    Check::ok("database", format!("`{}`{from} {found}", url::shown(&url)))
 }
