@@ -169,7 +169,7 @@ macro_rules! __conformance_checks {
     };
     (turn $then:ident $($context:tt)*) => {
         $crate::$then! { turn [
-            settles_and_claims nothing settles_whatever_the_claim what_is_given_back follow_ons
+            settles_and_claims completes_and_claims nothing settles_whatever_the_claim what_is_given_back follow_ons
             places_that_become_free pauses rate under_races
         ] $($context)* }
     };

@@ -118,18 +118,22 @@ impl PostgresEngine {
             let settled = retried(|| settle::settle_only(self, settlements, now)).await?;
             return Ok(Turn { settled, ..Turn::default() });
         };
-        let (mut turn, is_done) = retried(|| claim::turn(self, settlements, request)).await?;
-        if !is_done {
-            // The settlements are committed: what goes wrong from here on must not hide that.
-            match retried(|| claim::claim(self, request)).await {
-                Ok(claimed) => turn.claimed = claimed,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot claim, will try again");
-                    turn.claimed.next_due = Some(now);
-                }
+        let (settled, claimed) = if settlements.iter().all(settle::only_completes) {
+            let (settled, claimed) = retried(|| claim::turn(self, settlements, request)).await?;
+            match claimed {
+                Some(claimed) => (settled, Ok(claimed)),
+                None => (settled, retried(|| claim::claim_more(self, request)).await),
             }
-        }
-        Ok(turn)
+        } else {
+            let settled = retried(|| settle::settle_only(self, settlements, now)).await?;
+            (settled, retried(|| claim::claim(self, request)).await)
+        };
+        // The settlements are committed: what goes wrong from here on must not hide that.
+        let claimed = claimed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot claim, will try again");
+            Claimed { next_due: Some(now), ..Claimed::default() }
+        });
+        Ok(Turn { settled, claimed })
     }
 
     /// Settles in a transaction of several statements what brings more than its own rows, and claims.

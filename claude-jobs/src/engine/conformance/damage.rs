@@ -6,7 +6,7 @@ use super::fixture::{
     job, new, open, run_row, running, settle, state, unique,
 };
 use crate::engine::{ClaimRequest, Filter, was_refused};
-use crate::job::{JobRow, State};
+use crate::job::{AttemptError, Job, JobRow, State};
 use crate::settlement::Settlement;
 
 const REFUSED: &str = "Refused";
@@ -94,23 +94,27 @@ pub async fn numbers_at_their_bounds(database: &dyn Database) {
     assert_eq!(fields(&engine.runs(id).await.expect("a read")[0].attempt), u32::MAX);
 }
 
-/// An attempt that somebody turned back by hand is settled a second time, beside another's first.
+/// An attempt that somebody turned back by hand is settled a second time, beside another's first: with an error, and
+/// with nothing to say but that the job is done.
 pub async fn an_attempt_turned_back(database: &dyn Database) {
     let engine = open(database).await;
-    let run = running(&*engine, new(at(0))).await;
-    let failed = Settlement { error: Some(failure(&run, at(1))), ..end(&run, State::Available, at(1)) };
-    assert!(settle(&*engine, failed, at(1)).await);
-    assert!(database.overwrite(run.id, "attempt", "0").await, "a number");
-    insert_all(&*engine, &[new(at(2))]).await;
-    let runs = claim(&*engine, &ask(9, at(2))).await;
-    assert_eq!((runs.len(), runs[0].attempt), (2, 1));
-    let ends = |job| Settlement { error: Some(failure(job, at(3))), ..end(job, State::Completed, at(3)) };
-    let ends: Vec<_> = runs.iter().map(ends).collect();
-    let turn = engine.turn(&ends, Some(&ask(9, at(3))), at(3)).await.expect("it is settled");
-    assert_eq!(turn.settled, [true, true]);
-    let ledger = engine.runs(run.id).await.expect("a read");
-    assert_eq!((ledger.len(), ledger[0].finished_at), (1, at(3)), "the last word");
-    assert_eq!(engine.errors(run.id).await.expect("a read").len(), 1);
+    let failed: fn(&Job) -> Option<AttemptError> = |job| Some(failure(job, at(3)));
+    for error in [failed, |_| None] {
+        let run = running(&*engine, new(at(0))).await;
+        let back = Settlement { error: Some(failure(&run, at(1))), ..end(&run, State::Available, at(1)) };
+        assert!(settle(&*engine, back, at(1)).await);
+        assert!(database.overwrite(run.id, "attempt", "0").await, "a number");
+        insert_all(&*engine, &[new(at(2))]).await;
+        let runs = claim(&*engine, &ask(9, at(2))).await;
+        assert_eq!((runs.len(), runs[0].attempt), (2, 1));
+        let ends = |job| Settlement { error: error(job), ..end(job, State::Completed, at(3)) };
+        let ends: Vec<_> = runs.iter().map(ends).collect();
+        let turn = engine.turn(&ends, Some(&ask(9, at(3))), at(3)).await.expect("it is settled");
+        assert_eq!(turn.settled, [true, true]);
+        let ledger = engine.runs(run.id).await.expect("a read");
+        assert_eq!((ledger.len(), ledger[0].finished_at), (1, at(3)), "the last word");
+        assert!(engine.errors(run.id).await.expect("a read").len() <= 1);
+    }
 }
 
 /// One row that the database refuses keeps all of a call out, however many there are.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::Database;
 use super::fixture::{
-    OTHER, all_jobs, ask, at, claim, due, end, end_with_all, ids, insert, insert_all, keyed, new, open,
-    running, state,
+    OTHER, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, fields, ids, insert, insert_all,
+    insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
 };
-use crate::engine::{ClaimRequest, Engine, Limits};
-use crate::job::{Job, JobRow, State};
+use crate::engine::{ClaimRequest, Engine, Limits, Turn};
+use crate::job::{Job, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 /// Both answers come in one, each in its own order.
@@ -28,6 +28,64 @@ pub async fn settles_and_claims(database: &dyn Database) {
     let states: Vec<_> = all_jobs(&*other).await.iter().map(|job| job.state).collect();
     let expected = [State::Completed, State::Discarded, State::Executing, State::Executing, State::Scheduled];
     assert_eq!(states, expected, "nothing of the stale one");
+}
+
+/// The commonest turn: jobs that complete, and others that take their places. Each run is written once and whole,
+/// nothing of one that was superseded.
+pub async fn completes_and_claims(database: &dyn Database) {
+    let (engine, other) = (open(database).await, database.connect().await);
+    let kept = unique("kept", None, &State::ALL, at(0));
+    let freed = unique("freed", None, &[State::Available, State::Executing], at(0));
+    let jobs = insert_all(&*engine, &[kept.clone(), freed.clone(), new(at(0)), new(at(0))]).await;
+    let back = claim_one(&*engine, at(0)).await;
+    let back = Settlement {
+        scheduled_at: at(0),
+        resume: Some("s".to_owned()),
+        reason: Some("why".to_owned()),
+        ..end(&back, State::Available, at(1))
+    };
+    assert!(settle(&*engine, back, at(1)).await);
+    let runs = claim(&*engine, &ask(4, at(1))).await;
+    assert_eq!(ids(&runs), ids(&jobs), "the first has run before");
+    engine.cancel(runs[1].id, at(1)).await.expect("it runs");
+    let next = insert(&*engine, new(at(2))).await;
+    let ends = |run: &Job| {
+        let ledger = RunRow {
+            cost_usd: Some(0.25),
+            turns: Some(3),
+            session_id: Some(format!("of {}", run.id)),
+            ..run_row(run, at(3))
+        };
+        Settlement { scheduled_at: run.scheduled_at, run: ledger, ..end(run, State::Completed, at(3)) }
+    };
+    let stale = Settlement { attempt: 9, ..ends(&runs[3]) };
+    let batch = [ends(&runs[2]), stale, ends(&runs[0]), ends(&runs[2]), ends(&runs[1])];
+    let turn = engine.turn(&batch, Some(&ask(5, at(3))), at(3)).await.expect("a turn");
+    assert_eq!(turn.settled, [true, false, true, false, true]);
+    assert_eq!(ids(&turn.claimed.jobs), [next.id]);
+    for run in &runs[..3] {
+        let finished_at = Some(at(3));
+        let expected = Job {
+            state: State::Completed,
+            finished_at,
+            node: None,
+            reason: None,
+            resume: None,
+            ..run.clone()
+        };
+        assert_eq!(fields(&job(&*other, run.id).await), fields(&expected));
+        let ledger = other.runs(run.id).await.expect("a read");
+        assert_eq!(fields(&ledger.last()), fields(&Some(ends(run).run)));
+    }
+    assert_eq!(fields(&job(&*other, runs[3].id).await), fields(&runs[3]), "nothing of the stale one");
+    let taken: Vec<_> = insert_each(&*engine, &[kept, freed]).await.iter().map(|new| new.duplicate).collect();
+    assert_eq!(taken, [true, false], "a unique key is held for as long as its states say");
+    // All of a batch at the end of a queue; what was written before is not written again.
+    let last = [ends(&turn.claimed.jobs[0]), ends(&runs[0]), ends(&runs[3])];
+    let turn = engine.turn(&last, Some(&ClaimRequest { queue: "empty", ..ask(5, at(3)) }), at(3)).await;
+    let Turn { settled, claimed } = turn.expect("a turn");
+    assert_eq!((settled[0], settled[2], claimed.jobs.len()), (true, true, 0));
+    assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 2);
 }
 
 /// Nothing to do is nothing done.
@@ -66,7 +124,7 @@ pub async fn what_is_given_back(database: &dyn Database) {
         let batch = [end(&run, target, at(1))];
         let next = in_two_turns(&*engine, &batch, &ask(3, at(1))).await;
         assert_eq!((ids(&next), next[0].attempt), (vec![run.id], 2), "{target}");
-        assert!(super::fixture::settle(&*engine, end(&next[0], State::Completed, at(2)), at(2)).await);
+        assert!(settle(&*engine, end(&next[0], State::Completed, at(2)), at(2)).await);
     }
 }
 

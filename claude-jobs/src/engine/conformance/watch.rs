@@ -6,9 +6,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Database;
-use super::fixture::{NODE, QUEUE, ask, at, claim, due, end, insert, insert_all, new, open, running, settle};
-use crate::engine::{Engine, QueueChange};
-use crate::job::State;
+use super::fixture::{
+    NODE, QUEUE, ask, at, claim, due, end, insert, insert_all, keyed, new, open, running, settle,
+};
+use crate::engine::{ClaimRequest, Engine, QueueChange};
+use crate::job::{JobRow, State};
 use crate::settlement::Settlement;
 
 /// A wake may take so long: more than the slowest engine's look, less than anybody waits.
@@ -67,8 +69,7 @@ pub async fn what_others_do(database: &dyn Database) {
     watched.is_woken(QUEUE, "an insert").await;
 
     watched.is_quiet().await;
-    let rows: Vec<_> =
-        ["x", "y"].map(|queue| crate::job::JobRow { queue: queue.into(), ..new(at(0)) }).to_vec();
+    let rows: Vec<_> = ["x", "y"].map(|queue| JobRow { queue: queue.into(), ..new(at(0)) }).to_vec();
     insert_all(&*other, &rows).await;
     watched.is_woken("y", "several at once").await;
 
@@ -81,7 +82,7 @@ pub async fn what_others_do(database: &dyn Database) {
     watched.is_woken(QUEUE, "a retry by hand").await;
 
     watched.is_quiet().await;
-    let follow_ons = vec![crate::job::JobRow { queue: "next".into(), ..new(at(1)) }];
+    let follow_ons = vec![JobRow { queue: "next".into(), ..new(at(1)) }];
     assert!(settle(&*other, Settlement { follow_ons, ..end(&run, State::Completed, at(1)) }, at(1)).await);
     watched.is_woken("next", "a follow-on").await;
 
@@ -89,6 +90,15 @@ pub async fn what_others_do(database: &dyn Database) {
     watched.is_quiet().await;
     assert!(settle(&*other, end(&run, State::Available, at(2)), at(2)).await);
     watched.is_woken(QUEUE, "a job that was given back").await;
+
+    // Both of the ways in which a run can end.
+    for claims in [None, Some(ClaimRequest { queue: "empty", ..ask(1, at(3)) })] {
+        let run = running(&*engine, JobRow { queue: "keys".into(), ..keyed("a", at(3)) }).await;
+        watched.is_quiet().await;
+        let turn = other.turn(&[end(&run, State::Completed, at(3))], claims.as_ref(), at(3)).await;
+        assert_eq!(turn.expect("a turn").settled, [true]);
+        watched.is_woken("keys", "a concurrency key that is free").await;
+    }
 
     other.change_queue(QUEUE, QueueChange::Pause).await.expect("a change");
     watched.is_quiet().await;

@@ -1,7 +1,5 @@
 //! Claims: due jobs become `executing`, their attempt counts up.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -9,9 +7,9 @@ use sqlx::postgres::PgRow;
 use super::connections::Work;
 use super::moment::Moment;
 use super::row::{self, claimed_columns, optional_moment, state_bit};
-use super::settle::{self, settle_rows};
+use super::settle::{self, complete_rows};
 use super::{PostgresEngine, Query, limited};
-use crate::engine::{ClaimRequest, Claimed, QueueSettings, Turn};
+use crate::engine::{ClaimRequest, Claimed, QueueSettings};
 use crate::error::Result;
 use crate::job::{Job, State};
 use crate::settlement::Settlement;
@@ -59,20 +57,13 @@ macro_rules! take_rows {
 }
 pub(super) use take_rows;
 
-/// No job: a `NULL` for each of [`claimed_columns!`].
-macro_rules! nothing {
-    () => {
-        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
-    };
-}
-
-/// What is found, and the jobs that are taken; nothing is taken where that needs more than one statement:
-/// when jobs are due that are not staged, or wait with a concurrency key.
+/// Takes jobs; none where that needs more than one statement: when jobs are due that are not staged, or wait
+/// with a concurrency key. Who gets none looks why: [`claim_more`].
 ///
 /// The numbers of: the present moment; the queue, the node, the workers, the node's concurrency, how many it
 /// runs, how many more it may claim, the bit of `executing`, and whether jobs that are due must be staged
-/// first.
+/// first. What was found that still matters comes with each job: to have it in a row of its own, every row
+/// would have to be put aside and copied.
 ///
 /// jobs_claim, in its own order; the same as [`LOOK`]'s besides.
 macro_rules! claim_rows {
@@ -90,7 +81,7 @@ macro_rules! claim_rows {
             $queue,
             ") AS has_keyed FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = ",
             $queue,
-            "), taken AS (",
+            ") ",
             take_rows!($now, $node, $bit),
             "SELECT ctid FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL AND queue = ",
             $queue,
@@ -110,53 +101,26 @@ macro_rules! claim_rows {
             $ahead,
             " END FROM found) FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
             claimed_columns!(),
-            ")"
+            ", (SELECT concurrency FROM found) AS queue_concurrency, (SELECT next_due FROM found) AS next_due"
         )
     };
 }
-
-/// Each job in a row, and a last one that says what was found.
-///
-/// The jobs come first so that they are taken first. A statement sees what was committed when it began; a job
-/// that another one claims after that still looks available to it, and is locked before it is seen not to be.
-/// Whoever has claimed it then waits with settling it: the shorter that moment, the less often.
-macro_rules! jobs_and {
-    ($found:literal) => {
-        concat!(
-            " SELECT NULL AS paused, NULL AS paused_until, NULL AS queue_concurrency, NULL AS is_registered, \
-                NULL AS next_due, NULL AS has_keyed, NULL AS settled_ids, NULL AS settled_attempts, taken.* \
-            FROM taken \
-            UNION ALL SELECT found.paused, found.paused_until, found.concurrency, found.is_registered, \
-                found.next_due, found.has_keyed, ",
-            $found
-        )
-    };
-}
-
-/// The first column of a job in a row of [`jobs_and!`].
-const FIRST_OF_JOB: usize = 8;
 
 /// Claims. `$1` the present moment, `$2` to `$9` as [`bind_claim`] has them.
-pub(super) const CLAIM: &str = concat!(
-    "WITH ",
-    claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"),
-    jobs_and!("NULL::bigint[], NULL::bigint[], "),
-    nothing!(),
-    " FROM found"
-);
+pub(super) const CLAIM: &str =
+    concat!("WITH ", claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"));
 
-/// Settles a batch and claims the next jobs. `$1` to `$18` as [`settle_rows!`] has them, `$19` how many different
-/// settlements, `$20` to `$27` as [`bind_claim`] has them.
+/// Completes a batch of jobs and claims the next ones. `$1` to `$12` as [`complete_rows!`] has them, `$13` how many
+/// different runs, `$14` the channel, `$15` the present moment, `$16` to `$23` as [`bind_claim`] has them.
+///
+/// The jobs are taken first. A statement sees what was committed when it began; a job that another one claims
+/// after that still looks available to it, and is locked before it is seen not to be. Whoever has claimed it then
+/// waits with settling it: the shorter that moment, the less often.
 pub(super) const TURN: &str = concat!(
-    settle_rows!(),
+    complete_rows!("$14"),
     ", ",
-    claim_rows!("$16"; "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27"),
-    jobs_and!(
-        "CASE WHEN ends.jobs < $19 THEN ARRAY (SELECT s.id FROM settled AS s) END, \
-         CASE WHEN ends.jobs < $19 THEN ARRAY (SELECT s.attempt FROM settled AS s) END, "
-    ),
-    nothing!(),
-    " FROM found CROSS JOIN ends WHERE ends.told >= 0"
+    claim_rows!("$15"; "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23"),
+    ", (SELECT count(*) FROM settled) = $13 AS all_settled"
 );
 
 /// What a look has found.
@@ -195,8 +159,13 @@ fn look<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Query<'q> {
 
 fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
     let row = super::first(rows)?;
+    let settings = QueueSettings {
+        paused: row.try_get("paused")?,
+        paused_until: optional_moment(row, "paused_until")?,
+        ..settings(row.try_get("concurrency")?, request)
+    };
     Ok(Found {
-        settings: settings(row, "concurrency", request)?,
+        settings,
         is_registered: row.try_get("is_registered")?,
         next_due: optional_moment(row, "next_due")?,
         has_unkeyed: row.try_get("has_unkeyed")?,
@@ -204,31 +173,34 @@ fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
     })
 }
 
-fn settings(row: &PgRow, concurrency: &str, request: &ClaimRequest<'_>) -> Result<QueueSettings> {
-    Ok(QueueSettings {
+/// The settings of a queue that is not paused.
+fn settings(concurrency: Option<i64>, request: &ClaimRequest<'_>) -> QueueSettings {
+    QueueSettings {
         name: request.queue.to_owned(),
-        paused: row.try_get("paused")?,
-        paused_until: optional_moment(row, "paused_until")?,
-        concurrency: row
-            .try_get::<Option<i64>, _>(concurrency)?
-            .map(|number| u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
-    })
+        paused: false,
+        paused_until: None,
+        concurrency: concurrency.map(|number| u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
+    }
 }
 
 /// Claims with nothing to settle. Most looks have a reason, so that one statement looks and claims; where
 /// others are to be counted, which takes a lock, it only looks at first.
 pub(super) async fn claim(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
-    if request.limits.span_nodes() {
-        let seen = found(&engine.rows(look(engine, request)).await?, request)?;
-        if seen.is_closed(request) || !(seen.is_due(request) || seen.has_unkeyed || seen.has_keyed) {
-            return Ok(seen.with(Vec::new(), None));
-        }
-    } else {
+    if !request.limits.span_nodes() {
         let rows = engine.rows(claiming(engine, request, true)).await?;
-        let (claimed, is_done) = read_claim(&rows, &[], request)?;
-        if is_done {
+        if let Some(claimed) = read_claim(&rows, request)? {
             return Ok(claimed);
         }
+    }
+    claim_more(engine, request).await
+}
+
+/// Claims what one statement could not, if there is any, and says what else there is.
+pub(super) async fn claim_more(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
+    let seen = found(&engine.rows(look(engine, request)).await?, request)?;
+    let is_left = seen.is_due(request) || seen.has_keyed || request.limits.span_nodes() && seen.has_unkeyed;
+    if seen.is_closed(request) || !is_left {
+        return Ok(seen.with(Vec::new(), None));
     }
     let mut work = engine.connections.begin().await?;
     let claimed = claim_in(engine, &mut work, request).await;
@@ -260,7 +232,8 @@ pub(super) async fn claim_in(
         return Ok(seen.with(jobs, rate_allows));
     }
     let rows = work.rows(claiming(engine, request, false)).await?;
-    Ok(read_claim(&rows, &[], request)?.0)
+    let claimed = read_claim(&rows, request)?;
+    Ok(claimed.unwrap_or_else(|| seen.with(Vec::new(), None)))
 }
 
 async fn stage(engine: &PostgresEngine, work: &mut Work, request: &ClaimRequest<'_>) -> Result<()> {
@@ -277,19 +250,23 @@ fn claiming<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>, stages_firs
     bind_claim(engine.query(&engine.sql.claim).bind(Moment(request.now)), request, stages_first)
 }
 
-/// Settles what brings nothing more with it, and claims, in one statement. Also says whether it has
-/// claimed what there was; if not, [`claim_in`] does.
+/// Settles runs that [only complete](settle::only_completes) their jobs, and claims, in one statement. Answers with
+/// what was settled, and what was claimed, if anything was.
 pub(super) async fn turn(
     engine: &PostgresEngine,
     settlements: &[Settlement],
     request: &ClaimRequest<'_>,
-) -> Result<(Turn, bool)> {
-    let (query, tells) = (engine.query(&engine.sql.turn), request.limits.span_nodes());
-    let query = settle::bind(query, settlements, request.now, engine.channel(), tells)?
-        .bind(settle::different(settlements) as i64);
+) -> Result<(Vec<bool>, Option<Claimed>)> {
+    let (query, runs) = settle::bind_completions(engine.query(&engine.sql.turn), settlements)?;
+    let query = query.bind(runs as i64).bind(engine.channel()).bind(Moment(request.now));
     let rows = engine.rows(bind_claim(query, request, true)).await?;
-    let (claimed, is_done) = read_claim(&rows, settlements, request)?;
-    Ok((Turn { settled: settle::answers(settlements, read_settled(&rows)?), claimed }, is_done))
+    let all_settled = rows.first().map(|row| row.try_get("all_settled")).transpose()?.unwrap_or(false);
+    let settled = if all_settled {
+        settle::answers(settlements, None)
+    } else {
+        settle::written(engine, settlements).await?
+    };
+    Ok((settled, read_claim(&rows, request)?))
 }
 
 /// Binds what follows the present moment in [`claim_rows!`].
@@ -305,39 +282,14 @@ fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stages_first: bo
         .bind(stages_first)
 }
 
-/// What a turn has settled; `None`: all.
-fn read_settled(rows: &[PgRow]) -> Result<Option<HashSet<(i64, i64)>>> {
-    let head = rows.last().ok_or_else(super::no_row)?;
-    let ids: Option<Vec<i64>> = head.try_get("settled_ids")?;
-    let attempts: Option<Vec<i64>> = head.try_get("settled_attempts")?;
-    Ok(ids.zip(attempts).map(|(ids, attempts)| ids.into_iter().zip(attempts).collect()))
-}
-
-/// What was claimed after these settlements, and whether that is what there was.
-fn read_claim(
-    rows: &[PgRow],
-    settlements: &[Settlement],
-    request: &ClaimRequest<'_>,
-) -> Result<(Claimed, bool)> {
-    let (head, rows) = rows.split_last().ok_or_else(super::no_row)?;
-    let has_keyed = head.try_get("has_keyed")?;
-    let seen = Found {
-        settings: settings(head, "queue_concurrency", request)?,
-        is_registered: head.try_get("is_registered")?,
-        // What has just been settled is not in it yet.
-        next_due: settlements
-            .iter()
-            .filter(|new| matches!(new.state, State::Scheduled | State::Retryable))
-            .map(|new| new.scheduled_at)
-            .chain(optional_moment(head, "next_due")?)
-            .min(),
-        has_unkeyed: true,
-        has_keyed,
-    };
-    let mut jobs = row::claimed(rows, FIRST_OF_JOB, request.node, request.now)?;
+/// What was claimed, if anything was.
+fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Option<Claimed>> {
+    let Some(first) = rows.first() else { return Ok(None) };
+    let next_due = optional_moment(first, "next_due")?;
+    let mut jobs = row::claimed(rows, request)?;
     in_order(&mut jobs);
-    let is_done = seen.is_closed(request) || !jobs.is_empty() || (!has_keyed && !seen.is_due(request));
-    Ok((seen.with(jobs, None), is_done))
+    let settings = settings(first.try_get("queue_concurrency")?, request);
+    Ok(Some(Claimed { jobs, next_due, settings }))
 }
 
 /// `RETURNING` has no order.
@@ -361,9 +313,9 @@ mod tests {
             'worker', '2026-01-01' FROM generate_series(1, 4) AS i";
 
     /// Ends the run of job 1, and takes one job.
-    const TURN_VALUES: &str = "'{1}', '{1}', '{4}', '{2026-02-01}', '{2026-02-01}', '{node}', '{2026-02-01}', \
-        '{2026-02-01}', '{NULL}', '{success}', '{complete}', '{completed}', '{NULL}', '{}', '{}', '2026-02-01', \
-        'c', false, 1, 'queue', 'node', '{worker}', 1, 0, 0, 4, true";
+    const TURN_VALUES: &str = "'{1}', '{1}', '{node}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', \
+        '{complete}', '{completed}', '{NULL}', '{}', '{2026-01-01}', 1, 'c', '2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, \
+        true";
 
     /// A turn that waits with a settlement has its jobs already: it does not come back to what others have claimed
     /// meanwhile, lock it, and keep them waiting in their turn.
@@ -392,9 +344,7 @@ mod tests {
         let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
         second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
         let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true)";
-        let ids = |rows: Vec<PgRow>| {
-            rows.iter().filter_map(|row| row.get::<Option<i64>, _>(FIRST_OF_JOB)).collect::<Vec<_>>()
-        };
+        let ids = |rows: Vec<PgRow>| rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>();
         assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
         holder.execute("COMMIT").await.expect("the lock is free");
         assert_eq!(ids(turn.await.expect("no panic")), [3]);

@@ -96,7 +96,7 @@ pub(super) async fn take(
     let query = engine.query(&engine.sql.take_keyed).bind(Moment(request.now)).bind(request.node);
     let query = query.bind(state_bit(State::Executing)).bind(request.queue).bind(request.workers);
     let rows = work.rows(query.bind(i64::from(most)).bind(i64::from(request.limits.per_key))).await?;
-    let mut jobs = row::claimed(&rows, 0, request.node, request.now)?;
+    let mut jobs = row::claimed(&rows, request)?;
     in_order(&mut jobs);
     if request.limits.rate.is_some() && !jobs.is_empty() {
         let query = engine.query(&engine.sql.note_starts).bind(request.queue).bind(Moment(request.now));

@@ -108,9 +108,12 @@ struct Case<'a> {
     indexes: &'static [&'static str],
 }
 
-/// One run of job 5 that ends well.
-const SETTLEMENT: &str = "'{5}', '{1}', '{4}', '{2026-02-01}', '{2026-02-01}', '{node_1}', '{2026-02-01}', \
-    '{2026-02-01}', '{NULL}', '{success}', '{complete}', '{completed}', '{NULL}', '{}', \
+/// One run of job 5.
+const RUN: &str = "'{5}', '{1}', '{node_1}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', '{complete}', \
+    '{completed}', '{NULL}', '{}'";
+
+/// It ends well, though with an error.
+const SETTLEMENT: &str = "'{4}', '{2026-02-01}', '{2026-02-01}', \
     ARRAY['{\"error_attempt\": 1, \"error_at\": 1, \"error_kind\": \"timeout\", \"error_message\": \"why\"}'], \
     '2026-02-01', 'c', false";
 
@@ -123,7 +126,9 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
         Case {
             sql: &sql.turn,
-            values: format!("{SETTLEMENT}, 1, 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"),
+            values: format!(
+                "{RUN}, 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"
+            ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
         Case {
@@ -131,7 +136,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
             values: format!("'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },
-        Case { sql: &sql.settle, values: SETTLEMENT.to_owned(), indexes: &["jobs_pkey"] },
+        Case { sql: &sql.settle, values: format!("{RUN}, {SETTLEMENT}"), indexes: &["jobs_pkey"] },
         Case {
             sql: &sql.forget,
             values: "'{5}'".to_owned(),

@@ -18,75 +18,129 @@ use crate::error::Result;
 use crate::job::State;
 use crate::settlement::Settlement;
 
-/// The beginning of each statement that settles. It takes `$1` to `$18`.
-///
-/// The fence: only the run that the row still stands for may change it, and whatever goes with it is
-/// written from what the change returns. A job that somebody asked to cancel meanwhile does not go back
-/// to waiting.
-///
-/// A state comes as its place among [`State::ALL`]. What most settlements lack comes as one JSON text,
-/// [`Rest`]: a dozen arrays more to take apart would cost more than all else that is done for a row. They
-/// are taken apart side by side; named after `FROM` each would be copied as a whole first.
-///
-/// The state is compared in a way that the planner does not take for a partial index's condition: it shall
-/// look up each run's row by its id, not each executing job's run in the batch.
-///
-/// Past the fence there can be no ledger row or error yet, unless somebody turned the attempt back by
-/// hand: see [`FORGET`].
-///
-/// `ends` counts the settlements, and tells the nodes of the queues in which one may have made something
-/// claimable: a job waits again, or a concurrency key is free. `$17`: the channel; `$18`: whether a limit
-/// of all is.
-///
-/// jobs_pkey, runs_pkey, errors_pkey
-macro_rules! settle_rows {
+/// The runs of a batch, an array for each column of the ledger: `$1` to `$11`. They are taken apart side by
+/// side; named after `FROM` each would be copied as a whole first.
+macro_rules! runs {
     () => {
-        "WITH settled AS (UPDATE {schema}.jobs AS j SET \
-            state = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled' \
-                ELSE (ARRAY['scheduled', 'available', 'executing', 'retryable', 'completed', 'discarded', \
-                    'cancelled']::{schema}.state[])[g.state + 1] END, \
-            finished_at = CASE WHEN j.cancel_requested AND g.state < 4 THEN $16 ELSE g.finished_at END, \
-            reason = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled on request' \
-                ELSE g.rest ->> 'reason' END, \
-            scheduled_at = g.scheduled_at, \
-            uncounted = CASE WHEN (g.rest ->> 'uncounted')::boolean \
-                THEN least(j.uncounted + 1, 4294967295) ELSE j.uncounted END, \
-            snoozes = CASE WHEN (g.rest ->> 'snoozed')::boolean \
-                THEN least(j.snoozes + 1, 4294967295) ELSE j.snoozes END, \
-            meta = coalesce((g.rest ->> 'meta')::json, j.meta), resume = g.rest ->> 'resume', node = NULL, \
-            cancel_requested = false, unique_key = CASE WHEN (j.unique_states \
-                >> (CASE WHEN j.cancel_requested AND g.state < 4 THEN 6 ELSE g.state END)) & 1 = 1 \
-                THEN j.unique_key END \
-            FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS attempt, \
-                unnest($3::integer[]) AS state, unnest($4::timestamptz[]) AS scheduled_at, \
-                unnest($5::timestamptz[]) AS finished_at, unnest($6::text[]) AS node, \
-                unnest($7::timestamptz[]) AS run_started_at, unnest($8::timestamptz[]) AS run_finished_at, \
-                unnest($9::text[]) AS session_id, unnest($10::text[]) AS outcome, \
-                unnest($11::text[]) AS verdict, unnest($12::text[]) AS ending, \
-                unnest($13::double precision[]) AS cost_usd, unnest($14::text[])::json AS answer, \
-                unnest($15::text[])::json AS rest) AS g \
-            WHERE j.id = g.id AND j.attempt = g.attempt \
-                AND j.state >= 'executing' AND j.state <= 'executing' \
-            RETURNING g.*, j.queue, j.concurrency_key), \
-        ledger AS (INSERT INTO {schema}.runs (job_id, attempt, node, started_at, finished_at, \
-            session_id, outcome, verdict, ending, cost_usd, answer) \
-            SELECT id, attempt, node, run_started_at, run_finished_at, session_id, outcome, verdict, \
-                ending, cost_usd, answer FROM settled), \
-        failures AS (INSERT INTO {schema}.errors (job_id, attempt, at, kind, message) \
-            SELECT id, (rest ->> 'error_attempt')::bigint, 'epoch'::timestamptz \
-                    + (rest ->> 'error_at')::bigint * '1 microsecond'::interval, \
-                rest ->> 'error_kind', rest ->> 'error_message' FROM settled \
-            WHERE rest ->> 'error_kind' IS NOT NULL), \
-        ends AS MATERIALIZED (SELECT count(*) AS jobs, \
-            count(pg_notify($17, CASE WHEN octet_length(queue) < 8000 THEN queue ELSE '' END)) \
-                FILTER (WHERE state < 4 OR concurrency_key IS NOT NULL OR $18) AS told FROM settled)"
+        "unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS attempt, unnest($3::text[]) AS node, \
+         unnest($4::timestamptz[]) AS run_started_at, unnest($5::timestamptz[]) AS run_finished_at, \
+         unnest($6::text[]) AS session_id, unnest($7::text[]) AS outcome, unnest($8::text[]) AS verdict, \
+         unnest($9::text[]) AS ending, unnest($10::double precision[]) AS cost_usd, \
+         unnest($11::text[])::json AS answer"
     };
 }
-pub(super) use settle_rows;
+pub(super) use runs;
 
-/// Only settles.
-pub(super) const SETTLE: &str =
-    concat!(settle_rows!(), " SELECT id, attempt FROM settled WHERE (SELECT told FROM ends) >= 0");
+/// The fence: only the run that the row still stands for may change it, and whatever goes with it is written
+/// from what the change returns.
+///
+/// The state is compared in a way that the planner does not take for a partial index's condition: it shall
+/// look up each run's row by its id, not each executing job's run in the batch. jobs_pkey
+macro_rules! fence {
+    () => {
+        "WHERE j.id = g.id AND j.attempt = g.attempt AND j.state >= 'executing' AND j.state <= 'executing'"
+    };
+}
+pub(super) use fence;
+
+/// Tells the nodes of a settled job's queue; the number of: the channel.
+macro_rules! tell {
+    ($channel:literal) => {
+        concat!(
+            "pg_notify(",
+            $channel,
+            ", CASE WHEN octet_length(j.queue) < 8000 THEN j.queue ELSE '' END)::text"
+        )
+    };
+}
+pub(super) use tell;
+
+/// Writes what is settled into the ledger.
+///
+/// Past the fence there can be no ledger row or error yet, unless somebody turned the attempt back by
+/// hand: see [`FORGET`]. runs_pkey
+macro_rules! ledger {
+    () => {
+        "ledger AS (INSERT INTO {schema}.runs (job_id, attempt, node, started_at, finished_at, \
+            session_id, outcome, verdict, ending, cost_usd, answer) \
+            SELECT id, attempt, node, run_started_at, run_finished_at, session_id, outcome, verdict, \
+                ending, cost_usd, answer FROM settled)"
+    };
+}
+pub(super) use ledger;
+
+/// Settles. A job that somebody asked to cancel meanwhile does not go back to waiting.
+///
+/// A state comes as its place among [`State::ALL`]. What most settlements lack comes as one JSON text,
+/// [`Rest`]: a dozen arrays more to take apart would cost more than all else that is done for a row.
+///
+/// The nodes are told of the queues in which something may have become claimable: a job waits again, or a
+/// concurrency key is free. `$17`: the channel; `$18`: whether a limit of all is. errors_pkey
+pub(super) const SETTLE: &str = concat!(
+    "WITH settled AS (UPDATE {schema}.jobs AS j SET \
+        state = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled' \
+            ELSE (ARRAY['scheduled', 'available', 'executing', 'retryable', 'completed', 'discarded', \
+                'cancelled']::{schema}.state[])[g.state + 1] END, \
+        finished_at = CASE WHEN j.cancel_requested AND g.state < 4 THEN $16 ELSE g.finished_at END, \
+        reason = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled on request' \
+            ELSE g.rest ->> 'reason' END, \
+        scheduled_at = g.scheduled_at, \
+        uncounted = CASE WHEN (g.rest ->> 'uncounted')::boolean \
+            THEN least(j.uncounted + 1, 4294967295) ELSE j.uncounted END, \
+        snoozes = CASE WHEN (g.rest ->> 'snoozed')::boolean \
+            THEN least(j.snoozes + 1, 4294967295) ELSE j.snoozes END, \
+        meta = coalesce((g.rest ->> 'meta')::json, j.meta), resume = g.rest ->> 'resume', node = NULL, \
+        cancel_requested = false, unique_key = CASE WHEN (j.unique_states \
+            >> (CASE WHEN j.cancel_requested AND g.state < 4 THEN 6 ELSE g.state END)) & 1 = 1 \
+            THEN j.unique_key END \
+        FROM (SELECT ",
+    runs!(),
+    ", unnest($12::integer[]) AS state, unnest($13::timestamptz[]) AS scheduled_at, \
+        unnest($14::timestamptz[]) AS finished_at, unnest($15::text[])::json AS rest) AS g ",
+    fence!(),
+    " RETURNING g.*, CASE WHEN g.state < 4 OR j.concurrency_key IS NOT NULL OR $18 THEN ",
+    tell!("$17"),
+    " END), ",
+    ledger!(),
+    ", failures AS (INSERT INTO {schema}.errors (job_id, attempt, at, kind, message) \
+        SELECT id, (rest ->> 'error_attempt')::bigint, 'epoch'::timestamptz \
+                + (rest ->> 'error_at')::bigint * '1 microsecond'::interval, \
+            rest ->> 'error_kind', rest ->> 'error_message' FROM settled \
+        WHERE rest ->> 'error_kind' IS NOT NULL) \
+     SELECT id, attempt FROM settled"
+);
+
+/// The beginning of a statement that settles runs which [complete their jobs and bring nothing
+/// more](only_completes): of what happens most often, half of what [`SETTLE`] does. `$1` to `$11` as [`runs!`] has
+/// them, `$12` when each was due; the number of: the channel.
+macro_rules! complete_rows {
+    ($channel:literal) => {
+        concat!(
+            "WITH settled AS (UPDATE {schema}.jobs AS j SET state = 'completed', \
+                scheduled_at = g.scheduled_at, finished_at = g.run_finished_at, reason = NULL, resume = NULL, \
+                node = NULL, cancel_requested = false, \
+                unique_key = CASE WHEN (j.unique_states >> 4) & 1 = 1 THEN j.unique_key END \
+                FROM (SELECT ",
+            $crate::engine::postgres::settle::runs!(),
+            ", unnest($12::timestamptz[]) AS scheduled_at) AS g ",
+            $crate::engine::postgres::settle::fence!(),
+            " RETURNING g.*, CASE WHEN j.concurrency_key IS NOT NULL THEN ",
+            $crate::engine::postgres::settle::tell!($channel),
+            " END), ",
+            $crate::engine::postgres::settle::ledger!()
+        )
+    };
+}
+pub(super) use complete_rows;
+
+/// Which of these runs have been settled in this way. Of a job that is gone it cannot be said; but it must
+/// have been over, and was ours a moment ago. runs_pkey, jobs_pkey
+pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt \
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) \
+        AS g (id, attempt, node, finished_at, ending) \
+    WHERE EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
+            AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending) \
+        OR NOT EXISTS (SELECT 1 FROM {schema}.jobs AS j WHERE j.id = g.id)";
 
 /// Removes what stands in the way of a settlement: ledger rows and errors of attempts that are running.
 /// runs_pkey, errors_pkey, jobs_pkey
@@ -111,6 +165,13 @@ pub(super) const PAUSE_QUEUE: &str = "INSERT INTO {schema}.queues AS q (name, pa
 /// Whether a settlement brings more than its own rows.
 pub(super) fn has_more(settlement: &Settlement) -> bool {
     !settlement.follow_ons.is_empty() || settlement.pause_queue_until.is_some()
+}
+
+/// Whether a settlement completes its job and says nothing else: what [`complete_rows!`] writes.
+pub(super) fn only_completes(settlement: &Settlement) -> bool {
+    settlement.state == State::Completed
+        && settlement.finished_at == Some(settlement.run.finished_at)
+        && Rest::is_none(settlement)
 }
 
 /// Settles inside a transaction, with follow-on jobs and pauses.
@@ -144,6 +205,18 @@ pub(super) async fn settle_only(
     let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), false)?;
     let rows = engine.rows(query).await?;
     read(&rows, settlements)
+}
+
+/// Which of these settlements a statement has written that did not say so.
+pub(super) async fn written(engine: &PostgresEngine, settlements: &[Settlement]) -> Result<Vec<bool>> {
+    let query = engine
+        .query(&engine.sql.written)
+        .bind(settlements.iter().map(|new| new.id.0).collect::<Vec<_>>())
+        .bind(settlements.iter().map(|new| i64::from(new.attempt)).collect::<Vec<_>>())
+        .bind(settlements.iter().map(|new| new.run.node.as_deref().map(clean)).collect::<Vec<_>>())
+        .bind(settlements.iter().map(|new| Moment(new.run.finished_at)).collect::<Vec<_>>())
+        .bind(settlements.iter().map(|new| clean(&new.run.ending)).collect::<Vec<_>>());
+    read(&engine.rows(query).await?, settlements)
 }
 
 fn read(rows: &[PgRow], settlements: &[Settlement]) -> Result<Vec<bool>> {
@@ -206,9 +279,13 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl<'a> Rest<'a> {
+    fn is_none(new: &Settlement) -> bool {
+        let has_text = new.reason.is_some() || new.resume.is_some() || new.meta.is_some();
+        !(has_text || new.uncounted || new.snoozed || new.error.is_some())
+    }
+
     fn of(new: &'a Settlement) -> Result<Option<String>> {
-        let is_plain = new.reason.is_none() && new.resume.is_none() && new.meta.is_none();
-        if is_plain && !new.uncounted && !new.snoozed && new.error.is_none() {
+        if Self::is_none(new) {
             return Ok(None);
         }
         let rest = Self {
@@ -228,27 +305,50 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Binds the parameters of [`settle_rows!`].
-pub(super) fn bind<'q>(
+/// A batch in one order for all, so that two batches do not wait for each other; of each run the first.
+fn in_order(settlements: &[Settlement]) -> Vec<&Settlement> {
+    let mut new: Vec<_> = settlements.iter().collect();
+    new.sort_by_key(|settlement| (settlement.id, settlement.attempt));
+    new.dedup_by_key(|settlement| (settlement.id, settlement.attempt));
+    new
+}
+
+/// Binds the parameters of [`SETTLE`].
+fn bind<'q>(
     query: Query<'q>,
     settlements: &[Settlement],
     now: Timestamp,
     channel: &str,
     tells: bool,
 ) -> Result<Query<'q>> {
-    // In one order for all, so that two batches do not wait for each other; of each run the first.
-    let mut new: Vec<_> = settlements.iter().collect();
-    new.sort_by_key(|settlement| (settlement.id, settlement.attempt));
-    new.dedup_by_key(|settlement| (settlement.id, settlement.attempt));
-    let new = &new[..];
-    let answers = new.iter().map(|new| Answer::of(&new.run)).collect::<Result<Vec<_>>>()?;
+    let new = &in_order(settlements)[..];
     let rest = new.iter().map(|new| Rest::of(new)).collect::<Result<Vec<_>>>()?;
-    Ok(query
-        .bind(each(new, |new| new.id.0))
-        .bind(each(new, |new| i64::from(new.attempt)))
+    Ok(bind_runs(query, new)?
         .bind(each(new, |new| place(new.state)))
         .bind(each(new, |new| Moment(new.scheduled_at)))
         .bind(each(new, |new| new.finished_at.map(Moment)))
+        .bind(if_any(rest))
+        .bind(Moment(now))
+        .bind(channel.to_owned())
+        .bind(tells))
+}
+
+/// Binds the parameters of [`complete_rows!`] but the channel. Answers with how many runs there are, too.
+pub(super) fn bind_completions<'q>(
+    query: Query<'q>,
+    settlements: &[Settlement],
+) -> Result<(Query<'q>, usize)> {
+    let new = &in_order(settlements)[..];
+    let query = bind_runs(query, new)?.bind(each(new, |new| Moment(new.scheduled_at)));
+    Ok((query, new.len()))
+}
+
+/// Binds the parameters of [`runs!`].
+fn bind_runs<'q>(query: Query<'q>, new: &[&Settlement]) -> Result<Query<'q>> {
+    let answers = new.iter().map(|new| Answer::of(&new.run)).collect::<Result<Vec<_>>>()?;
+    Ok(query
+        .bind(each(new, |new| new.id.0))
+        .bind(each(new, |new| i64::from(new.attempt)))
         .bind(each(new, |new| new.run.node.as_deref().map(clean)))
         .bind(each(new, |new| Moment(new.run.started_at)))
         .bind(each(new, |new| Moment(new.run.finished_at)))
@@ -257,11 +357,7 @@ pub(super) fn bind<'q>(
         .bind(each(new, |new| clean(&new.run.verdict)))
         .bind(each(new, |new| clean(&new.run.ending)))
         .bind(each(new, |new| new.run.cost_usd))
-        .bind(if_any(answers))
-        .bind(if_any(rest))
-        .bind(Moment(now))
-        .bind(channel.to_owned())
-        .bind(tells))
+        .bind(if_any(answers)))
 }
 
 /// Nothing instead of nothing for each: an array that is too short is filled up with `NULL`.
@@ -286,6 +382,7 @@ mod tests {
     fn states_come_in_the_order_that_the_statement_names_them_in() {
         let names = State::ALL.map(|state| format!("'{state}'")).join(", ");
         assert!(SETTLE.replace("                    ", "").contains(&names), "{SETTLE}");
+        assert_eq!(place(State::Completed), 4, "the unique states are shifted by as much");
         let waiting: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(place).collect();
         assert_eq!((waiting, place(State::Cancelled)), (vec![0, 1, 2, 3], 6));
     }

@@ -70,6 +70,7 @@ statements! {
     claim: claim::CLAIM,
     turn: claim::TURN,
     settle: settle::SETTLE,
+    written: settle::WRITTEN,
     forget: settle::FORGET,
     pause_queue: settle::PAUSE_QUEUE,
     lock: limited::LOCK,
