@@ -169,8 +169,8 @@ macro_rules! __conformance_checks {
     };
     (turn $then:ident $($context:tt)*) => {
         $crate::$then! { turn [
-            settles_and_claims completes_and_claims nothing settles_whatever_the_claim what_is_given_back follow_ons
-            places_that_become_free pauses rate under_races
+            settles_and_claims completes_and_claims completes_with_more nothing settles_whatever_the_claim
+            what_is_given_back follow_ons places_that_become_free pauses rate under_races
         ] $($context)* }
     };
     (admin $then:ident $($context:tt)*) => {
@@ -222,8 +222,8 @@ macro_rules! __conformance_checks {
     };
     (damage $then:ident $($context:tt)*) => {
         $crate::$then! { damage [
-            an_attempt_turned_back unreadable_rows numbers_out_of_bounds numbers_at_their_bounds all_or_none a_refused_follow_on
-            after_a_refusal
+            an_attempt_turned_back a_reason_written_while_it_runs unreadable_rows numbers_out_of_bounds
+            numbers_at_their_bounds all_or_none a_refused_follow_on after_a_refusal
         ] $($context)* }
     };
 }

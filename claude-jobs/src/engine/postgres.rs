@@ -1,7 +1,7 @@
 //! The engine of many machines: a schema of our own in a PostgreSQL database.
 //!
 //! Whatever happens a thousand times a second is one statement, which is a transaction by itself: it
-//! settles a batch of runs and claims the next jobs, or inserts a batch and tells the other nodes. All
+//! completes a batch of jobs and claims the next ones, or inserts a batch and tells the other nodes. All
 //! else runs in transactions at READ COMMITTED, where each statement sees what was committed before it.
 //! Every statement names the schema, so that nobody's `search_path` matters.
 

@@ -117,6 +117,22 @@ pub async fn an_attempt_turned_back(database: &dyn Database) {
     }
 }
 
+/// What somebody writes into the row of a job that runs does not outlive the run, however that is settled.
+pub async fn a_reason_written_while_it_runs(database: &dyn Database) {
+    let engine = open(database).await;
+    for claims in [None, Some(ask(1, at(1)))] {
+        let run = running(&*engine, new(at(0))).await;
+        let next = insert(&*engine, new(at(1))).await;
+        assert!(database.overwrite(run.id, "reason", "'by hand'").await, "a text");
+        let turn = engine.turn(&[end(&run, State::Completed, at(1))], claims.as_ref(), at(1)).await;
+        assert_eq!(turn.expect("a turn").settled, [true]);
+        assert_eq!(job(&*engine, run.id).await.reason, None);
+        if claims.is_none() {
+            engine.delete(next.id).await.expect("it waits");
+        }
+    }
+}
+
 /// One row that the database refuses keeps all of a call out, however many there are.
 pub async fn all_or_none(database: &dyn Database) {
     let engine = open(database).await;

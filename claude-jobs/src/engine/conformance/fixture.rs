@@ -201,6 +201,22 @@ pub(super) fn end_with_all(job: &Job, state: State, now: Timestamp) -> Settlemen
     }
 }
 
+/// The job after its settlement, nobody having asked for its cancellation.
+pub(super) fn after(run: &Job, new: &Settlement) -> Job {
+    Job {
+        state: new.state,
+        scheduled_at: new.scheduled_at,
+        finished_at: new.finished_at,
+        reason: new.reason.clone(),
+        snoozes: run.snoozes + u32::from(new.snoozed),
+        uncounted: run.uncounted + u32::from(new.uncounted),
+        meta: new.meta.clone().unwrap_or_else(|| run.meta.clone()),
+        resume: new.resume.clone(),
+        node: None,
+        ..run.clone()
+    }
+}
+
 pub(super) fn failure(job: &Job, now: Timestamp) -> AttemptError {
     AttemptError { attempt: job.attempt, at: now, kind: "overloaded".into(), message: "try later".into() }
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Database;
 use super::fixture::{
-    QUEUE, all_jobs, ask, at, claim, claim_one, end, end_with_all, fields, insert, insert_all, job, keyed,
-    new, open, run_row, running, settle, unique,
+    QUEUE, after, all_jobs, ask, at, claim, claim_one, end, end_with_all, fields, insert, insert_all, job,
+    keyed, new, open, run_row, running, settle, unique,
 };
 use crate::clock::later;
 use crate::engine::QueueChange;
@@ -332,20 +332,4 @@ pub async fn a_large_batch(database: &dyn Database) {
     let followers: Vec<_> = stored[RUNS..].iter().map(|job| job.worker.clone()).collect();
     let expected = (0..RUNS).filter(|number| number % 6 == 0 && number % 5 != 4);
     assert_eq!(followers, expected.map(|number| format!("w{number}")).collect::<Vec<_>>());
-}
-
-/// The job after its settlement, nobody having asked for its cancellation.
-fn after(run: &Job, new: &Settlement) -> Job {
-    Job {
-        state: new.state,
-        scheduled_at: new.scheduled_at,
-        finished_at: new.finished_at,
-        reason: new.reason.clone(),
-        snoozes: run.snoozes + u32::from(new.snoozed),
-        uncounted: run.uncounted + u32::from(new.uncounted),
-        meta: new.meta.clone().unwrap_or_else(|| run.meta.clone()),
-        resume: new.resume.clone(),
-        node: None,
-        ..run.clone()
-    }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::Map;
+
 use super::Database;
 use super::fixture::{
-    OTHER, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, fields, ids, insert, insert_all,
-    insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
+    OTHER, after, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, failure, fields, ids, insert,
+    insert_all, insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
 };
 use crate::engine::{ClaimRequest, Engine, Limits, Turn};
 use crate::job::{Job, JobRow, RunRow, State};
@@ -35,7 +37,8 @@ pub async fn settles_and_claims(database: &dyn Database) {
 pub async fn completes_and_claims(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     let kept = unique("kept", None, &State::ALL, at(0));
-    let freed = unique("freed", None, &[State::Available, State::Executing], at(0));
+    let waits_or_runs: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).collect();
+    let freed = unique("freed", None, &waits_or_runs, at(0));
     let jobs = insert_all(&*engine, &[kept.clone(), freed.clone(), new(at(0)), new(at(0))]).await;
     let back = claim_one(&*engine, at(0)).await;
     let back = Settlement {
@@ -80,12 +83,48 @@ pub async fn completes_and_claims(database: &dyn Database) {
     assert_eq!(fields(&job(&*other, runs[3].id).await), fields(&runs[3]), "nothing of the stale one");
     let taken: Vec<_> = insert_each(&*engine, &[kept, freed]).await.iter().map(|new| new.duplicate).collect();
     assert_eq!(taken, [true, false], "a unique key is held for as long as its states say");
-    // All of a batch at the end of a queue; what was written before is not written again.
-    let last = [ends(&turn.claimed.jobs[0]), ends(&runs[0]), ends(&runs[3])];
+    // All of a batch at the end of a queue; what was written before is not written again. A job may be over a moment
+    // after its run.
+    let later = Settlement { finished_at: Some(at(4)), ..ends(&turn.claimed.jobs[0]) };
+    let last = [later.clone(), ends(&runs[0]), ends(&runs[3])];
     let turn = engine.turn(&last, Some(&ClaimRequest { queue: "empty", ..ask(5, at(3)) }), at(3)).await;
     let Turn { settled, claimed } = turn.expect("a turn");
     assert_eq!((settled[0], settled[2], claimed.jobs.len()), (true, true, 0));
     assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 2);
+    let stored = job(&*other, later.id).await;
+    assert_eq!(
+        (stored.finished_at, other.runs(later.id).await.expect("a read")[0].finished_at),
+        (Some(at(4)), at(3))
+    );
+}
+
+/// A job that is done may leave more to be said: whatever it is, it is written in a turn that claims, too.
+pub async fn completes_with_more(database: &dyn Database) {
+    let engine = open(database).await;
+    let plain = |run: &Job| end(run, State::Completed, at(1));
+    type Says = fn(Settlement) -> Settlement;
+    let all: [(&str, Says); 6] = [
+        ("reason", |new| Settlement { reason: Some("why".to_owned()), ..new }),
+        ("uncounted", |new| Settlement { uncounted: true, ..new }),
+        ("snoozed", |new| Settlement { snoozed: true, ..new }),
+        ("notes", |new| Settlement { meta: Some(Map::from_iter([("a".to_owned(), 1.into())])), ..new }),
+        ("session", |new| Settlement { resume: Some("session".to_owned()), ..new }),
+        ("end", |new| Settlement { finished_at: Some(at(2)), scheduled_at: at(3), ..new }),
+    ];
+    for (what, says) in all {
+        let run = running(&*engine, new(at(0))).await;
+        let next = insert(&*engine, new(at(1))).await;
+        let ends = says(plain(&run));
+        let turn =
+            engine.turn(std::slice::from_ref(&ends), Some(&ask(5, at(1))), at(1)).await.expect("a turn");
+        assert_eq!((turn.settled, ids(&turn.claimed.jobs)), (vec![true], vec![next.id]), "{what}");
+        assert_eq!(fields(&job(&*engine, run.id).await), fields(&after(&run, &ends)), "{what}");
+        let failed =
+            Settlement { error: Some(failure(&turn.claimed.jobs[0], at(1))), ..plain(&turn.claimed.jobs[0]) };
+        let turn = engine.turn(&[failed], Some(&ask(5, at(1))), at(1)).await.expect("a turn");
+        assert_eq!(turn.settled, [true]);
+        assert_eq!(engine.errors(next.id).await.expect("a read").len(), 1);
+    }
 }
 
 /// Nothing to do is nothing done.
