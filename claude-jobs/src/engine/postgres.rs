@@ -99,6 +99,8 @@ impl PostgresEngine {
         self.address.schema.name()
     }
 
+    /// As few statements as it takes: one where all there is to settle are jobs that complete, two where more is to be
+    /// said of one of them, a transaction of several where other rows than their own are to be written with them.
     async fn turn_once(
         &self,
         settlements: &[Settlement],

@@ -127,7 +127,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         Case {
             sql: &sql.turn,
             values: format!(
-                "{RUN}, 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"
+                "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
@@ -137,6 +137,13 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },
         Case { sql: &sql.settle, values: format!("{RUN}, {SETTLEMENT}"), indexes: &["jobs_pkey"] },
+        Case {
+            sql: &sql.written,
+            values:
+                "'{500,501}', '{1,1}', '{node_1,NULL}', '{2026-02-01,2026-02-01}', '{completed,completed}'"
+                    .to_owned(),
+            indexes: &["runs_pkey"],
+        },
         Case {
             sql: &sql.forget,
             values: "'{5}'".to_owned(),

@@ -133,14 +133,12 @@ macro_rules! complete_rows {
 }
 pub(super) use complete_rows;
 
-/// Which of these runs have been settled in this way. Of a job that is gone it cannot be said; but it must
-/// have been over, and was ours a moment ago. runs_pkey, jobs_pkey
+/// Which of these runs the ledger has, as they are. runs_pkey
 pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt \
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) \
         AS g (id, attempt, node, finished_at, ending) \
     WHERE EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
-            AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending) \
-        OR NOT EXISTS (SELECT 1 FROM {schema}.jobs AS j WHERE j.id = g.id)";
+        AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending)";
 
 /// Removes what stands in the way of a settlement: ledger rows and errors of attempts that are running.
 /// runs_pkey, errors_pkey, jobs_pkey
@@ -207,7 +205,8 @@ pub(super) async fn settle_only(
     read(&rows, settlements)
 }
 
-/// Which of these settlements a statement has written that did not say so.
+/// Which of these settlements were written, after a statement that did not say so. Those of a job that was removed in
+/// this very moment were not, for all that can be seen.
 pub(super) async fn written(engine: &PostgresEngine, settlements: &[Settlement]) -> Result<Vec<bool>> {
     let query = engine
         .query(&engine.sql.written)
