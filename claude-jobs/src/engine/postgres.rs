@@ -16,7 +16,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
+    Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
     RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
@@ -48,6 +48,7 @@ mod schema;
 mod settle;
 mod statements;
 mod ticks;
+mod turn;
 
 use address::Address;
 use connections::Connections;
@@ -97,66 +98,6 @@ impl PostgresEngine {
     /// Where notifications go.
     fn channel(&self) -> &str {
         self.address.schema.name()
-    }
-
-    /// As few statements as it takes: one where all there is to settle are jobs that complete, two where more is to be
-    /// said of one of them, a transaction of several where other rows than their own are to be written with them.
-    async fn turn_once(
-        &self,
-        settlements: &[Settlement],
-        claim: Option<&ClaimRequest<'_>>,
-        now: Timestamp,
-    ) -> Result<Turn> {
-        if settlements.is_empty() {
-            let Some(request) = claim else { return Ok(Turn::default()) };
-            let claimed = retried(|| claim::claim(self, request)).await?;
-            return Ok(Turn { claimed, ..Turn::default() });
-        }
-        let spans_nodes = claim.is_some_and(|request| request.limits.span_nodes());
-        if spans_nodes || settlements.iter().any(settle::has_more) {
-            return retried(|| self.turn_in_steps(settlements, claim, now)).await;
-        }
-        let Some(request) = claim else {
-            let settled = retried(|| settle::settle_only(self, settlements, now)).await?;
-            return Ok(Turn { settled, ..Turn::default() });
-        };
-        let (settled, claimed) = if settlements.iter().all(settle::only_completes) {
-            let (settled, claimed) = retried(|| claim::turn(self, settlements, request)).await?;
-            match claimed {
-                Some(claimed) => (settled, Ok(claimed)),
-                None => (settled, retried(|| claim::claim_more(self, request)).await),
-            }
-        } else {
-            let settled = retried(|| settle::settle_only(self, settlements, now)).await?;
-            (settled, retried(|| claim::claim(self, request)).await)
-        };
-        // The settlements are committed: what goes wrong from here on must not hide that.
-        let claimed = claimed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot claim, will try again");
-            Claimed { next_due: Some(now), ..Claimed::default() }
-        });
-        Ok(Turn { settled, claimed })
-    }
-
-    /// Settles in a transaction of several statements what brings more than its own rows, and claims.
-    async fn turn_in_steps(
-        &self,
-        settlements: &[Settlement],
-        claim: Option<&ClaimRequest<'_>>,
-        now: Timestamp,
-    ) -> Result<Turn> {
-        let tells = claim.is_some_and(|request| request.limits.span_nodes());
-        let mut work = self.connections.begin().await?;
-        let turn = async {
-            let settled = settle::settle(self, &mut work, settlements, now, tells).await?;
-            let claimed = match claim {
-                Some(request) => claim::claim_in(self, &mut work, request).await?,
-                None => Claimed::default(),
-            };
-            Ok(Turn { settled, claimed })
-        };
-        let turn = turn.await;
-        work.finish(turn).await
     }
 }
 
@@ -217,12 +158,12 @@ impl Engine for PostgresEngine {
         claim: Option<&ClaimRequest<'_>>,
         now: Timestamp,
     ) -> Result<Turn> {
-        match self.turn_once(settlements, claim, now).await {
+        match turn::turn(self, settlements, claim, now).await {
             // A ledger row is there already: somebody has turned an attempt back by hand. That must not
             // keep the job from ever being settled.
             Err(error) if explain::code(&error).is_some_and(|code| code == "23505") => {
                 settle::forget(self, settlements).await?;
-                self.turn_once(settlements, claim, now).await
+                turn::turn(self, settlements, claim, now).await
             }
             turn => turn,
         }

@@ -6,13 +6,11 @@ use sqlx::postgres::PgRow;
 
 use super::connections::Work;
 use super::moment::Moment;
-use super::row::{self, claimed_columns, optional_moment, state_bit};
-use super::settle::{self, complete_rows};
+use super::row::{self, optional_moment, state_bit};
 use super::{PostgresEngine, Query, limited};
 use crate::engine::{ClaimRequest, Claimed, QueueSettings};
 use crate::error::Result;
 use crate::job::{Job, State};
-use crate::settlement::Settlement;
 
 // Each statement names the index it relies on.
 
@@ -82,7 +80,7 @@ macro_rules! claim_rows {
             ") AS has_keyed FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = ",
             $queue,
             ") ",
-            take_rows!($now, $node, $bit),
+            $crate::engine::postgres::claim::take_rows!($now, $node, $bit),
             "SELECT ctid FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL AND queue = ",
             $queue,
             " AND worker = ANY (",
@@ -100,28 +98,16 @@ macro_rules! claim_rows {
             ", 0) + ",
             $ahead,
             " END FROM found) FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
-            claimed_columns!(),
+            $crate::engine::postgres::row::claimed_columns!(),
             ", (SELECT concurrency FROM found) AS queue_concurrency, (SELECT next_due FROM found) AS next_due"
         )
     };
 }
+pub(super) use claim_rows;
 
 /// Claims. `$1` the present moment, `$2` to `$9` as [`bind_claim`] has them.
 pub(super) const CLAIM: &str =
     concat!("WITH ", claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"));
-
-/// Completes a batch of jobs and claims the next ones. `$1` to `$12` as [`complete_rows!`] has them, `$13` how many
-/// different runs, `$14` the channel, `$15` the present moment, `$16` to `$23` as [`bind_claim`] has them.
-///
-/// The jobs are taken first. A statement sees what was committed when it began; a job that another one claims
-/// after that still looks available to it, and is locked before it is seen not to be. Whoever has claimed it then
-/// waits with settling it: the shorter that moment, the less often.
-pub(super) const TURN: &str = concat!(
-    complete_rows!("$14"),
-    ", ",
-    claim_rows!("$15"; "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23"),
-    ", (SELECT count(*) FROM settled) = $13 AS all_settled"
-);
 
 /// What a look has found.
 pub(super) struct Found {
@@ -250,27 +236,8 @@ fn claiming<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>, stages_firs
     bind_claim(engine.query(&engine.sql.claim).bind(Moment(request.now)), request, stages_first)
 }
 
-/// Settles runs that [only complete](settle::only_completes) their jobs, and claims, in one statement. Answers with
-/// what was settled, and what was claimed, if anything was.
-pub(super) async fn turn(
-    engine: &PostgresEngine,
-    settlements: &[Settlement],
-    request: &ClaimRequest<'_>,
-) -> Result<(Vec<bool>, Option<Claimed>)> {
-    let (query, runs) = settle::bind_completions(engine.query(&engine.sql.turn), settlements)?;
-    let query = query.bind(runs as i64).bind(engine.channel()).bind(Moment(request.now));
-    let rows = engine.rows(bind_claim(query, request, true)).await?;
-    let all_settled = rows.first().map(|row| row.try_get("all_settled")).transpose()?.unwrap_or(false);
-    let settled = if all_settled {
-        settle::answers(settlements, None)
-    } else {
-        settle::written(engine, settlements).await?
-    };
-    Ok((settled, read_claim(&rows, request)?))
-}
-
 /// Binds what follows the present moment in [`claim_rows!`].
-fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stages_first: bool) -> Query<'q> {
+pub(super) fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stages_first: bool) -> Query<'q> {
     query
         .bind(request.queue)
         .bind(request.node)
@@ -283,7 +250,7 @@ fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stages_first: bo
 }
 
 /// What was claimed, if anything was.
-fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Option<Claimed>> {
+pub(super) fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Option<Claimed>> {
     let Some(first) = rows.first() else { return Ok(None) };
     let next_due = optional_moment(first, "next_due")?;
     let mut jobs = row::claimed(rows, request)?;
@@ -295,58 +262,4 @@ fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Option<Claim
 /// `RETURNING` has no order.
 pub(super) fn in_order(jobs: &mut [Job]) {
     jobs.sort_by_key(|job| (job.priority, job.scheduled_at, job.id));
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use claude_jobs_tests::postgres::database;
-    use sqlx::{AssertSqlSafe, Executor};
-
-    use super::*;
-
-    /// Two jobs that run (1 and 2) and two that wait (3 and 4).
-    const FOUR_JOBS: &str = "INSERT INTO claude_jobs.nodes VALUES ('node', 'host', 'process', now(), now(), 1); \
-        INSERT INTO claude_jobs.jobs (state, attempt, node, queue, worker, scheduled_at) \
-        SELECT (CASE WHEN i > 2 THEN 'available' ELSE 'executing' END)::claude_jobs.state, 1, 'node', 'queue', \
-            'worker', '2026-01-01' FROM generate_series(1, 4) AS i";
-
-    /// Ends the run of job 1, and takes one job.
-    const TURN_VALUES: &str = "'{1}', '{1}', '{node}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', \
-        '{complete}', '{completed}', '{NULL}', '{}', '{2026-01-01}', 1, 'c', '2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, \
-        true";
-
-    /// A turn that waits with a settlement has its jobs already: it does not come back to what others have claimed
-    /// meanwhile, lock it, and keep them waiting in their turn.
-    #[tokio::test]
-    async fn a_turn_takes_jobs_before_it_settles() {
-        let database = database();
-        let engine = PostgresEngine::connect(&database.url()).await.expect("a new database");
-        database.psql(FOUR_JOBS);
-        let session = async || engine.connections.open().await.expect("a session");
-        let (mut holder, mut first, mut second) = (session().await, session().await, session().await);
-        holder
-            .execute("BEGIN; SELECT 1 FROM claude_jobs.jobs WHERE id = 1 FOR UPDATE")
-            .await
-            .expect("a lock");
-        let turn = format!("PREPARE turn AS {}", engine.sql.turn.text().0);
-        first.execute(AssertSqlSafe(turn)).await.expect("a statement of ours");
-        let turn = tokio::spawn(async move {
-            first.fetch_all(AssertSqlSafe(format!("EXECUTE turn ({TURN_VALUES})"))).await.expect("a turn")
-        });
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-            AND query LIKE 'EXECUTE turn%' AND datname = current_database()";
-        while database.psql(waiting) != "1" {
-            assert!(!turn.is_finished(), "it waits for job 1");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
-        second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
-        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true)";
-        let ids = |rows: Vec<PgRow>| rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>();
-        assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
-        holder.execute("COMMIT").await.expect("the lock is free");
-        assert_eq!(ids(turn.await.expect("no panic")), [3]);
-    }
 }

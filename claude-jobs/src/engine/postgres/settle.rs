@@ -110,36 +110,6 @@ pub(super) const SETTLE: &str = concat!(
      SELECT id, attempt FROM settled"
 );
 
-/// The beginning of a statement that settles runs which [complete their jobs and bring nothing
-/// more](only_completes): of what happens most often, half of what [`SETTLE`] does. `$1` to `$11` as [`runs!`] has
-/// them, `$12` when each was due; the number of: the channel.
-macro_rules! complete_rows {
-    ($channel:literal) => {
-        concat!(
-            "WITH settled AS (UPDATE {schema}.jobs AS j SET state = 'completed', \
-                scheduled_at = g.scheduled_at, finished_at = g.run_finished_at, reason = NULL, resume = NULL, \
-                node = NULL, cancel_requested = false, \
-                unique_key = CASE WHEN (j.unique_states >> 4) & 1 = 1 THEN j.unique_key END \
-                FROM (SELECT ",
-            $crate::engine::postgres::settle::runs!(),
-            ", unnest($12::timestamptz[]) AS scheduled_at) AS g ",
-            $crate::engine::postgres::settle::fence!(),
-            " RETURNING g.*, CASE WHEN j.concurrency_key IS NOT NULL THEN ",
-            $crate::engine::postgres::settle::tell!($channel),
-            " END), ",
-            $crate::engine::postgres::settle::ledger!()
-        )
-    };
-}
-pub(super) use complete_rows;
-
-/// Which of these runs the ledger has, as they are. runs_pkey
-pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt \
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) \
-        AS g (id, attempt, node, finished_at, ending) \
-    WHERE EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
-        AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending)";
-
 /// Removes what stands in the way of a settlement: ledger rows and errors of attempts that are running.
 /// runs_pkey, errors_pkey, jobs_pkey
 pub(super) const FORGET: &str = "WITH running AS (SELECT j.id, j.attempt FROM {schema}.jobs AS j \
@@ -163,13 +133,6 @@ pub(super) const PAUSE_QUEUE: &str = "INSERT INTO {schema}.queues AS q (name, pa
 /// Whether a settlement brings more than its own rows.
 pub(super) fn has_more(settlement: &Settlement) -> bool {
     !settlement.follow_ons.is_empty() || settlement.pause_queue_until.is_some()
-}
-
-/// Whether a settlement completes its job and says nothing else: what [`complete_rows!`] writes.
-pub(super) fn only_completes(settlement: &Settlement) -> bool {
-    settlement.state == State::Completed
-        && settlement.finished_at == Some(settlement.run.finished_at)
-        && Rest::is_none(settlement)
 }
 
 /// Settles inside a transaction, with follow-on jobs and pauses.
@@ -205,20 +168,7 @@ pub(super) async fn settle_only(
     read(&rows, settlements)
 }
 
-/// Which of these settlements were written, after a statement that did not say so. Those of a job that was removed in
-/// this very moment were not, for all that can be seen.
-pub(super) async fn written(engine: &PostgresEngine, settlements: &[Settlement]) -> Result<Vec<bool>> {
-    let query = engine
-        .query(&engine.sql.written)
-        .bind(settlements.iter().map(|new| new.id.0).collect::<Vec<_>>())
-        .bind(settlements.iter().map(|new| i64::from(new.attempt)).collect::<Vec<_>>())
-        .bind(settlements.iter().map(|new| new.run.node.as_deref().map(clean)).collect::<Vec<_>>())
-        .bind(settlements.iter().map(|new| Moment(new.run.finished_at)).collect::<Vec<_>>())
-        .bind(settlements.iter().map(|new| clean(&new.run.ending)).collect::<Vec<_>>());
-    read(&engine.rows(query).await?, settlements)
-}
-
-fn read(rows: &[PgRow], settlements: &[Settlement]) -> Result<Vec<bool>> {
+pub(super) fn read(rows: &[PgRow], settlements: &[Settlement]) -> Result<Vec<bool>> {
     let ours = rows.iter().map(key).collect::<sqlx::Result<_>>()?;
     Ok(answers(settlements, Some(ours)))
 }
@@ -245,6 +195,12 @@ pub(super) fn different(settlements: &[Settlement]) -> usize {
     keys.sort_unstable();
     keys.dedup();
     keys.len()
+}
+
+/// Whether there is more to say of a settlement than where its job goes and how the run went: a [`Rest`].
+pub(super) fn has_rest(new: &Settlement) -> bool {
+    let has_text = new.reason.is_some() || new.resume.is_some() || new.meta.is_some();
+    has_text || new.uncounted || new.snoozed || new.error.is_some()
 }
 
 /// What most settlements lack. Texts are clean: `->>` can make no text of a NUL, nor read past one, so that
@@ -278,13 +234,8 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl<'a> Rest<'a> {
-    fn is_none(new: &Settlement) -> bool {
-        let has_text = new.reason.is_some() || new.resume.is_some() || new.meta.is_some();
-        !(has_text || new.uncounted || new.snoozed || new.error.is_some())
-    }
-
     fn of(new: &'a Settlement) -> Result<Option<String>> {
-        if Self::is_none(new) {
+        if !has_rest(new) {
             return Ok(None);
         }
         let rest = Self {
@@ -305,7 +256,7 @@ impl<'a> Rest<'a> {
 }
 
 /// A batch in one order for all, so that two batches do not wait for each other; of each run the first.
-fn in_order(settlements: &[Settlement]) -> Vec<&Settlement> {
+pub(super) fn in_order(settlements: &[Settlement]) -> Vec<&Settlement> {
     let mut new: Vec<_> = settlements.iter().collect();
     new.sort_by_key(|settlement| (settlement.id, settlement.attempt));
     new.dedup_by_key(|settlement| (settlement.id, settlement.attempt));
@@ -332,18 +283,8 @@ fn bind<'q>(
         .bind(tells))
 }
 
-/// Binds the parameters of [`complete_rows!`] but the channel. Answers with how many runs there are, too.
-pub(super) fn bind_completions<'q>(
-    query: Query<'q>,
-    settlements: &[Settlement],
-) -> Result<(Query<'q>, usize)> {
-    let new = &in_order(settlements)[..];
-    let query = bind_runs(query, new)?.bind(each(new, |new| Moment(new.scheduled_at)));
-    Ok((query, new.len()))
-}
-
 /// Binds the parameters of [`runs!`].
-fn bind_runs<'q>(query: Query<'q>, new: &[&Settlement]) -> Result<Query<'q>> {
+pub(super) fn bind_runs<'q>(query: Query<'q>, new: &[&Settlement]) -> Result<Query<'q>> {
     let answers = new.iter().map(|new| Answer::of(&new.run)).collect::<Result<Vec<_>>>()?;
     Ok(query
         .bind(each(new, |new| new.id.0))
@@ -369,7 +310,7 @@ fn place(state: State) -> i32 {
     state_bit(state).trailing_zeros() as i32
 }
 
-fn each<'a, T>(new: &[&'a Settlement], read: impl Fn(&'a Settlement) -> T) -> Vec<T> {
+pub(super) fn each<'a, T>(new: &[&'a Settlement], read: impl Fn(&'a Settlement) -> T) -> Vec<T> {
     new.iter().map(|new| read(new)).collect()
 }
 
@@ -381,7 +322,6 @@ mod tests {
     fn states_come_in_the_order_that_the_statement_names_them_in() {
         let names = State::ALL.map(|state| format!("'{state}'")).join(", ");
         assert!(SETTLE.replace("                    ", "").contains(&names), "{SETTLE}");
-        assert_eq!(place(State::Completed), 4, "the unique states are shifted by as much");
         let waiting: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(place).collect();
         assert_eq!((waiting, place(State::Cancelled)), (vec![0, 1, 2, 3], 6));
     }

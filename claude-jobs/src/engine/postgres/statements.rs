@@ -5,7 +5,9 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
-use super::{admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks};
+use super::{
+    admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks, turn,
+};
 
 /// A statement's text.
 #[derive(Clone, Debug)]
@@ -68,9 +70,9 @@ statements! {
     look: claim::LOOK,
     stage: claim::STAGE,
     claim: claim::CLAIM,
-    turn: claim::TURN,
+    turn: turn::TURN,
     settle: settle::SETTLE,
-    written: settle::WRITTEN,
+    written: turn::WRITTEN,
     forget: settle::FORGET,
     pause_queue: settle::PAUSE_QUEUE,
     lock: limited::LOCK,
