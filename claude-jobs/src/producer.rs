@@ -1,7 +1,7 @@
 //! One queue's loop: how many jobs are wanted, claim them, run them, settle them, wait for a reason to
 //! look again.
 //!
-//! Settling and claiming go together as a *turn*, one round trip to the database. While a turn is under
+//! Settling and claiming go together as a *turn*, mostly one round trip to the database. While a turn is under
 //! way what ends goes into the next one. The loop itself never waits for the database.
 
 use std::collections::{HashMap, HashSet, VecDeque};

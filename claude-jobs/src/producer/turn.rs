@@ -1,4 +1,4 @@
-//! A turn: what has ended is settled, what there is room for is claimed, in one round trip.
+//! A turn: what has ended is settled, what there is room for is claimed, mostly in one round trip.
 
 use std::sync::Arc;
 

@@ -62,7 +62,7 @@ pub(crate) fn ticked(span: &Span, queue: &str, worker: &str, job: Option<JobId>,
     span.record("job.duplicate", is_duplicate);
 }
 
-/// Around a round trip that settles and claims.
+/// Around a turn, which settles and claims.
 pub(crate) fn claim(queue: &str, node: impl FnOnce() -> String) -> Span {
     let span = debug_span!(
         target: "claude_jobs",

@@ -79,7 +79,7 @@ spans! {
         "job.worker" "the worker, where all jobs have one"
         "job.duplicate" "whether it was there already, where it is one job"
     }
-    "job.claim" DEBUG "One round trip to the database: runs are settled, jobs are claimed." {
+    "job.claim" DEBUG "A turn at the database, mostly one round trip: runs are settled, jobs are claimed." {
         "otel.kind" "`consumer`"
         "otel.status_code" "`ERROR` where it failed"
         "messaging.system" "`claude_jobs`"

@@ -113,7 +113,9 @@ pub async fn an_attempt_turned_back(database: &dyn Database) {
         assert_eq!(turn.settled, [true, true]);
         let ledger = engine.runs(run.id).await.expect("a read");
         assert_eq!((ledger.len(), ledger[0].finished_at), (1, at(3)), "the last word");
-        assert!(engine.errors(run.id).await.expect("a read").len() <= 1);
+        // Whether that of the first time goes with its ledger row is up to the engine.
+        let errors = engine.errors(run.id).await.expect("a read");
+        assert!(error(&run).is_none_or(|error| fields(&errors) == fields(&vec![error])), "{errors:?}");
     }
 }
 

@@ -14,13 +14,16 @@ use crate::job::{Job, State};
 
 // Each statement names the index it relies on.
 
-/// What a claim would find. queues_pkey, nodes_pkey, jobs_due, jobs_claim, jobs_keyed
+/// What a claim would find. Whether any of it is for these workers is looked up among the first only: of those that no
+/// node here knows there may be a million. queues_pkey, nodes_pkey, jobs_due, jobs_claim, jobs_keyed
 pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
     EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $2) AS is_registered, \
     (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $1 AND state IN ('scheduled', 'retryable')) \
         AS next_due, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
         AND queue = $1) AS has_unkeyed, \
+    EXISTS (SELECT 1 FROM (SELECT worker FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
+        AND queue = $1 ORDER BY priority, scheduled_at, id LIMIT 100) AS first WHERE worker = ANY ($3)) AS has_ours, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
         AND queue = $1) AS has_keyed \
     FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $1";
@@ -115,6 +118,8 @@ pub(super) struct Found {
     is_registered: bool,
     next_due: Option<Timestamp>,
     has_unkeyed: bool,
+    /// Some of those are ours.
+    has_ours: bool,
     pub(super) has_keyed: bool,
 }
 
@@ -140,7 +145,7 @@ impl Found {
 }
 
 fn look<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Query<'q> {
-    engine.query(&engine.sql.look).bind(request.queue).bind(request.node)
+    engine.query(&engine.sql.look).bind(request.queue).bind(request.node).bind(request.workers)
 }
 
 fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
@@ -155,6 +160,7 @@ fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
         is_registered: row.try_get("is_registered")?,
         next_due: optional_moment(row, "next_due")?,
         has_unkeyed: row.try_get("has_unkeyed")?,
+        has_ours: row.try_get("has_ours")?,
         has_keyed: row.try_get("has_keyed")?,
     })
 }
@@ -181,10 +187,12 @@ pub(super) async fn claim(engine: &PostgresEngine, request: &ClaimRequest<'_>) -
     claim_more(engine, request).await
 }
 
-/// Claims what one statement could not, if there is any, and says what else there is.
+/// Claims what one statement could not, if there is any, and says what else there is. What stood in that one's way
+/// may be gone by now, and what still waits is not to be left until the next look.
 pub(super) async fn claim_more(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Result<Claimed> {
     let seen = found(&engine.rows(look(engine, request)).await?, request)?;
-    let is_left = seen.is_due(request) || seen.has_keyed || request.limits.span_nodes() && seen.has_unkeyed;
+    let has_more = if request.limits.span_nodes() { seen.has_unkeyed } else { seen.has_ours };
+    let is_left = seen.is_due(request) || seen.has_keyed || has_more;
     if seen.is_closed(request) || !is_left {
         return Ok(seen.with(Vec::new(), None));
     }
@@ -262,4 +270,38 @@ pub(super) fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<O
 /// `RETURNING` has no order.
 pub(super) fn in_order(jobs: &mut [Job]) {
     jobs.sort_by_key(|job| (job.priority, job.scheduled_at, job.id));
+}
+
+#[cfg(test)]
+mod tests {
+    use claude_jobs_tests::postgres::database;
+
+    use super::*;
+    use crate::clock::timestamp;
+    use crate::engine::Limits;
+
+    /// What stood in the way of a statement's claim may be another's by the time that one asks why it took none: what
+    /// still waits is claimed then, not at the next look, which may be seconds away.
+    #[tokio::test]
+    async fn what_waits_is_claimed_when_nothing_stands_in_its_way_any_more() {
+        let database = database();
+        let engine = PostgresEngine::connect(&database.url()).await.expect("a new database");
+        database.psql(
+            "INSERT INTO claude_jobs.nodes VALUES ('node', 'host', 'process', now(), now(), 1); \
+             INSERT INTO claude_jobs.jobs (queue, worker, scheduled_at) VALUES ('queue', 'worker', '2026-01-01')",
+        );
+        let request = ClaimRequest {
+            queue: "queue",
+            node: "node",
+            workers: &["worker"],
+            limits: Limits::local(5),
+            running: 0,
+            ahead: 0,
+            now: timestamp(1_900_000_000_000_000),
+        };
+        assert_eq!(claim_more(&engine, &request).await.expect("a claim").jobs.len(), 1);
+        database.psql("INSERT INTO claude_jobs.jobs (queue, worker) VALUES ('queue', 'worker')");
+        let others = ClaimRequest { workers: &["other"], ..request };
+        assert!(claim_more(&engine, &others).await.expect("a claim").jobs.is_empty());
+    }
 }

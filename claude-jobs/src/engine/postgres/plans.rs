@@ -122,7 +122,11 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     let case = |sql, values: &str, indexes| Case { sql, values: values.to_owned(), indexes };
     let workers = "'{worker_0,worker_1,worker_2}'";
     vec![
-        case(&sql.look, "'queue_3', 'node_1'", &["jobs_due", "jobs_claim", "jobs_keyed"]),
+        Case {
+            sql: &sql.look,
+            values: format!("'queue_3', 'node_1', {workers}"),
+            indexes: &["jobs_due", "jobs_claim", "jobs_keyed"],
+        },
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
         Case {
             sql: &sql.turn,
