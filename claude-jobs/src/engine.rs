@@ -253,7 +253,7 @@ pub struct Claimed {
     pub jobs: Vec<Job>,
     /// When it is worth while to look again: the next waiting job is due, or the rate allows a start.
     pub next_due: Option<Timestamp>,
-    /// The queue's settings.
+    /// The queue's settings, without a pause that is over.
     pub settings: QueueSettings,
 }
 
@@ -275,6 +275,13 @@ impl QueueSettings {
     /// Whether claims are allowed.
     pub fn is_open(&self, now: Timestamp) -> bool {
         !self.paused && self.paused_until.is_none_or(|until| until <= now)
+    }
+
+    /// Without a pause that is over.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn at(mut self, now: Timestamp) -> Self {
+        self.paused_until.take_if(|until| *until <= now);
+        self
     }
 }
 

@@ -138,9 +138,9 @@ impl Found {
         request.most(&self.settings) == 0 || !self.is_registered
     }
 
-    fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
+    fn with(self, request: &ClaimRequest<'_>, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
-        Claimed { jobs, next_due, settings: self.settings }
+        Claimed { jobs, next_due, settings: self.settings.at(request.now) }
     }
 }
 
@@ -194,7 +194,7 @@ pub(super) async fn claim_more(engine: &PostgresEngine, request: &ClaimRequest<'
     let has_more = if request.limits.span_nodes() { seen.has_unkeyed } else { seen.has_ours };
     let is_left = seen.is_due(request) || seen.has_keyed || has_more;
     if seen.is_closed(request) || !is_left {
-        return Ok(seen.with(Vec::new(), None));
+        return Ok(seen.with(request, Vec::new(), None));
     }
     let mut work = engine.connections.begin().await?;
     let claimed = claim_in(engine, &mut work, request).await;
@@ -209,7 +209,7 @@ pub(super) async fn claim_in(
 ) -> Result<Claimed> {
     let mut seen = found(&work.rows(look(engine, request)).await?, request)?;
     if seen.is_closed(request) {
-        return Ok(seen.with(Vec::new(), None));
+        return Ok(seen.with(request, Vec::new(), None));
     }
     if seen.is_due(request) {
         stage(engine, work, request).await?;
@@ -220,14 +220,14 @@ pub(super) async fn claim_in(
         limited::lock(engine, work).await?;
         let seen = found(&work.rows(look(engine, request)).await?, request)?;
         if seen.is_closed(request) {
-            return Ok(seen.with(Vec::new(), None));
+            return Ok(seen.with(request, Vec::new(), None));
         }
         let (jobs, rate_allows) = limited::take(engine, work, request, &seen.settings).await?;
-        return Ok(seen.with(jobs, rate_allows));
+        return Ok(seen.with(request, jobs, rate_allows));
     }
     let rows = work.rows(claiming(engine, request, false)).await?;
     let claimed = read_claim(&rows, request)?;
-    Ok(claimed.unwrap_or_else(|| seen.with(Vec::new(), None)))
+    Ok(claimed.unwrap_or_else(|| seen.with(request, Vec::new(), None)))
 }
 
 async fn stage(engine: &PostgresEngine, work: &mut Work, request: &ClaimRequest<'_>) -> Result<()> {

@@ -83,9 +83,9 @@ impl Found {
         is_closed || !(self.is_due(request) || self.has_unkeyed || self.has_keyed)
     }
 
-    fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
+    fn with(self, request: &ClaimRequest<'_>, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
-        Claimed { jobs, next_due, settings: self.settings }
+        Claimed { jobs, next_due, settings: self.settings.at(request.now) }
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) fn add_look(script: &mut Script, request: &ClaimRequest<'_>) -> Resul
 /// The answer to a claim that would find nothing; `None` when it may find something.
 pub(super) async fn nothing(readers: &SqlitePool, request: &ClaimRequest<'_>) -> Result<Option<Claimed>> {
     let found = look(readers, request).await?;
-    Ok(found.is_idle(request).then(|| found.with(Vec::new(), None)))
+    Ok(found.is_idle(request).then(|| found.with(request, Vec::new(), None)))
 }
 
 /// Claims inside a transaction that holds the write lock, in which what was found stays true, and commits
@@ -116,7 +116,7 @@ pub(super) async fn claim(
 ) -> Result<Claimed> {
     if found.is_idle(request) {
         commit(connection).await?;
-        return Ok(found.with(Vec::new(), None));
+        return Ok(found.with(request, Vec::new(), None));
     }
     if found.is_due(request) {
         stage(connection, request).await?;
@@ -125,10 +125,10 @@ pub(super) async fn claim(
     if found.has_keyed || request.limits.span_nodes() {
         let (jobs, rate_allows) = limited::take(connection, request, &found.settings).await?;
         commit(connection).await?;
-        return Ok(found.with(jobs, rate_allows));
+        return Ok(found.with(request, jobs, rate_allows));
     }
     let jobs = take_and_commit(connection, request, request.most(&found.settings)).await?;
-    Ok(found.with(jobs, None))
+    Ok(found.with(request, jobs, None))
 }
 
 pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<()> {
