@@ -59,7 +59,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Ends runs and claims jobs, in one transaction: one statement, where the database can.
     ///
     /// A run ends with all that goes with it: row, ledger, error, follow-on jobs, queue pause. One
-    /// that was superseded writes nothing.
+    /// that was superseded writes nothing. Whoever has lost an answer asks once more: what was written is not
+    /// written again, and counts as settled.
     ///
     /// A claim takes due jobs of one queue for a node: the first by priority, then time, then id.
     /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these
@@ -83,7 +84,7 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
         Ok(self.turn(&[], Some(request), request.now).await?.claimed)
     }
 
-    /// Ends runs, with nothing to claim. The answer says for each whether it was still the job's own run.
+    /// Ends runs, with nothing to claim. The answer is [`Turn::settled`].
     async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>> {
         Ok(self.turn(settlements, None, now).await?.settled)
     }
@@ -200,7 +201,8 @@ pub type Wake<'a> = &'a (dyn Fn(Option<&str>) + Send + Sync);
 /// What [`Engine::turn`] came to.
 #[derive(Clone, Debug, Default)]
 pub struct Turn {
-    /// For each settlement, whether it was still the job's own run.
+    /// For each settlement, whether it is written: it was still the job's own run, now or when the very same was
+    /// settled before. Of the same run twice in a batch only the first is.
     pub settled: Vec<bool>,
     /// The jobs that were claimed.
     pub claimed: Claimed,

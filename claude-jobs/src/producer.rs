@@ -141,7 +141,7 @@ impl Producer {
             let timer = self.timer(is_open);
             tokio::select! {
                 Some(run) = self.runs.join_next_with_id() => self.run_ended(run),
-                Some(turn) = self.turns.join_next_with_id() => self.turn_ended(turn, is_open).await,
+                Some(turn) = self.turns.join_next_with_id() => self.turn_ended(turn, is_open),
                 _ = wakes.changed(), if is_open => self.look = true,
                 () = tokio::time::sleep_until(timer) => self.time_is_up(),
                 () = claiming.cancelled(), if is_open => {}
@@ -358,7 +358,7 @@ impl Producer {
         if allowed { self.pace.ahead(self.slots) } else { 0 }
     }
 
-    async fn turn_ended(&mut self, turn: Result<(task::Id, TurnResult), JoinError>, is_open: bool) {
+    fn turn_ended(&mut self, turn: Result<(task::Id, TurnResult), JoinError>, is_open: bool) {
         let id = turn.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(UnderWay { batch, asked, kind }) = self.under_way.remove(&id) else { return };
         let batch = Arc::unwrap_or_clone(batch);
@@ -368,15 +368,15 @@ impl Producer {
                 self.blocked = None;
                 let engine::Turn { settled, claimed } = turn;
                 match kind {
-                    Kind::Settle => self.settled(batch, &settled).await,
+                    Kind::Settle => self.settled(batch, &settled),
                     Kind::Claim { .. } => {
-                        self.settled(batch, &settled).await;
+                        self.settled(batch, &settled);
                         self.claimed(claimed, asked);
                     }
                     Kind::Reconcile => {
                         // What the settlements have ended was still ours when we asked.
                         self.adopt(claimed.jobs);
-                        self.settled(batch, &settled).await;
+                        self.settled(batch, &settled);
                     }
                 }
             }
@@ -408,17 +408,16 @@ impl Producer {
         }
     }
 
-    async fn settled(&mut self, batch: Batch, settled: &[bool]) {
-        for ((job, settlement, settling, was_tried), is_ours) in batch.into_iter().zip(settled) {
-            let is_ours = *is_ours || (was_tried && turn::is_written(&self.shared, &settlement).await);
+    fn settled(&mut self, batch: Batch, settled: &[bool]) {
+        for ((job, settlement, settling), is_ours) in batch.into_iter().zip(settled) {
             self.ours.remove(&(job.id, job.attempt));
             if !settlement.state.is_final() {
                 self.look_at(settlement.scheduled_at);
             }
             let wakes = self.shared.queue.wakes();
             settlement.follow_ons.iter().for_each(|row| wakes.wake(&row.queue));
-            spans::settled(&settling, is_ours);
-            self.shared.executor.settled(&job, &settlement, is_ours);
+            spans::settled(&settling, *is_ours);
+            self.shared.executor.settled(&job, &settlement, *is_ours);
         }
     }
 

@@ -163,8 +163,8 @@ macro_rules! __conformance_checks {
     };
     (fence $then:ident $($context:tt)*) => {
         $crate::$then! { fence [
-            superseded_runs jobs_that_do_not_run twice_in_one_batch after_a_rescue the_same_node_again
-            under_races batches_the_other_way_round
+            superseded_runs jobs_that_do_not_run twice_in_one_batch the_same_once_more after_a_rescue
+            the_same_node_again under_races batches_the_other_way_round
         ] $($context)* }
     };
     (turn $then:ident $($context:tt)*) => {

@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 use crate::engine::{self, ClaimRequest, Claimed, Limits};
 use crate::error::Result;
 use crate::executor::Finished;
-use crate::job::{Job, RunRow};
+use crate::job::Job;
 use crate::runtime::shared::Shared;
 use crate::settlement::Settlement;
 use crate::telemetry::{content, meter, spans};
@@ -18,21 +18,20 @@ pub(super) type TurnResult = Result<engine::Turn>;
 #[derive(Clone, Default)]
 pub(super) struct Batch {
     settlements: Vec<Settlement>,
-    /// The job of each, its settling's span, and whether an earlier turn has failed, which may have written it
-    /// all the same.
-    jobs: Vec<(Arc<Job>, Span, bool)>,
+    /// The job of each, and its settling's span.
+    jobs: Vec<(Arc<Job>, Span)>,
 }
 
 impl Batch {
     pub(super) fn push(&mut self, Finished { job, settlement, settling }: Finished) {
         self.settlements.push(settlement);
-        self.jobs.push((job, settling, false));
+        self.jobs.push((job, settling));
     }
 
     /// Those of a turn that has failed, before those that have come since.
     pub(super) fn put_back(&mut self, failed: Self) {
         self.settlements.splice(0..0, failed.settlements);
-        self.jobs.splice(0..0, failed.jobs.into_iter().map(|(job, span, _)| (job, span, true)));
+        self.jobs.splice(0..0, failed.jobs);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -43,9 +42,9 @@ impl Batch {
         self.jobs.is_empty()
     }
 
-    pub(super) fn into_iter(self) -> impl Iterator<Item = (Arc<Job>, Settlement, Span, bool)> {
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (Arc<Job>, Settlement, Span)> {
         let jobs = self.jobs.into_iter().zip(self.settlements);
-        jobs.map(|((job, span, was_tried), settlement)| (job, settlement, span, was_tried))
+        jobs.map(|((job, span), settlement)| (job, settlement, span))
     }
 }
 
@@ -151,15 +150,4 @@ impl Turn {
             }
         }
     }
-}
-
-/// Whether a turn that seemed to fail has written this: the ledger has our own entry.
-pub(super) async fn is_written(shared: &Shared, settlement: &Settlement) -> bool {
-    let ours = &settlement.run;
-    let is_ours = |run: &RunRow| {
-        (run.attempt, run.finished_at, &run.node, &run.ending)
-            == (ours.attempt, ours.finished_at, &ours.node, &ours.ending)
-    };
-    let runs = shared.queue.engine().runs(settlement.id).await;
-    runs.is_ok_and(|runs| runs.iter().any(is_ours))
 }

@@ -2,11 +2,11 @@
 
 use super::Database;
 use super::fixture::{
-    NODE, OTHER, all_jobs, ask, assert_untouched, at, claim, claim_one, end, end_with_all, fields,
-    insert_all, new, node, open, running, settle, state, unique,
+    NODE, OTHER, QUEUE, all_jobs, ask, assert_untouched, at, claim, claim_one, end, end_with_all, fields,
+    insert_all, new, node, open, run_row, running, settle, state, unique,
 };
-use crate::engine::ClaimRequest;
-use crate::job::{JobId, JobRow, State};
+use crate::engine::{ClaimRequest, QueueChange};
+use crate::job::{JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 /// Another attempt, a job that does not run, a job that is not there.
@@ -65,6 +65,50 @@ pub async fn twice_in_one_batch(database: &dyn Database) {
     assert!(engine.queues().await.expect("a read").is_empty());
 }
 
+/// Whoever has lost the answer to a settlement says it again: it counts as settled, and nothing of it is written a
+/// second time. What differs from what is written is another's.
+pub async fn the_same_once_more(database: &dyn Database) {
+    let engine = open(database).await;
+    insert_all(&*engine, &[new(at(0)), new(at(0)), new(at(0))]).await;
+    let runs = claim(&*engine, &ask(3, at(0))).await;
+    let loud = end_with_all(&runs[0], State::Completed, at(1));
+    let batch = [loud.clone(), end(&runs[1], State::Retryable, at(1))];
+    assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true, true]);
+    engine.change_queue(QUEUE, QueueChange::Resume).await.expect("a change");
+    let second = claim_one(&*engine, at(2)).await;
+    assert_eq!((second.id, second.attempt), (runs[1].id, 2));
+    let before = fields(&all_jobs(&*engine).await);
+    // On each of the ways that a settlement takes.
+    let quiet = Settlement { follow_ons: Vec::new(), pause_queue_until: None, ..loud.clone() };
+    let bare = Settlement { reason: None, meta: None, resume: None, error: None, ..quiet.clone() };
+    for (what, again) in [("with all", loud), ("quiet", quiet), ("bare", bare)] {
+        let again = [again, batch[1].clone()];
+        assert_eq!(engine.settle(&again, at(3)).await.expect("a settlement"), [true, true], "{what}");
+        let elsewhere = ClaimRequest { queue: "empty", ..ask(1, at(3)) };
+        let turn = engine.turn(&again, Some(&elsewhere), at(3)).await.expect("a turn");
+        assert_eq!(turn.settled, [true, true], "{what}");
+        let turn = engine.turn(&again[..1], Some(&elsewhere), at(3)).await.expect("a turn");
+        assert_eq!(turn.settled, [true], "{what}");
+        let [first, _] = again;
+        for other in [
+            RunRow { node: Some(OTHER.to_owned()), ..first.run.clone() },
+            RunRow { node: None, ..first.run.clone() },
+            RunRow { finished_at: at(2), ..first.run.clone() },
+            RunRow { ending: "lost".to_owned(), ..first.run.clone() },
+        ] {
+            let what = format!("{what}: {other:?}");
+            let other = Settlement { run: other, ..first.clone() };
+            assert!(!settle(&*engine, other.clone(), at(3)).await, "{what}");
+            let turn = engine.turn(&[other], Some(&elsewhere), at(3)).await.expect("a turn");
+            assert_eq!(turn.settled, [false], "{what}");
+        }
+    }
+    assert_eq!(fields(&all_jobs(&*engine).await), before, "one follow-on job, and the second run goes on");
+    assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 1);
+    assert_eq!(engine.errors(runs[0].id).await.expect("a read").len(), 1);
+    assert_eq!(engine.queues().await.expect("a read")[0].paused_until, None, "it is not paused again");
+}
+
 /// A node that was declared dead settles nothing once its job was taken back, nor when it runs again.
 pub async fn after_a_rescue(database: &dyn Database) {
     let (dead, living) = (open(database).await, database.connect().await);
@@ -73,7 +117,8 @@ pub async fn after_a_rescue(database: &dyn Database) {
     assert_eq!(fields(&orphans), fields(&vec![run.clone()]));
     let lost = Settlement { reason: Some("lost".to_owned()), ..end(&orphans[0], State::Retryable, at(40)) };
     assert!(settle(&*living, lost.clone(), at(40)).await);
-    assert!(!settle(&*living, lost, at(40)).await, "two rescuers: one of them");
+    let other = Settlement { run: run_row(&run, at(41)), ..lost };
+    assert!(!settle(&*living, other, at(41)).await, "two rescuers: one of them");
     let late = end_with_all(&run, State::Completed, at(41));
     assert!(!settle(&*dead, late.clone(), at(41)).await);
     let request = ClaimRequest { node: OTHER, ..ask(1, at(42)) };
@@ -107,7 +152,7 @@ pub async fn under_races(database: &dyn Database) {
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..8 {
             let engine = engines[task % 2].clone();
-            let settlement = end_with_all(&run, State::Completed, at(1));
+            let settlement = end_with_all(&run, State::Completed, at(task as i64));
             let settlement = Settlement { pause_queue_until: None, ..settlement };
             tasks.spawn(async move { settle(&*engine, settlement, at(1)).await });
         }
@@ -126,7 +171,8 @@ pub async fn batches_the_other_way_round(database: &dyn Database) {
         let runs = claim(&*engines[0], &ask(40, at(0))).await;
         let mut tasks = tokio::task::JoinSet::new();
         for (task, engine) in engines.iter().cloned().enumerate() {
-            let mut all: Vec<_> = runs.iter().map(|run| end(run, State::Completed, at(1))).collect();
+            let mut all: Vec<_> =
+                runs.iter().map(|run| end(run, State::Completed, at(task as i64))).collect();
             for (number, settlement) in all.iter_mut().enumerate() {
                 let key = format!("{round} {}", number % 20);
                 settlement.follow_ons =

@@ -109,12 +109,12 @@ pub async fn two_rescuers(database: &dyn Database) {
     insert_all(&*engines[0], &vec![new(at(0)); 50]).await;
     claim(&*engines[0], &ask(50, at(0))).await;
     let mut tasks = tokio::task::JoinSet::new();
-    for engine in engines.clone() {
+    for (now, engine) in [at(1), at(2)].into_iter().zip(engines.clone()) {
         tasks.spawn(async move {
             let jobs = orphans(&*engine, &[node(NODE)]).await;
             let mut settled = 0;
             for job in &jobs {
-                settled += usize::from(settle(&*engine, end(job, State::Retryable, at(1)), at(1)).await);
+                settled += usize::from(settle(&*engine, end(job, State::Retryable, now), now).await);
             }
             settled
         });

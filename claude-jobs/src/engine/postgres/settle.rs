@@ -144,8 +144,7 @@ pub(super) async fn settle(
     tells: bool,
 ) -> Result<Vec<bool>> {
     let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), tells)?;
-    let rows = work.rows(query).await?;
-    let settled = read(&rows, settlements)?;
+    let settled = read(&work.rows(query).await?, settlements)?;
     let ours = settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
     for settlement in ours.map(|(settlement, _)| settlement).filter(|settlement| has_more(settlement)) {
         insert_all(engine, work, &settlement.follow_ons).await?;
@@ -154,7 +153,10 @@ pub(super) async fn settle(
             work.rows(query.bind(Moment(until))).await?;
         }
     }
-    Ok(settled)
+    if settled.iter().all(|is_ours| *is_ours) {
+        return Ok(settled);
+    }
+    read(&work.rows(written(engine, settlements)).await?, settlements)
 }
 
 /// Settles what brings nothing more with it, in one statement.
@@ -164,29 +166,53 @@ pub(super) async fn settle_only(
     now: Timestamp,
 ) -> Result<Vec<bool>> {
     let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), false)?;
-    let rows = engine.rows(query).await?;
-    read(&rows, settlements)
+    let settled = read(&engine.rows(query).await?, settlements)?;
+    if settled.iter().all(|is_ours| *is_ours) {
+        return Ok(settled);
+    }
+    read(&engine.rows(written(engine, settlements)).await?, settlements)
 }
 
+/// Which of these runs the ledger has, as they are. runs_pkey
+pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt \
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) \
+        AS g (id, attempt, node, finished_at, ending) \
+    WHERE EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
+        AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending)";
+
+/// Asks which of these settlements are written, by a statement that did not say so or by an earlier one. Those of a
+/// job that was removed in this very moment are not, for all that can be seen.
+pub(super) fn written<'q>(engine: &PostgresEngine, settlements: &[Settlement]) -> Query<'q> {
+    let new = &in_order(settlements)[..];
+    engine
+        .query(&engine.sql.written)
+        .bind(each(new, |new| new.id.0))
+        .bind(each(new, |new| i64::from(new.attempt)))
+        .bind(each(new, |new| new.run.node.as_deref().map(clean)))
+        .bind(each(new, |new| Moment(new.run.finished_at)))
+        .bind(each(new, |new| clean(&new.run.ending)))
+}
+
+/// For each settlement, whether an answer names its run.
 pub(super) fn read(rows: &[PgRow], settlements: &[Settlement]) -> Result<Vec<bool>> {
-    let ours = rows.iter().map(key).collect::<sqlx::Result<_>>()?;
-    Ok(answers(settlements, Some(ours)))
+    let runs = rows.iter().map(key).collect::<sqlx::Result<_>>()?;
+    Ok(answers(settlements, Some(runs)))
 }
 
 fn key(row: &PgRow) -> sqlx::Result<(i64, i64)> {
     Ok((row.try_get("id")?, row.try_get("attempt")?))
 }
 
-/// For each settlement, whether it was the job's own run; `None`: each was. Of the same run twice in a
-/// batch only the first counts.
-pub(super) fn answers(settlements: &[Settlement], ours: Option<HashSet<(i64, i64)>>) -> Vec<bool> {
+/// For each settlement, whether its run is among them; `None`: each is. Of the same run twice in a batch only the
+/// first counts.
+pub(super) fn answers(settlements: &[Settlement], runs: Option<HashSet<(i64, i64)>>) -> Vec<bool> {
     let key = |settlement: &Settlement| (settlement.id.0, i64::from(settlement.attempt));
-    let mut ours = match ours {
+    let mut runs = match runs {
         None if different(settlements) == settlements.len() => return vec![true; settlements.len()],
         None => settlements.iter().map(key).collect(),
-        Some(ours) => ours,
+        Some(runs) => runs,
     };
-    settlements.iter().map(|settlement| ours.remove(&key(settlement))).collect()
+    settlements.iter().map(|settlement| runs.remove(&key(settlement))).collect()
 }
 
 /// How many different runs there are in a batch.

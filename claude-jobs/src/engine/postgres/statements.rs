@@ -72,7 +72,7 @@ statements! {
     claim: claim::CLAIM,
     turn: turn::TURN,
     settle: settle::SETTLE,
-    written: turn::WRITTEN,
+    written: settle::WRITTEN,
     forget: settle::FORGET,
     pause_queue: settle::PAUSE_QUEUE,
     lock: limited::LOCK,

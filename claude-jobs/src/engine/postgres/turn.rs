@@ -5,7 +5,6 @@ use sqlx::Row;
 
 use super::claim::{self, bind_claim, claim_rows, read_claim};
 use super::moment::Moment;
-use super::row::clean;
 use super::settle::{self, bind_runs, each, fence, in_order, ledger, runs, tell};
 use super::{PostgresEngine, retried};
 use crate::engine::{ClaimRequest, Claimed, Turn};
@@ -118,30 +117,12 @@ async fn complete_and_claim(
         .bind(Moment(request.now));
     let rows = engine.rows(bind_claim(query, request, true)).await?;
     let all_settled = rows.first().map(|row| row.try_get("all_settled")).transpose()?.unwrap_or(false);
-    let settled =
-        if all_settled { settle::answers(settlements, None) } else { written(engine, settlements).await? };
+    let settled = if all_settled {
+        settle::answers(settlements, None)
+    } else {
+        settle::read(&engine.rows(settle::written(engine, settlements)).await?, settlements)?
+    };
     Ok((settled, read_claim(&rows, request)?))
-}
-
-/// Which of these runs the ledger has, as they are. runs_pkey
-pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt \
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) \
-        AS g (id, attempt, node, finished_at, ending) \
-    WHERE EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
-        AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending)";
-
-/// Which of these settlements were written, after a statement that did not say so. Those of a job that was removed in
-/// this very moment were not, for all that can be seen.
-async fn written(engine: &PostgresEngine, settlements: &[Settlement]) -> Result<Vec<bool>> {
-    let new = &in_order(settlements)[..];
-    let query = engine
-        .query(&engine.sql.written)
-        .bind(each(new, |new| new.id.0))
-        .bind(each(new, |new| i64::from(new.attempt)))
-        .bind(each(new, |new| new.run.node.as_deref().map(clean)))
-        .bind(each(new, |new| Moment(new.run.finished_at)))
-        .bind(each(new, |new| clean(&new.run.ending)));
-    settle::read(&engine.rows(query).await?, settlements)
 }
 
 #[cfg(test)]

@@ -101,18 +101,40 @@ pub(super) async fn settle(
         found = rows.pop().map(|row| Found::read(&row)).transpose()?;
     }
     note(&mut ours, rows)?;
-    let settled: Vec<bool> = settlements.iter().map(|new| ours.remove(&(new.id.0, new.attempt))).collect();
-    let written: Vec<_> =
-        settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours).map(|(new, _)| new).collect();
+    let (written, others): (Vec<_>, Vec<_>) =
+        first.into_iter().partition(|new| ours.contains(&(new.id.0, new.attempt)));
     insert_errors(connection, &written).await?;
     for settlement in written {
         insert_in(connection, &settlement.follow_ons).await?;
         pause_queue(connection, settlement).await?;
     }
+    for settlement in others {
+        if is_written(connection, settlement).await? {
+            ours.insert((settlement.id.0, settlement.attempt));
+        }
+    }
+    let settled = settlements.iter().map(|new| ours.remove(&(new.id.0, new.attempt))).collect();
     if let (Some(request), None) = (claim, &found) {
         found = Some(look(connection, request).await?);
     }
     Ok((settled, found))
+}
+
+/// Whether the ledger has this run, as it is: an earlier turn has written it.
+async fn is_written(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<bool> {
+    let run = &settlement.run;
+    let row = sqlx::query(
+        "SELECT 1 FROM claude_jobs_runs \
+         WHERE job_id = ?1 AND attempt = ?2 AND node IS ?3 AND finished_at = ?4 AND ending = ?5",
+    )
+    .bind(settlement.id.0)
+    .bind(settlement.attempt)
+    .bind(run.node.as_deref())
+    .bind(run.finished_at.as_microsecond())
+    .bind(run.ending.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
 }
 
 /// Takes note of the runs that were the job's own.
