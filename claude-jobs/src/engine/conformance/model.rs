@@ -25,21 +25,54 @@ pub async fn random_operations(database: &dyn Database) {
     walk(database, 2_000).await;
 }
 
+/// So many steps, in stretches that each begin with an empty queue and habits of their own: of all that may happen,
+/// what happens alone is soon rare.
 async fn walk(database: &dyn Database, steps: u32) {
     let engines = [open(database).await, database.connect().await];
     let mut walk = Walk {
         engines,
         random: Random::new(),
+        habits: Habits::default(),
         reference: Reference::default(),
+        said: Vec::new(),
         now: at(0),
         step: 0,
         rows: 0,
     };
-    for step in 1..=steps {
+    for step in 0..steps {
         walk.step = step;
+        if step % 100 == 0 {
+            walk.begin_anew().await;
+        }
         walk.one_step().await;
-        if step % 20 == 0 || step == steps {
+        if step % 20 == 19 {
             walk.compare().await;
+        }
+    }
+}
+
+/// What there is in a stretch of the walk.
+#[derive(Clone, Copy, Debug, Default)]
+struct Habits {
+    concurrency_keys: bool,
+    unique_keys: bool,
+    /// Jobs that are due later.
+    waits: bool,
+    global_limits: bool,
+    pauses: bool,
+    /// What a settlement may have to say besides where its job goes.
+    more_to_say: bool,
+}
+
+impl Habits {
+    fn any(random: &mut Random) -> Self {
+        Self {
+            concurrency_keys: random.once_in(2),
+            unique_keys: random.once_in(2),
+            waits: random.once_in(2),
+            global_limits: random.once_in(2),
+            pauses: random.once_in(2),
+            more_to_say: random.once_in(2),
         }
     }
 }
@@ -47,7 +80,10 @@ async fn walk(database: &dyn Database, steps: u32) {
 struct Walk {
     engines: [Arc<dyn Engine>; 2],
     random: Random,
+    habits: Habits,
     reference: Reference,
+    /// Settlements of a while ago.
+    said: Vec<Settlement>,
     now: Timestamp,
     step: u32,
     /// How many rows were made: each has its number as its input.
@@ -57,6 +93,27 @@ struct Walk {
 impl Walk {
     fn engine(&mut self) -> Arc<dyn Engine> {
         Arc::clone(&self.engines[self.random.below(2)])
+    }
+
+    /// Ends what runs, removes every job, opens the queues.
+    async fn begin_anew(&mut self) {
+        let engine = self.engine();
+        let jobs: Vec<_> = self.reference.jobs.values().map(|entry| entry.job.clone()).collect();
+        let ends: Vec<_> = (jobs.iter().filter(|job| job.state == State::Executing))
+            .map(|run| end(run, State::Completed, self.now))
+            .collect();
+        let settled = engine.settle(&ends, self.now).await.expect("a settlement");
+        assert!(settled.iter().all(|is_ours| *is_ours), "step {}", self.step);
+        for job in &jobs {
+            assert!(done(engine.delete(job.id).await), "step {}: {job:?}", self.step);
+        }
+        for queue in QUEUES {
+            for change in [QueueChange::Resume, QueueChange::Scale(None)] {
+                engine.change_queue(queue, change).await.expect("a change");
+            }
+        }
+        self.reference = Reference::default();
+        self.habits = Habits::any(&mut self.random);
     }
 
     async fn one_step(&mut self) {
@@ -91,9 +148,11 @@ impl Walk {
 
     fn row(&mut self) -> JobRow {
         let wait = Duration::from_secs(self.random.below(10) as u64);
-        let row = if self.random.once_in(3) { due(self.now, later(self.now, wait)) } else { new(self.now) };
-        let key = self.random.once_in(3).then(|| self.random.pick(&["k1", "k2", "k3"]).to_owned());
-        let unique = self.random.once_in(4).then(|| self.unique());
+        let waits = self.habits.waits && self.random.once_in(3);
+        let row = if waits { due(self.now, later(self.now, wait)) } else { new(self.now) };
+        let has_key = self.habits.concurrency_keys && self.random.once_in(3);
+        let key = has_key.then(|| self.random.pick(&["k1", "k2", "k3"]).to_owned());
+        let unique = (self.habits.unique_keys && self.random.once_in(4)).then(|| self.unique());
         // It may have waited for its batch.
         let inserted_at = earlier(self.now, Duration::from_secs(self.random.below(4) as u64));
         self.rows += 1;
@@ -123,8 +182,8 @@ impl Walk {
 
     fn request(&mut self) -> ClaimRequest<'static> {
         let limits = Limits::local(1 + self.random.below(5) as u32).per_key(1 + self.random.below(2) as u32);
-        let limits =
-            if self.random.once_in(3) { limits.global(1 + self.random.below(12) as u32) } else { limits };
+        let is_limited = self.habits.global_limits && self.random.once_in(3);
+        let limits = if is_limited { limits.global(1 + self.random.below(12) as u32) } else { limits };
         ClaimRequest {
             queue: self.random.pick(&QUEUES),
             node: self.random.pick(&[NODE, OTHER]),
@@ -144,11 +203,10 @@ impl Walk {
         for job in &claimed.jobs {
             assert_eq!(fields(job), fields(&self.reference.jobs[&job.id].job), "step {}", self.step);
         }
-        let settings = self.reference.queues.get(request.queue).cloned();
-        assert!(settings.is_none_or(|settings| settings == claimed.settings), "step {}", self.step);
+        assert_eq!(claimed.settings, self.reference.seen(request.queue, self.now), "step {}", self.step);
     }
 
-    /// The ends of a few runs, some of them not the job's own.
+    /// The ends of a few runs, some of them not the job's own, some of them said before.
     fn ends(&mut self) -> Vec<Settlement> {
         let mut runs: Vec<Job> = (self.reference.jobs.values().map(|entry| entry.job.clone()))
             .filter(|job| job.state == State::Executing || self.random.once_in(40))
@@ -158,23 +216,37 @@ impl Walk {
         if self.random.once_in(5) {
             runs.extend(runs.first().cloned());
         }
-        runs.iter().map(|run| self.end(run)).collect()
+        let mut ends: Vec<_> = runs.iter().map(|run| self.end(run)).collect();
+        if self.random.once_in(5) {
+            ends.extend(self.said.iter().take(self.random.below(4)).cloned());
+        }
+        self.random.shuffle(&mut ends);
+        if self.random.once_in(2) {
+            self.said.clone_from(&ends);
+        }
+        ends
     }
 
     fn end(&mut self, run: &Job) -> Settlement {
-        let state = self.random.pick(&[
+        const STATES: [State; 7] = [
             State::Completed,
             State::Completed,
-            State::Retryable,
-            State::Scheduled,
             State::Available,
             State::Discarded,
             State::Cancelled,
-        ]);
-        let wait = Duration::from_secs(self.random.below(8) as u64);
+            State::Retryable,
+            State::Scheduled,
+        ];
+        let state = self.random.pick(if self.habits.waits { &STATES } else { &STATES[..5] });
+        let wait = Duration::from_secs(if self.habits.waits { self.random.below(8) as u64 } else { 0 });
+        let attempt = if self.random.once_in(10) { run.attempt.wrapping_sub(1) } else { run.attempt };
+        let scheduled_at = if state.is_final() { run.scheduled_at } else { later(self.now, wait) };
+        let end = Settlement { attempt, scheduled_at, ..end(run, state, self.now) };
+        if !self.habits.more_to_say {
+            return end;
+        }
+        let pause = Duration::from_secs(self.random.below(8) as u64);
         Settlement {
-            attempt: if self.random.once_in(10) { run.attempt.wrapping_sub(1) } else { run.attempt },
-            scheduled_at: if state.is_final() { run.scheduled_at } else { later(self.now, wait) },
             reason: self.random.once_in(2).then(|| format!("step {}", self.step)),
             uncounted: self.random.once_in(4),
             snoozed: self.random.once_in(4),
@@ -184,8 +256,9 @@ impl Walk {
                 .then(|| Map::from_iter([("step".to_owned(), Value::from(self.step))])),
             resume: self.random.once_in(4).then(|| format!("session {}", self.step)),
             error: self.random.once_in(3).then(|| failure(run, self.now)),
-            pause_queue_until: self.random.once_in(15).then(|| later(self.now, wait)),
-            ..end(run, state, self.now)
+            pause_queue_until: (self.habits.pauses && self.random.once_in(15))
+                .then(|| later(self.now, pause)),
+            ..end
         }
     }
 
@@ -197,10 +270,9 @@ impl Walk {
             }
         }
         let settled = self.engine().settle(&ends, self.now).await.expect("a settlement");
-        let expected: Vec<_> = ends.iter().map(|end| self.reference.settle(end, self.now)).collect();
+        let (new, expected) = self.reference.settle(&ends, self.now);
         assert_eq!(settled, expected, "step {}", self.step);
-        let written = ends.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
-        let rows: Vec<_> = written.flat_map(|(end, _)| &end.follow_ons).collect();
+        let rows: Vec<_> = new.iter().flat_map(|end| &end.follow_ons).collect();
         if rows.is_empty() {
             return;
         }
@@ -226,14 +298,12 @@ impl Walk {
         }
         let turn = self.engine().turn(&ends, Some(&request), self.now).await.expect("a turn");
         let mut first = self.reference.clone();
-        let settled: Vec<_> = ends.iter().map(|end| first.settle(end, self.now)).collect();
+        let (_, settled) = first.settle(&ends, self.now);
         assert_eq!(turn.settled, settled, "step {}", self.step);
         let after = first.claim(&request);
         let mut other = self.reference.clone();
         let before = other.claim(&request);
-        for end in &ends {
-            other.settle(end, self.now);
-        }
+        other.settle(&ends, self.now);
         let claimed = ids(&turn.claimed.jobs);
         assert!(
             claimed == after || claimed == before,
@@ -278,13 +348,9 @@ impl Walk {
     async fn change_queue(&mut self) {
         let queue = self.random.pick(&QUEUES);
         let scale = QueueChange::Scale(Some(self.random.below(5) as u32));
-        let change = self.random.pick(&[
-            QueueChange::Pause,
-            QueueChange::Resume,
-            QueueChange::Resume,
-            scale,
-            QueueChange::Scale(None),
-        ]);
+        let changes =
+            [scale, QueueChange::Scale(None), QueueChange::Resume, QueueChange::Resume, QueueChange::Pause];
+        let change = self.random.pick(if self.habits.pauses { &changes } else { &changes[..4] });
         let settings = self.engine().change_queue(queue, change).await.expect("a change");
         assert_eq!(settings, self.reference.change(queue, change), "step {}", self.step);
     }
@@ -309,7 +375,7 @@ impl Walk {
         assert_eq!(counts, counted, "step {}", self.step);
         if let Some(entry) = self.reference.jobs.values().nth(self.random.below(1 + stored.len())) {
             let runs = engine.runs(entry.job.id).await.expect("a read");
-            assert_eq!(runs.len(), entry.runs, "step {}: {:?}", self.step, entry.job);
+            assert_eq!(runs.len(), entry.runs.len(), "step {}: {:?}", self.step, entry.job);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A simple queue in memory, to compare an engine with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::engine::{ClaimRequest, QueueChange, QueueSettings};
-use crate::job::{Job, JobId, JobRow, State, UniqueRow};
+use crate::job::{Job, JobId, JobRow, RunRow, State, UniqueRow};
 use crate::settlement::Settlement;
 
 /// What an engine should hold.
@@ -20,7 +20,7 @@ pub(super) struct Reference {
 pub(super) struct Entry {
     pub(super) job: Job,
     key: Option<UniqueRow>,
-    pub(super) runs: usize,
+    pub(super) runs: BTreeMap<u32, RunRow>,
 }
 
 impl Entry {
@@ -42,13 +42,20 @@ impl Reference {
     }
 
     pub(super) fn insert(&mut self, id: JobId, row: &JobRow) {
-        let entry = Entry { job: row.clone().stored_as(id), key: row.unique.clone(), runs: 0 };
+        let entry = Entry { job: row.clone().stored_as(id), key: row.unique.clone(), runs: BTreeMap::new() };
         assert!(self.jobs.insert(id, entry).is_none(), "{id} is new");
     }
 
+    /// The settings that a claim sees.
+    pub(super) fn seen(&self, queue: &str, now: Timestamp) -> QueueSettings {
+        let named = || QueueSettings { name: queue.to_owned(), ..QueueSettings::default() };
+        let settings = self.queues.get(queue).cloned().unwrap_or_else(named);
+        QueueSettings { paused_until: settings.paused_until.filter(|until| *until > now), ..settings }
+    }
+
     pub(super) fn claim(&mut self, request: &ClaimRequest<'_>) -> Vec<JobId> {
-        let settings = self.queues.get(request.queue).cloned().unwrap_or_default();
-        let is_paused = settings.paused || settings.paused_until.is_some_and(|until| until > request.now);
+        let settings = self.seen(request.queue, request.now);
+        let is_paused = settings.paused || settings.paused_until.is_some();
         let slots = settings.concurrency.unwrap_or(request.limits.concurrency);
         let mut room = if is_paused { 0 } else { slots.saturating_sub(request.running) as usize };
         if let Some(global) = request.limits.global {
@@ -87,15 +94,39 @@ impl Reference {
         entry.job.reason = None;
     }
 
-    /// Whether it was the job's own run. Follow-on jobs are the caller's to insert.
-    pub(super) fn settle(&mut self, new: &Settlement, now: Timestamp) -> bool {
+    /// What is written now, and for each settlement whether it is written. Follow-on jobs are the caller's to insert.
+    pub(super) fn settle<'a>(
+        &mut self,
+        batch: &'a [Settlement],
+        now: Timestamp,
+    ) -> (Vec<&'a Settlement>, Vec<bool>) {
+        let (mut runs, mut new, mut written) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for settlement in batch {
+            let is_first = runs.insert((settlement.id, settlement.attempt));
+            let is_new = is_first && self.settle_one(settlement, now);
+            new.extend(is_new.then_some(settlement));
+            written.push(is_first && self.is_written(settlement));
+        }
+        (new, written)
+    }
+
+    fn is_written(&self, settlement: &Settlement) -> bool {
+        let known = |run: &RunRow| {
+            let (a, b) = (run, &settlement.run);
+            (&a.node, a.finished_at, &a.ending) == (&b.node, b.finished_at, &b.ending)
+        };
+        self.jobs.get(&settlement.id).and_then(|entry| entry.runs.get(&settlement.attempt)).is_some_and(known)
+    }
+
+    /// Whether it was the job's own run.
+    fn settle_one(&mut self, new: &Settlement, now: Timestamp) -> bool {
         let Some(entry) = self.jobs.get_mut(&new.id) else { return false };
         if entry.job.state != State::Executing || entry.job.attempt != new.attempt {
             return false;
         }
         let is_cancelled = entry.job.cancel_requested && !new.state.is_final();
         entry.enter(if is_cancelled { State::Cancelled } else { new.state });
-        entry.runs += 1;
+        entry.runs.insert(new.attempt, new.run.clone());
         let job = &mut entry.job;
         job.finished_at = if is_cancelled { Some(now) } else { new.finished_at };
         job.reason = if is_cancelled { Some("cancelled on request".to_owned()) } else { new.reason.clone() };
