@@ -19,6 +19,8 @@ pub(super) const WORKER: &str = "Known";
 pub(super) const NODE: &str = "one";
 /// Another node, which is registered too.
 pub(super) const OTHER: &str = "two";
+/// All that are registered.
+pub(super) const NODES: [&str; 2] = [NODE, OTHER];
 
 /// Time is told, never read: so many seconds after some moment.
 pub(super) fn at(seconds: i64) -> Timestamp {
@@ -37,8 +39,9 @@ pub(super) fn just_before(moment: Timestamp) -> Timestamp {
 /// Opens the database, where both nodes are registered.
 pub(super) async fn open(database: &dyn Database) -> Arc<dyn Engine> {
     let engine = database.connect().await;
-    register(&*engine, NODE).await;
-    register(&*engine, OTHER).await;
+    for node in NODES {
+        register(&*engine, node).await;
+    }
     engine
 }
 

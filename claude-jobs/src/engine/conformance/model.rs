@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Database;
-use super::fixture::{NODE, OTHER, all_jobs, at, due, end, failure, fields, ids, insert_each, new, open};
+use super::fixture::{NODES, all_jobs, at, due, end, failure, fields, ids, insert_each, new, open};
 use super::random::Random;
 use super::reference::{Reference, claimable};
 use crate::clock::{earlier, later};
@@ -58,7 +58,8 @@ struct Habits {
     unique_keys: bool,
     /// Jobs that are due later.
     waits: bool,
-    global_limits: bool,
+    /// Those that other nodes share.
+    limits_of_all: bool,
     pauses: bool,
     /// What a settlement may have to say besides where its job goes.
     more_to_say: bool,
@@ -70,7 +71,7 @@ impl Habits {
             concurrency_keys: random.once_in(2),
             unique_keys: random.once_in(2),
             waits: random.once_in(2),
-            global_limits: random.once_in(2),
+            limits_of_all: random.once_in(2),
             pauses: random.once_in(2),
             more_to_say: random.once_in(2),
         }
@@ -112,7 +113,9 @@ impl Walk {
                 engine.change_queue(queue, change).await.expect("a change");
             }
         }
-        self.reference = Reference::default();
+        // The starts under a rate stay.
+        self.reference.jobs.clear();
+        self.reference.queues.clear();
         self.habits = Habits::any(&mut self.random);
     }
 
@@ -181,16 +184,21 @@ impl Walk {
     }
 
     fn request(&mut self) -> ClaimRequest<'static> {
-        let limits = Limits::local(1 + self.random.below(5) as u32).per_key(1 + self.random.below(2) as u32);
-        let is_limited = self.habits.global_limits && self.random.once_in(3);
-        let limits = if is_limited { limits.global(1 + self.random.below(12) as u32) } else { limits };
+        let mut limits =
+            Limits::local(1 + self.random.below(5) as u32).per_key(1 + self.random.below(2) as u32);
+        if self.habits.limits_of_all && self.random.once_in(3) {
+            limits = limits.global(1 + self.random.below(12) as u32);
+        }
+        if self.habits.limits_of_all && self.random.once_in(3) {
+            limits = limits.rate(1 + self.random.below(8) as u32, Duration::from_secs(20));
+        }
         ClaimRequest {
             queue: self.random.pick(&QUEUES),
-            node: self.random.pick(&[NODE, OTHER]),
+            node: if self.random.once_in(20) { "unknown" } else { self.random.pick(&NODES) },
             workers: if self.random.once_in(5) { &WORKERS } else { &WORKERS[..2] },
             limits,
             running: self.random.below(3) as u32,
-            ahead: 0,
+            ahead: if self.random.once_in(3) { self.random.below(5) as u32 } else { 0 },
             now: self.now,
         }
     }
@@ -204,6 +212,15 @@ impl Walk {
             assert_eq!(fields(job), fields(&self.reference.jobs[&job.id].job), "step {}", self.step);
         }
         assert_eq!(claimed.settings, self.reference.seen(request.queue, self.now), "step {}", self.step);
+        // A queue in which nothing may start need not be looked through, and a rate has its own moment.
+        if request.limits.rate.is_none() && claimed.next_due.is_none_or(|due| due > self.now) {
+            assert_eq!(
+                claimed.next_due,
+                self.reference.next_due(request.queue, self.now),
+                "step {}",
+                self.step
+            );
+        }
     }
 
     /// The ends of a few runs, some of them not the job's own, some of them said before.

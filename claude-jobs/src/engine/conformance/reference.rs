@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::fixture::NODES;
+use crate::clock::later;
 use crate::engine::{ClaimRequest, QueueChange, QueueSettings};
 use crate::job::{Job, JobId, JobRow, RunRow, State, UniqueRow};
 use crate::settlement::Settlement;
@@ -13,6 +15,8 @@ use crate::settlement::Settlement;
 pub(super) struct Reference {
     pub(super) jobs: BTreeMap<JobId, Entry>,
     pub(super) queues: BTreeMap<String, QueueSettings>,
+    /// What was claimed under a rate, when.
+    starts: Vec<(String, Timestamp)>,
 }
 
 /// A job, the key it holds, and its settled attempts.
@@ -54,17 +58,8 @@ impl Reference {
     }
 
     pub(super) fn claim(&mut self, request: &ClaimRequest<'_>) -> Vec<JobId> {
-        let settings = self.seen(request.queue, request.now);
-        let is_paused = settings.paused || settings.paused_until.is_some();
-        let slots = settings.concurrency.unwrap_or(request.limits.concurrency);
-        let mut room = if is_paused { 0 } else { slots.saturating_sub(request.running) as usize };
-        if let Some(global) = request.limits.global {
-            let executing =
-                |entry: &&Entry| entry.job.state == State::Executing && entry.job.queue == request.queue;
-            room = room.min((global as usize).saturating_sub(self.jobs.values().filter(executing).count()));
-        }
-        let mut order: Vec<_> = (self.jobs.values().map(|entry| &entry.job))
-            .filter(|job| job.queue == request.queue && claimable(job, request.now) == State::Available)
+        let room = self.room(request);
+        let mut order: Vec<_> = (self.available(request))
             .filter(|job| request.workers.contains(&job.worker.as_str()))
             .map(|job| (job.priority, job.scheduled_at, job.id))
             .collect();
@@ -77,6 +72,45 @@ impl Reference {
             }
         }
         claimed
+    }
+
+    fn available(&self, request: &ClaimRequest<'_>) -> impl Iterator<Item = &Job> {
+        let is_available =
+            |job: &&Job| job.queue == request.queue && claimable(job, request.now) == State::Available;
+        self.jobs.values().map(|entry| &entry.job).filter(is_available)
+    }
+
+    /// For how many jobs there is room, whatever their keys.
+    fn room(&self, request: &ClaimRequest<'_>) -> usize {
+        let settings = self.seen(request.queue, request.now);
+        let slots = settings.concurrency.unwrap_or(request.limits.concurrency);
+        if settings.paused || settings.paused_until.is_some() || slots == 0 || !NODES.contains(&request.node)
+        {
+            return 0;
+        }
+        let mut room = slots.saturating_sub(request.running) as usize;
+        if !request.limits.span_nodes() && self.available(request).all(|job| job.concurrency_key.is_none()) {
+            room += request.ahead as usize;
+        }
+        if let Some(global) = request.limits.global {
+            let executing =
+                |entry: &&Entry| entry.job.state == State::Executing && entry.job.queue == request.queue;
+            room = room.min((global as usize).saturating_sub(self.jobs.values().filter(executing).count()));
+        }
+        if let Some(rate) = request.limits.rate {
+            let counts = |(queue, start): &&(String, Timestamp)| {
+                queue == request.queue && later(*start, rate.period) > request.now
+            };
+            room = room.min((rate.starts as usize).saturating_sub(self.starts.iter().filter(counts).count()));
+        }
+        room
+    }
+
+    /// When the next job of a queue is due that waits for its time.
+    pub(super) fn next_due(&self, queue: &str, now: Timestamp) -> Option<Timestamp> {
+        let jobs = self.jobs.values().map(|entry| &entry.job).filter(|job| job.queue == queue);
+        let waiting = jobs.filter(|job| matches!(claimable(job, now), State::Scheduled | State::Retryable));
+        waiting.map(|job| job.scheduled_at).min()
     }
 
     fn key_has_room(&self, id: JobId, per_key: u32) -> bool {
@@ -92,6 +126,9 @@ impl Reference {
         entry.job.attempted_at = Some(request.now);
         entry.job.node = Some(request.node.to_owned());
         entry.job.reason = None;
+        if request.limits.rate.is_some() {
+            self.starts.push((request.queue.to_owned(), request.now));
+        }
     }
 
     /// What is written now, and for each settlement whether it is written. Follow-on jobs are the caller's to insert.
