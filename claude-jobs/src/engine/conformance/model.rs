@@ -129,7 +129,8 @@ impl Walk {
             80..86 => self.retry().await,
             86..89 => self.delete().await,
             89..92 => self.change_queue().await,
-            _ => self.now = later(self.now, Duration::from_millis(self.random.below(5_000) as u64)),
+            // Now and then to the very moment at which something is due.
+            _ => self.now = later(self.now, Duration::from_millis(500 * self.random.below(10) as u64)),
         }
     }
 
@@ -364,7 +365,7 @@ impl Walk {
 
     async fn change_queue(&mut self) {
         let queue = self.random.pick(&QUEUES);
-        let scale = QueueChange::Scale(Some(self.random.below(5) as u32));
+        let scale = QueueChange::Scale(Some(self.random.pick(&[0, 1, 3])));
         let changes =
             [scale, QueueChange::Scale(None), QueueChange::Resume, QueueChange::Resume, QueueChange::Pause];
         let change = self.random.pick(if self.habits.pauses { &changes } else { &changes[..4] });
