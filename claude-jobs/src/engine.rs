@@ -66,6 +66,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these
     /// very settlements make claimable are among them is up to the engine.
     ///
+    /// `Ok` also means that nothing else was claimed. Where that is not known it is an error, even if the
+    /// settlements are written: the caller then says them again, and asks for what it [holds](Self::held).
+    ///
     /// `now` is that of the claim, too.
     async fn turn(
         &self,

@@ -1,11 +1,12 @@
 //! Every engine does what every engine must do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use claude_jobs::engine::Engine;
 use claude_jobs::engine::conformance::{Database, suite};
 use claude_jobs::prelude::*;
+use claude_jobs_tests::chaos::proxy::{Proxy, Trap};
 use claude_jobs_tests::postgres;
 use sqlx::{Connection, Executor};
 use tempfile::TempDir;
@@ -48,11 +49,11 @@ impl Database for SqliteFile {
 }
 
 /// A database of its own on the server that all tests of the process share.
-struct Postgres(postgres::Database);
+struct Postgres(postgres::Database, Mutex<Vec<Proxy>>);
 
 impl Postgres {
     async fn make() -> Self {
-        Self(postgres::database())
+        Self(postgres::database(), Mutex::default())
     }
 
     async fn execute(&self, sql: String) -> bool {
@@ -69,6 +70,14 @@ impl Database for Postgres {
 
     async fn overwrite(&self, job: JobId, column: &str, literal: &str) -> bool {
         self.execute(format!("UPDATE claude_jobs.jobs SET {column} = {literal} WHERE id = {job}")).await
+    }
+
+    async fn connect_losing(&self, bytes: &'static [u8], after: u32) -> Option<Arc<dyn Engine>> {
+        let proxy = Proxy::to(self.0.socket()).await;
+        let engine = engine(&self.0.url_by_port(proxy.port())).await;
+        proxy.set_trap(Trap { bytes, after });
+        self.1.lock().expect("no holder panics").push(proxy);
+        Some(engine)
     }
 
     async fn refuse(&self, worker: &str) {

@@ -72,6 +72,12 @@ pub trait Database: Send + Sync {
     /// `false` where the column cannot hold that.
     async fn overwrite(&self, job: JobId, column: &str, literal: &str) -> bool;
 
+    /// Opens it by connections of which one breaks in the middle: of the answers that the server sends from the one
+    /// on that holds these bytes, so many pass and the next is lost. `None` where there is no server.
+    async fn connect_losing(&self, _answer: &'static [u8], _after: u32) -> Option<Arc<dyn Engine>> {
+        None
+    }
+
     /// From now on the database refuses every new job of this worker, by a trigger or a constraint.
     async fn refuse(&self, worker: &str);
 }
@@ -170,7 +176,7 @@ macro_rules! __conformance_checks {
     (turn $then:ident $($context:tt)*) => {
         $crate::$then! { turn [
             settles_and_claims completes_and_claims completes_with_more nothing settles_whatever_the_claim
-            what_is_given_back follow_ons places_that_become_free pauses rate under_races
+            what_is_given_back follow_ons places_that_become_free pauses rate an_answer_is_lost under_races
         ] $($context)* }
     };
     (admin $then:ident $($context:tt)*) => {

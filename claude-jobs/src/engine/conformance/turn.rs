@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use super::Database;
 use super::fixture::{
-    OTHER, after, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, failure, fields, ids, insert,
-    insert_all, insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
+    NODE, OTHER, QUEUE, after, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, failure, fields,
+    ids, insert, insert_all, insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
 };
 use crate::engine::{ClaimRequest, Engine, Limits, Turn};
 use crate::job::{Job, JobRow, RunRow, State};
@@ -26,7 +26,7 @@ pub async fn settles_and_claims(database: &dyn Database) {
     assert_eq!(turn.settled, [false, true, true]);
     assert_eq!(ids(&turn.claimed.jobs), [jobs[2].id, jobs[3].id]);
     assert_eq!(turn.claimed.next_due, Some(at(9)));
-    assert_eq!(turn.claimed.settings.name, super::fixture::QUEUE);
+    assert_eq!(turn.claimed.settings.name, QUEUE);
     let states: Vec<_> = all_jobs(&*other).await.iter().map(|job| job.state).collect();
     let expected = [State::Completed, State::Discarded, State::Executing, State::Executing, State::Scheduled];
     assert_eq!(states, expected, "nothing of the stale one");
@@ -223,6 +223,54 @@ pub async fn rate(database: &dyn Database) {
     assert_eq!(starts, 5);
 }
 
+/// An answer is lost on its way: a turn does not say that it went well when something was claimed that it does not
+/// name, and may be taken again whatever came of it.
+pub async fn an_answer_is_lost(database: &dyn Database) {
+    let engine = open(database).await;
+    let follow_on = JobRow { queue: "next".to_owned(), ..new(at(0)) };
+    type Ends = fn(&Job) -> Settlement;
+    let ways: [(&str, Ends); 3] = [
+        ("completes", |run| end(run, State::Completed, at(1))),
+        ("waits", |run| Settlement { scheduled_at: at(900), ..end(run, State::Retryable, at(1)) }),
+        ("fails", |run| Settlement { error: Some(failure(run, at(1))), ..end(run, State::Discarded, at(1)) }),
+    ];
+    let (mut lost, mut all) = (0, 0);
+    for (way, after) in ways.into_iter().flat_map(|way| (0..4).map(move |after| (way, after))) {
+        for (has_key, has_more) in [(false, false), (true, false), (false, true)] {
+            let (name, ends) = way;
+            let what = format!("{name}, {after} answers pass, key: {has_key}, follow-on: {has_more}");
+            let run = running(&*engine, new(at(0))).await;
+            let row = if has_key { keyed("key", at(0)) } else { new(at(0)) };
+            let next = insert(&*engine, JobRow { input: json!({ "is": "needle" }), ..row }).await;
+            let Some(losing) = database.connect_losing(b"needle", after).await else { return };
+            let follow_ons = if has_more { vec![follow_on.clone()] } else { Vec::new() };
+            let batch = [Settlement { follow_ons, ..ends(&run) }];
+            let turn = losing.turn(&batch, Some(&ask(1, at(1))), at(1)).await;
+            (lost, all) = (lost + usize::from(turn.is_err()), all + 1);
+            if let Ok(turn) = turn {
+                assert_eq!(turn.settled, [true], "{what}");
+                assert_eq!(ids(&held(&*engine).await), ids(&turn.claimed.jobs), "{what}");
+            }
+            assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true], "{what}");
+            assert_eq!(engine.runs(run.id).await.expect("a read").len(), 1, "{what}");
+            for job in held(&*engine).await {
+                assert!(settle(&*engine, end(&job, State::Completed, at(2)), at(2)).await);
+            }
+            for id in [run.id, next.id] {
+                // It may be over.
+                let _ = engine.cancel(id, at(2)).await;
+            }
+        }
+    }
+    assert!(lost >= 9 && lost < all, "{lost} of {all} answers were lost");
+    let followers = all_jobs(&*engine).await.iter().filter(|job| job.queue == "next").count();
+    assert_eq!(followers, all / 3, "each once");
+}
+
+async fn held(engine: &dyn Engine) -> Vec<Job> {
+    engine.held(NODE, QUEUE).await.expect("a read")
+}
+
 /// Turns against each other on two connections: every job ends once, in as many turns as it takes.
 pub async fn under_races(database: &dyn Database) {
     const JOBS: usize = 2_000;
@@ -233,7 +281,7 @@ pub async fn under_races(database: &dyn Database) {
     for task in 0..4 {
         let (engine, done) = (engines[task % 2].clone(), done.clone());
         tasks.spawn(async move {
-            let node = [super::fixture::NODE, OTHER][task % 2];
+            let node = [NODE, OTHER][task % 2];
             let request = ClaimRequest { node, ..ask(1 + 20 * task as u32, at(0)) };
             let mut runs: Vec<Job> = Vec::new();
             while done.load(std::sync::atomic::Ordering::SeqCst) < JOBS {

@@ -64,21 +64,18 @@ pub(super) async fn turn(
         let settled = retried(|| settle::settle_only(engine, settlements, now)).await?;
         return Ok(Turn { settled, ..Turn::default() });
     };
-    let (settled, claimed) = if settlements.iter().all(only_completes) {
-        let (settled, claimed) = retried(|| complete_and_claim(engine, settlements, request)).await?;
-        match claimed {
-            Some(claimed) => (settled, Ok(claimed)),
-            None => (settled, retried(|| claim::claim_more(engine, request)).await),
-        }
-    } else {
+    // What fails from here on fails the turn: what the server may have claimed is to be looked up, and a settlement
+    // may be said again.
+    if !settlements.iter().all(only_completes) {
         let settled = retried(|| settle::settle_only(engine, settlements, now)).await?;
-        (settled, retried(|| claim::claim(engine, request)).await)
+        let claimed = retried(|| claim::claim(engine, request)).await?;
+        return Ok(Turn { settled, claimed });
+    }
+    let (settled, claimed) = retried(|| complete_and_claim(engine, settlements, request)).await?;
+    let claimed = match claimed {
+        Some(claimed) => claimed,
+        None => retried(|| claim::claim_more(engine, request)).await?,
     };
-    // The settlements are committed: what goes wrong from here on must not hide that.
-    let claimed = claimed.unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot claim, will try again");
-        Claimed { next_due: Some(now), ..Claimed::default() }
-    });
     Ok(Turn { settled, claimed })
 }
 
