@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long one statement may take before its connection is given up: the network may have eaten the
-/// answer.
+/// answer. The server gives it up before.
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
 /// A connection that was idle for so long is asked whether it lives before it is used.
@@ -40,6 +40,18 @@ const SESSION: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SE
     SET enable_mergejoin = off; SET enable_sort = off; SET enable_material = off; SET jit = off; \
     SET plan_cache_mode = force_generic_plan; \
     SET default_transaction_isolation = 'read committed'";
+
+/// What the server does when it hears nothing more of us: a process that is frozen, or a machine that has lost its
+/// power, may hold locks that every node waits for. The last one not every system can do.
+const IF_WE_VANISH: &str = "SET idle_in_transaction_session_timeout = '30s'; SET statement_timeout = '110s'; \
+    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+    DO $$ BEGIN SET client_connection_check_interval = '10s'; EXCEPTION WHEN OTHERS THEN NULL; END $$";
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// The same for one transaction, where a pooler may change the server after it.
+const BEGIN_WITHOUT_SESSION: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL statement_timeout = '110s'";
 
 /// Where connections come from.
 pub(super) struct Connections {
@@ -100,6 +112,7 @@ impl Connections {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             if self.has_session {
                 connection.execute(SESSION).await?;
+                connection.execute(IF_WE_VANISH).await?;
             }
             Ok::<_, sqlx::Error>(connection)
         };
@@ -129,7 +142,7 @@ impl Connections {
     /// Begins a transaction in which each statement sees what was committed before it.
     pub(super) async fn begin(&self) -> Result<Work> {
         let mut lent = self.lend().await?;
-        control(&mut lent, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        control(&mut lent, if self.has_session { BEGIN } else { BEGIN_WITHOUT_SESSION }).await?;
         Ok(Work { lent })
     }
 }

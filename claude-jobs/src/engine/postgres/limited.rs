@@ -121,3 +121,49 @@ async fn starts_left(
     let left = rate.starts.saturating_sub(u32::try_from(jobs).unwrap_or(u32::MAX));
     Ok((left, optional_moment(row, "first")?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use claude_jobs_tests::postgres::{Database, database};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::engine::{Engine, Limits};
+    use crate::node::{Terms, this_node};
+
+    /// A process that is frozen between two statements keeps the others from claiming for a short while only.
+    #[tokio::test]
+    async fn a_frozen_node_does_not_keep_the_lock() {
+        let (direct, pooled) = (database(), database());
+        tokio::join!(
+            claims_beside_a_frozen_node(&direct, ""),
+            claims_beside_a_frozen_node(&pooled, "&notifications=off")
+        );
+    }
+
+    async fn claims_beside_a_frozen_node(database: &Database, parameters: &str) {
+        let url = format!("{}{parameters}", database.url());
+        let engine = PostgresEngine::connect(&url).await.expect("a new database");
+        let now = timestamp(1_900_000_000_000_000);
+        let node = this_node(Terms::DEFAULT, now);
+        engine.renew(&node, false).await.expect("a write");
+        let mut frozen = engine.connections.begin().await.expect("a session");
+        lock(&engine, &mut frozen).await.expect("the lock is free");
+        database.psql("INSERT INTO claude_jobs.jobs (queue, worker) VALUES ('queue', 'worker')");
+        let request = ClaimRequest {
+            queue: "queue",
+            node: &node.id,
+            workers: &["worker"],
+            limits: Limits::local(5).global(3),
+            running: 0,
+            ahead: 0,
+            now,
+        };
+        let claimed = timeout(Duration::from_secs(60), engine.claim(&request)).await;
+        let claimed = claimed.expect("the lock is free again").expect("a claim");
+        assert_eq!(claimed.jobs.len(), 1, "{url}");
+        assert!(frozen.finish(Ok(())).await.is_err(), "its transaction is over");
+    }
+}

@@ -36,6 +36,8 @@ pub(super) async fn migrate(connections: &Connections, schema: &Schema) -> Resul
 async fn migrate_alone(work: &mut Work, schema: &Schema) -> Result<()> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock_number("migrations", schema));
     work.rows(lock.persistent(false)).await?;
+    // To build an index takes as long as it takes.
+    work.script(&Statement::of("SET LOCAL statement_timeout = 0", schema)).await?;
     if !exists(work, schema, None).await? {
         work.script(&Statement::of("CREATE SCHEMA {schema}", schema)).await?;
     }
