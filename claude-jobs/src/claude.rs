@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -208,6 +209,11 @@ impl Lease {
     /// Lets runs live for ever.
     pub fn lift(&self) {
         self.0.send_replace(None);
+    }
+
+    /// Whether it lasts for at least so long from now.
+    pub(crate) fn lasts(&self, time: Duration) -> bool {
+        self.0.borrow().is_none_or(|until| until > Uptime::now().plus(time))
     }
 
     /// The moment last given, and its changes.

@@ -99,6 +99,11 @@ impl Uptime {
         self.0
     }
 
+    /// How much later it is than that moment; zero, if it is not.
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The moment this much later.
     #[must_use]
     pub const fn plus(self, by: Duration) -> Self {

@@ -34,9 +34,12 @@ impl Terms {
     /// renewal that fails and the end of the lease.
     pub(crate) const SHORTEST: Duration = Duration::from_secs(12);
 
-    /// Terms of a lease of this length; `None` when it is too short.
+    /// The longest lease: 30 days.
+    pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+    /// Terms of a lease of this length; `None` when it is too short or too long.
     pub(crate) fn of(lease: Duration) -> Option<Self> {
-        (lease >= Self::SHORTEST).then_some(Self { lease })
+        (lease >= Self::SHORTEST && lease <= Self::LONGEST).then_some(Self { lease })
     }
 
     /// The lease.

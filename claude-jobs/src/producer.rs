@@ -72,8 +72,9 @@ pub(crate) struct Producer {
     next_look: Instant,
     /// No turn before this: the last one failed.
     blocked: Option<Blocked>,
-    /// The answer to a claim was lost.
-    unsure: Option<Unsure>,
+    /// Whether what a claim without room would say is due: the queue may have been rescaled.
+    asks_settings: bool,
+    reconciling: Reconciling,
 }
 
 struct UnderWay {
@@ -90,16 +91,28 @@ struct Blocked {
     wait: Duration,
 }
 
-/// What the database has claimed for us, without our knowing, is to be looked up: now, and for a while,
-/// because the claim may be carried out later still.
+/// When to look up what the database has claimed for us without our knowing: at once when the answer to a claim was
+/// lost, then less and less often, because that claim may be carried out later still, and always once per lease.
 #[derive(Clone, Copy)]
-struct Unsure {
-    look: Instant,
-    until: Instant,
+struct Reconciling {
+    next: Instant,
+    /// None at all while we have not looked since an answer was lost.
+    wait: Duration,
+}
+
+impl Reconciling {
+    fn after(wait: Duration) -> Self {
+        Self { next: Instant::now() + wait, wait }
+    }
+
+    fn is_in_doubt(self) -> bool {
+        self.wait.is_zero()
+    }
 }
 
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, name: String, limits: Limits, idle: watch::Sender<bool>) -> Self {
+        let reconciling = Reconciling::after(shared.terms.lease());
         Self {
             shared,
             name,
@@ -117,7 +130,8 @@ impl Producer {
             look: true,
             next_look: Instant::now() + POLL,
             blocked: None,
-            unsure: None,
+            asks_settings: false,
+            reconciling,
         }
     }
 
@@ -150,7 +164,8 @@ impl Producer {
     }
 
     fn is_done(&self) -> bool {
-        self.runs.is_empty() && self.turns.is_empty() && self.unsettled.is_empty()
+        let has_work = !(self.runs.is_empty() && self.turns.is_empty() && self.unsettled.is_empty());
+        !has_work && !self.reconciling.is_in_doubt()
     }
 
     fn tell_idle(&self) {
@@ -163,16 +178,16 @@ impl Producer {
         let now = Instant::now();
         let blocked = self.blocked.as_ref().map(|blocked| blocked.until).filter(|until| *until > now);
         let given_back = self.waiting.front().map(|(claimed, _)| *claimed + CLAIMED_AHEAD);
-        let unsure = self.unsure.map(|unsure| unsure.look).filter(|look| is_open && *look > now);
+        let reconciling = Some(self.reconciling.next).filter(|next| is_open && *next > now);
         let look = is_open.then_some(self.next_look);
-        let moments = [blocked, given_back, unsure, look].into_iter().flatten();
+        let moments = [blocked, given_back, reconciling, look].into_iter().flatten();
         moments.min().unwrap_or(now + POLL)
     }
 
     fn time_is_up(&mut self) {
         let now = Instant::now();
         if now >= self.next_look {
-            self.look = true;
+            (self.look, self.asks_settings) = (true, true);
             self.next_look = now + POLL;
         }
     }
@@ -268,8 +283,9 @@ impl Producer {
     fn give_back(&mut self, is_open: bool) {
         let now = Instant::now();
         let has_waited = |claimed: Instant| now.duration_since(claimed) >= CLAIMED_AHEAD;
+        let may_start = is_open && (self.waiting.is_empty() || self.shared.may_start());
         while let Some((claimed, _)) = self.waiting.front()
-            && (!is_open || (has_waited(*claimed) && self.runs.len() >= self.slots as usize))
+            && (!may_start || (has_waited(*claimed) && self.runs.len() >= self.slots as usize))
             && let Some((_, job)) = self.waiting.pop_front()
         {
             // The pace was judged wrong.
@@ -308,8 +324,8 @@ impl Producer {
             return None;
         }
         let now = Instant::now();
-        if only.is_none() && is_open && self.unsure.is_some_and(|unsure| now >= unsure.look) {
-            return Some(Kind::Reconcile);
+        if now >= self.reconciling.next && (is_open || self.reconciling.is_in_doubt()) {
+            return only.is_none().then_some(Kind::Reconcile);
         }
         let asked: u32 = self.under_way.values().map(|turn| turn.asked).sum();
         let in_hand = u32::try_from(self.runs.len() + self.waiting.len()).unwrap_or(u32::MAX);
@@ -325,8 +341,9 @@ impl Producer {
             ahead = 0;
         }
         // A queue that is scaled to nothing is looked at too: the answer says when that has changed.
-        let has_room = room + ahead > 0 || self.slots == 0;
-        let claims = is_open && has_room && (self.look || !self.unsettled.is_empty());
+        let has_room = room + ahead > 0 || self.slots == 0 || self.asks_settings;
+        let has_reason = self.look || !self.unsettled.is_empty();
+        let claims = is_open && has_room && has_reason && self.shared.may_start();
         if self.unsettled.is_empty() && !(claims && self.look) {
             return None;
         }
@@ -337,7 +354,7 @@ impl Producer {
         if !claims {
             return Some(Kind::Settle);
         }
-        self.look = false;
+        (self.look, self.asks_settings) = (false, false);
         self.next_look = now + POLL;
         Some(Kind::Claim { running, ahead })
     }
@@ -374,9 +391,8 @@ impl Producer {
                         self.claimed(claimed, asked);
                     }
                     Kind::Reconcile => {
-                        // What the settlements have ended was still ours when we asked.
-                        self.adopt(claimed.jobs);
                         self.settled(batch, &settled);
+                        self.adopt(claimed.jobs);
                     }
                 }
             }
@@ -396,14 +412,17 @@ impl Producer {
         self.blocked = Some(Blocked { since, until: now + wait, wait });
         if let Kind::Claim { .. } = kind {
             self.look = true;
-            self.unsure = Some(Unsure { look: now, until: now + self.shared.terms.lease() });
+            self.reconciling = Reconciling::after(Duration::ZERO);
         }
         // A database that is away for a while must not lose a paid result: it is written when it is
         // back. Only a runtime that is to end gives up, once its lease has run out: then the jobs are
         // another node's to rescue.
         if is_open || now.duration_since(since) < self.shared.terms.lease() {
             self.unsettled.put_back(batch);
-        } else if unsettled > 0 {
+            return;
+        }
+        self.reconciling = Reconciling::after(POLL);
+        if unsettled > 0 {
             tracing::error!(job.queue = queue, unsettled, "cannot settle: left to be rescued");
         }
     }
@@ -434,12 +453,13 @@ impl Producer {
     /// lost. They have never started.
     fn adopt(&mut self, held: Vec<Job>) {
         let now = Instant::now();
-        let again = |unsure: Unsure| Unsure { look: now + POLL, ..unsure };
-        self.unsure = self.unsure.map(again).filter(|unsure| unsure.look < unsure.until);
+        let longest = self.shared.terms.lease().max(POLL);
+        self.reconciling = Reconciling::after((self.reconciling.wait * 2).clamp(POLL, longest));
         self.look = true;
         for job in held {
             if self.ours.insert((job.id, job.attempt)) {
                 tracing::warn!(job.id = %job.id, "found claimed: the answer to its claim was lost");
+                meter::claimed(std::slice::from_ref(&job));
                 self.waiting.push_back((now, job));
             }
         }

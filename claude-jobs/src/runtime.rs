@@ -120,7 +120,7 @@ impl RuntimeBuilder {
 
     /// How long this node's jobs stay its own when it gives no sign of life: paused, hung, or cut from
     /// the database. By then its runs are ended, and other nodes take its jobs over. Default: 60 s, at
-    /// least 12 s.
+    /// least 12 s, at most 30 days.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -247,8 +247,8 @@ impl RuntimeBuilder {
         crate::output::check(queue.registry().definitions())?;
         let crons = service::cron::entries(&queue, self.crons)?;
         let terms = Terms::of(self.lease).ok_or_else(|| {
-            let shortest = Terms::SHORTEST.as_secs();
-            Error::Configuration(format!("the lease is too short: give at least {shortest} s"))
+            let (lease, shortest) = (self.lease, Terms::SHORTEST);
+            Error::Configuration(format!("a lease of {lease:?}: give at least {shortest:?}, at most 30 days"))
         })?;
         let asked = Uptime::now();
         let node = node::this_node(terms, queue.now());

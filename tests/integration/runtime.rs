@@ -14,7 +14,7 @@ use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
 use serde_json::json;
 use sqlx::Executor;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::workers::{Obedient, Place, Plain, answering, success, until_stopped};
 
@@ -356,6 +356,35 @@ async fn a_paused_or_rescaled_queue_obeys() {
     };
     place.drain(claude).await;
     assert_eq!(running.lock().expect("no panic").1, 2, "the runtime asked for 4");
+}
+
+/// Agents run for hours: an operator who gives a queue more slots does not wait for one of them to end.
+#[tokio::test]
+async fn a_queue_whose_slots_are_all_taken_learns_that_it_has_more() {
+    let place = Place::new().await;
+    for _ in 0..3 {
+        Plain::new("x").insert(&place.queue).await.expect("valid");
+    }
+    let (started, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (starts, end) = (Arc::clone(&started), Arc::clone(&go));
+    let claude = move |_: Request| {
+        let (starts, end) = (Arc::clone(&starts), Arc::clone(&end));
+        async move {
+            starts.add_permits(1);
+            end.acquire().await.expect("open").forget();
+            Ok::<_, RunnerError>(success("done"))
+        }
+    };
+    let runtime = Runtime::builder(place.queue.clone()).queue("tests", 1).claude(claude);
+    let draining = tokio::spawn(runtime.drain());
+    started.acquire().await.expect("open").forget();
+    place.queue.scale("tests", Some(2)).await.expect("a write");
+    let second = tokio::time::timeout(Duration::from_secs(10), started.acquire()).await;
+    second.expect("the second runs beside the first").expect("open").forget();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(started.available_permits(), 0, "two at once, not three");
+    go.add_permits(3);
+    draining.await.expect("no panic").expect("it drains");
 }
 
 #[tokio::test]

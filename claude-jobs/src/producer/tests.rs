@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::claude::Request;
+use crate::clock::Uptime;
 use crate::engine::{ClaimRequest, Filter};
 use crate::job::{NewJob, State};
 use crate::notice::{Notice, Notify};
@@ -76,8 +77,7 @@ async fn jobs_whose_claim_was_never_answered_are_found_and_run() {
     let told = Arc::default();
     let (mut producer, mut idle) = producer(&queue, go.clone(), Arc::clone(&told)).await;
     assert_eq!(claim_unheard(&producer).await.len(), 3);
-    let now = Instant::now();
-    producer.unsure = Some(Unsure { look: now, until: now + POLL });
+    producer.reconciling = Reconciling::after(Duration::ZERO);
     go.cancel();
     let claiming = CancellationToken::new();
     let serving = tokio::spawn(producer.serve(claiming.clone()));
@@ -90,6 +90,91 @@ async fn jobs_whose_claim_was_never_answered_are_found_and_run() {
     for job in queue.list(&Filter::default()).await.expect("a read") {
         assert_eq!((job.state, job.attempt), (State::Retryable, 1), "{job:?}");
     }
+}
+
+/// A deploy restarts database and program together: what was claimed in that moment is not left to be taken for lost.
+#[tokio::test]
+async fn jobs_whose_claim_was_never_answered_are_given_back_at_the_end() {
+    let queue = queue(3).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    assert_eq!(claim_unheard(&producer).await.len(), 3);
+    producer.reconciling = Reconciling::after(Duration::ZERO);
+    let claiming = CancellationToken::new();
+    claiming.cancel();
+    producer.serve(claiming).await;
+    for job in queue.list(&Filter::default()).await.expect("a read") {
+        assert_eq!((job.state, job.attempts_left()), (State::Available, job.max_attempts), "{job:?}");
+    }
+}
+
+/// Whatever the reason for which nobody knows of it, no job stays executing on a node that does not run it.
+#[tokio::test]
+async fn what_is_held_is_looked_up_once_per_lease() {
+    let (queue, go) = (queue(1).await, CancellationToken::new());
+    let (mut producer, _idle) = producer(&queue, go.clone(), Arc::default()).await;
+    let lease = producer.shared.terms.lease();
+    let left = producer.reconciling.next.duration_since(Instant::now());
+    assert!(left <= lease && left > lease - POLL, "{left:?}");
+    assert_eq!(claim_unheard(&producer).await.len(), 1);
+    producer.reconciling.next = Instant::now();
+    go.cancel();
+    let claiming = CancellationToken::new();
+    let serving = tokio::spawn(producer.serve(claiming.clone()));
+    while states(&queue).await != [State::Retryable] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    claiming.cancel();
+    serving.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn after_an_answer_was_lost_one_looks_less_and_less_often() {
+    let queue = queue(0).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    producer.reconciling = Reconciling::after(Duration::ZERO);
+    let waits: Vec<_> = (0..6)
+        .map(|_| {
+            producer.adopt(Vec::new());
+            producer.reconciling.wait.as_secs()
+        })
+        .collect();
+    assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+}
+
+/// After a laptop's sleep, say, until the lease is renewed: a run would be ended at once, and its job be claimed and
+/// given back for ever.
+#[tokio::test]
+async fn nothing_is_claimed_while_the_lease_is_over() {
+    let (queue, go) = (queue(2).await, CancellationToken::new());
+    let (mut producer, mut idle) = producer(&queue, go.clone(), Arc::default()).await;
+    go.cancel();
+    let shared = Arc::clone(&producer.shared);
+    let over = Uptime::since_boot(Duration::ZERO);
+    let lease = || shared.node.borrow().lease.clone();
+    lease().extend(over);
+    // This one was claimed before.
+    let claimed = claim_unheard(&producer).await.remove(0);
+    assert_eq!(
+        producer.shared.queue.engine().held(&shared.node_id(), "default").await.expect("a read").len(),
+        2
+    );
+    producer.adopt(vec![claimed]);
+    let claiming = CancellationToken::new();
+    let serving = tokio::spawn(producer.serve(claiming.clone()));
+    while states(&queue).await[0] != State::Available {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let jobs = queue.list(&Filter::default()).await.expect("a read");
+    assert!(jobs.iter().all(|job| job.attempt == 1), "{jobs:?}");
+    crate::service::lease::extend_runs(&shared, Uptime::now());
+    queue.wakes().wake_all();
+    while states(&queue).await[0] != State::Retryable {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    idle.wait_for(|idle| *idle).await.expect("it serves");
+    claiming.cancel();
+    serving.await.expect("it ends");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub(super) enum Kind {
         /// How many are wanted beyond the free slots.
         ahead: u32,
     },
-    /// Asks which jobs are ours. Nothing is claimed meanwhile, so what we do not know is news.
+    /// Asks which jobs are ours. Nothing is claimed meanwhile, so what we do not know then is news.
     Reconcile,
 }
 
@@ -84,10 +84,11 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) async fn take(self) -> TurnResult {
+        let kind = self.kind;
         let span = spans::claim(&self.queue, || self.shared.node_id());
         let turn = self.settle_and_claim().instrument(span.clone()).await;
         spans::claimed(&span, &turn);
-        if let Ok(turn) = &turn {
+        if let (Kind::Claim { .. }, Ok(turn)) = (kind, &turn) {
             meter::claimed(&turn.claimed.jobs);
         }
         turn
@@ -143,8 +144,8 @@ impl Turn {
                 engine.turn(settlements, Some(&request), now).await
             }
             Kind::Reconcile => {
-                let jobs = engine.held(&node, &self.queue).await?;
                 let settled = engine.settle(settlements, now).await?;
+                let jobs = engine.held(&node, &self.queue).await?;
                 let claimed = Claimed { jobs, ..Claimed::default() };
                 Ok(engine::Turn { settled, claimed })
             }

@@ -72,6 +72,11 @@ impl Shared {
         (node == Some(registered.row.id.as_str())).then(|| registered.lease.clone())
     }
 
+    /// Whether our lease lasts. A run that starts when it is over, or nearly so, is ended before it has done anything.
+    pub(crate) fn may_start(&self) -> bool {
+        self.node.borrow().lease.lasts(self.terms.life_of_runs() - self.terms.patience())
+    }
+
     pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<(JobId, u32), Stop>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }

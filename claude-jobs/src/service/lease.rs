@@ -1,11 +1,11 @@
 //! Keeps this node's lease; when it cannot, stops the node's runs before the lease ends.
 //!
-//! Elapsed time is measured on the monotonic clock: a jump of the wall clock neither ends nor
-//! stretches a lease.
+//! Elapsed time is measured on monotonic clocks: a jump of the wall clock neither ends nor stretches a lease.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Uptime, later};
@@ -15,28 +15,55 @@ use crate::outcome::StopReason;
 use crate::runtime::shared::{Registered, Shared};
 use crate::telemetry::meter;
 
+/// The longest sleep: the timer stands still while the machine is suspended, the lease does not.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// A moment on two clocks, of which one goes on while the machine is suspended.
+#[derive(Clone, Copy)]
+struct Moment(Instant, Uptime);
+
+impl Moment {
+    fn now() -> Self {
+        Self(Instant::now(), Uptime::now())
+    }
+
+    fn elapsed(self) -> Duration {
+        self.0.elapsed().max(Uptime::now().since(self.1))
+    }
+}
+
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
     let (every, patience) = (shared.terms.renew_every(), shared.terms.patience());
-    let mut renewed = Instant::now();
-    let mut next = renewed + every;
+    let mut renewed = Moment::now();
+    let (mut tried, mut wait) = (renewed, every);
     loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep_until(next) => {}
+        while tried.elapsed() < wait {
+            let rest = wait.saturating_sub(tried.elapsed());
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = sleep(rest.min(SLICE)) => {}
+            }
         }
-        let (asked, asked_uptime) = (Instant::now(), Uptime::now());
+        tried = Moment::now();
         // A database that does not answer must not keep us from stopping in time.
-        let limit = (renewed + patience).max(asked + every / 3);
-        let kept = timeout_at(limit, keep(&shared)).await;
-        match kept.unwrap_or_else(|_| Err(Error::Database("no answer in time".into()))) {
+        let limit = patience.saturating_sub(renewed.elapsed()).max(every / 3);
+        match timeout(limit, keep(&shared))
+            .await
+            .unwrap_or_else(|_| Err(Error::Database("no answer in time".into())))
+        {
             Ok(()) => {
-                extend_runs(&shared, asked_uptime);
-                (renewed, next) = (asked, asked + every);
+                let was_over = !shared.may_start();
+                extend_runs(&shared, tried.1);
+                if was_over {
+                    tracing::warn!("renewed this node's lease late: claiming again");
+                    shared.queue.wakes().wake_all();
+                }
+                (renewed, wait) = (tried, every);
             }
             Err(error) => {
                 tracing::error!(%error, "cannot renew this node's lease, will try again");
                 meter::database_error("renew");
-                next = asked + every / 15;
+                wait = every / 15;
             }
         }
         if renewed.elapsed() >= patience {

@@ -1,9 +1,5 @@
 //! Leases that are lost: what is stopped, what is not claimed, who is not taken for dead.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use super::*;
 use crate::claude::Stop;
 use crate::clock::Clock;
