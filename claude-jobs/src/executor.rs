@@ -253,7 +253,7 @@ impl Executor {
         };
         let error = attempt_error(job, &run, &verdict, now);
         let pause_queue_until = run.resets_at().filter(|reset| *reset > now);
-        let is_shutdown = run.ending == Ending::Stopped(StopReason::Shutdown);
+        let is_shutdown = failed_as(&run, FailureKind::Shutdown);
         let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
         remains.error = error;
         remains.meta = (meta != job.meta).then_some(meta);
@@ -292,7 +292,7 @@ async fn decide(
     leash: &Leash,
 ) -> Decision {
     let mut cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
-    if matches!(run.ending, Ending::Stopped(StopReason::Cancel | StopReason::Shutdown)) {
+    if failed_as(&run, FailureKind::Cancelled) || failed_as(&run, FailureKind::Shutdown) {
         let (meta, follow_ons) = cx.into_parts();
         return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
     }
@@ -343,6 +343,10 @@ async fn last_word(
         None => verdict,
     };
     (verdict, judged)
+}
+
+fn failed_as(run: &Run, kind: FailureKind) -> bool {
+    run.failure().is_some_and(|failure| failure.kind == kind)
 }
 
 /// A run of which nothing was seen.

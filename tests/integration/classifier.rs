@@ -9,7 +9,7 @@ use std::path::Path;
 
 use claude_jobs::classify;
 use claude_jobs::options::Options;
-use claude_jobs::outcome::{Ending, FailureKind, Report, Run, judge};
+use claude_jobs::outcome::{Ending, FailureKind, Report, Run, StopReason, judge};
 use serde_json::Value;
 
 /// Scenario, outcome, verdict, cost in US dollars of the stand-in.
@@ -212,5 +212,39 @@ fn the_documented_table_is_the_code() {
         let mut run = judged("success", &index()["success"]);
         run.outcome = claude_jobs::Outcome::Failure(failure);
         assert_eq!(classify::default(&run).name(), promised, "{}", kind.name());
+    }
+}
+
+/// Background work: claude answers, a task ends, claude goes on and answers again. A result counts as long as nothing
+/// was done after it; when the process is ended by us, only if nothing is under way either.
+#[test]
+fn a_result_counts_until_work_goes_on() {
+    let lines = std::fs::read_to_string(folder().join("background_bash.jsonl")).expect("a recording");
+    let events: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let place = |kind: &str| events.iter().position(|event| event["type"] == kind).expect(kind);
+    let first = place("result") + 1;
+    let idle = || Ending::Stopped(StopReason::IdleTimeout);
+    let shutdown = || Ending::Stopped(StopReason::Shutdown);
+    let cases = [
+        (first, Ending::Exited(0), "success", Some(0.00088)),
+        // The task is still under way.
+        (first, idle(), "idle_timeout", Some(0.00088)),
+        (first, shutdown(), "shutdown", Some(0.00088)),
+        // Claude has taken note of its end, and said more.
+        (events.len() - 1, Ending::Exited(0), "interrupted", None),
+        (events.len() - 1, Ending::Signalled(Some(9)), "killed", None),
+        (events.len() - 1, idle(), "idle_timeout", None),
+        // All is said.
+        (events.len(), idle(), "success", Some(0.00132)),
+        (events.len(), Ending::Stopped(StopReason::Timeout), "success", Some(0.00132)),
+        (events.len(), shutdown(), "success", Some(0.00132)),
+        (events.len(), Ending::Stopped(StopReason::Cancel), "cancelled", Some(0.00132)),
+    ];
+    for (count, ending, outcome, cost) in cases {
+        let mut report = Report::from_events(&events[..count], 0);
+        report.ending = ending.clone();
+        let run = judge(report, &Options::default());
+        let got = (run.outcome_name(), run.cost_usd.map(rounded));
+        assert_eq!(got, (outcome, cost.map(rounded)), "{count} of {} events, {ending:?}", events.len());
     }
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use claude_wrapper::streaming::{StreamEvent, stream_query_cancellable};
 use claude_wrapper::{CommandOutput, OutputFormat, QueryCommand};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +103,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     };
     let query = query(request, prompt);
     let report = RefCell::new(report);
-    let last_event = Cell::new(Instant::now());
+    let quiet = Quiet::default();
     let kill = CancellationToken::new();
     let follow_lease = async {
         while lease.changed().await.is_ok() {
@@ -112,8 +113,8 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     };
     let (result, asked) = {
         let stream = stream_query_cancellable(&claude, &query, kill.cancelled(), |event: StreamEvent| {
-            last_event.set(Instant::now());
             report.borrow_mut().observe(&event.data);
+            quiet.heard(report.borrow().is_done());
             if let Some(observer) = &request.observer {
                 observer(&event.data);
             }
@@ -121,7 +122,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
         let mut stream = pin!(stream);
         tokio::select! {
             result = &mut stream => (result, None),
-            reason = stop_reason(request, &last_event) => {
+            reason = stop_reason(request, &quiet) => {
                 (end(request, &hold, stream, &kill).await, Some(reason))
             }
             // Never resolves.
@@ -194,21 +195,56 @@ async fn settle(
     asked.map_or(ending, Ending::Stopped)
 }
 
-/// Resolves with the reason when the run is to be stopped: asked from outside, or silent too long.
-async fn stop_reason(request: &Request, last_event: &Cell<Instant>) -> StopReason {
-    let silence = async {
-        let Some(most) = request.options.idle_timeout else { return std::future::pending().await };
-        loop {
-            let deadline = last_event.get() + most;
-            if deadline <= Instant::now() {
-                return StopReason::IdleTimeout;
-            }
-            sleep_until(deadline).await;
+/// How long a CLI may stay that has done its work, and says nothing more: its hooks may take a while, but one that hangs
+/// is not to keep its slot for ever.
+const LINGER: Duration = Duration::from_secs(300);
+
+/// Since when the CLI is quiet, and whether its work is done.
+struct Quiet {
+    since: Cell<Instant>,
+    is_done: Cell<bool>,
+    changed: Notify,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self { since: Cell::new(Instant::now()), is_done: Cell::new(false), changed: Notify::new() }
+    }
+}
+
+impl Quiet {
+    fn heard(&self, is_done: bool) {
+        self.since.set(Instant::now());
+        if self.is_done.replace(is_done) != is_done {
+            self.changed.notify_one();
         }
-    };
+    }
+
+    /// Resolves when it has been quiet for too long.
+    async fn for_too_long(&self, idle_timeout: Option<Duration>) {
+        loop {
+            let linger = self.is_done.get().then_some(LINGER);
+            let Some(most) = idle_timeout.into_iter().chain(linger).min() else {
+                self.changed.notified().await;
+                continue;
+            };
+            let deadline = self.since.get() + most;
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(deadline) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+}
+
+/// Resolves with the reason when the run is to be stopped: asked from outside, or silent too long.
+async fn stop_reason(request: &Request, quiet: &Quiet) -> StopReason {
     tokio::select! {
         reason = request.stop.fired() => reason,
-        reason = silence => reason,
+        () = quiet.for_too_long(request.options.idle_timeout) => StopReason::IdleTimeout,
     }
 }
 
@@ -257,4 +293,32 @@ fn query(request: &Request, prompt: &str) -> QueryCommand {
         options.session_id = options.session_id.or_else(|| request.session_id.clone());
     }
     options.apply(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that has nothing more to do and hangs is ended in the end; one that works may be silent, unless it is said
+    /// how long.
+    #[tokio::test(start_paused = true)]
+    async fn a_cli_may_stay_for_a_while_when_its_work_is_done() {
+        let idle = Some(Duration::from_secs(60));
+        for (idle_timeout, is_done, expected) in
+            [(None, false, None), (None, true, Some(LINGER)), (idle, false, idle), (idle, true, idle)]
+        {
+            let (quiet, start) = (Quiet::default(), Instant::now());
+            let heard = async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                quiet.heard(is_done);
+                std::future::pending::<()>().await;
+            };
+            let ended = tokio::select! {
+                () = heard => unreachable!("it never resolves"),
+                () = quiet.for_too_long(idle_timeout) => Some(start.elapsed() - Duration::from_secs(10)),
+                () = tokio::time::sleep(LINGER * 2) => None,
+            };
+            assert_eq!(ended.map(|ended| ended.as_secs()), expected.map(|expected| expected.as_secs()));
+        }
+    }
 }

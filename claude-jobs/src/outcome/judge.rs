@@ -37,7 +37,7 @@ impl Asked {
 
 /// As [`judge`], where the options are no longer at hand.
 pub(crate) fn judge_asked(report: Report, asked: Asked) -> Run {
-    let result = report.result.as_ref();
+    let result = report.result.as_ref().filter(|_| !report.went_on);
     let failure = failure_of(&report, asked);
     let denials = result
         .and_then(|result| result["permission_denials"].as_array())
@@ -74,6 +74,8 @@ fn cost(report: &Report, asked: Asked) -> Option<f64> {
     match (&report.result, &report.ending) {
         (_, Ending::NotStarted(_)) => Some(0.0),
         (_, Ending::Exited(code)) if *code != 0 && !report.started => Some(0.0),
+        // What came after the last result is on no bill yet.
+        (Some(_), _) if report.went_on => None,
         // An interrupted request is billed for what had come by then, and nobody says how much.
         (Some(result), _) if is_interrupted(result) => report.cost_usd.filter(|cost| *cost > 0.0),
         (Some(result), _) => {
@@ -91,6 +93,9 @@ fn is_interrupted(result: &Value) -> bool {
 fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
     use FailureKind as Kind;
     match &report.ending {
+        // What is done is paid for: that the process was still there when it was to end changes nothing of it.
+        Ending::Stopped(StopReason::Timeout | StopReason::IdleTimeout | StopReason::Shutdown)
+            if report.is_done() => {}
         Ending::Stopped(reason) => {
             let (kind, message) = match reason {
                 StopReason::Timeout => (Kind::Timeout, "stopped: `timeout` passed"),
@@ -116,8 +121,8 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
         Ending::Exited(_) | Ending::Signalled(_) | Ending::Failed(_) => {}
     }
     match &report.result {
-        Some(result) => result_failure(report, result, asked),
-        None => Some(missing_result(report)),
+        Some(result) if !report.went_on => result_failure(report, result, asked),
+        _ => Some(missing_result(report)),
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Report {
     pub started: bool,
     /// The last `result` event.
     pub result: Option<Value>,
+    /// Whether work went on after it: a background task has ended, say, and claude takes note of that.
+    pub went_on: bool,
+    /// How many background tasks are under way.
+    pub background_tasks: usize,
     /// The last assistant event that stands for an API error.
     pub api_error: Option<Value>,
     /// The last rate-limit event that says `rejected`.
@@ -130,6 +134,8 @@ impl Report {
             cli_version: None,
             started: false,
             result: None,
+            went_on: false,
+            background_tasks: 0,
             api_error: None,
             rate_limit: None,
             last_text: None,
@@ -161,8 +167,15 @@ impl Report {
         if let Some(id) = text(event, "session_id") {
             self.session_id = Some(id.to_owned());
         }
-        match text(event, "type") {
-            Some("system") if text(event, "subtype") == Some("init") => {
+        let (kind, subtype) = (text(event, "type"), text(event, "subtype"));
+        self.went_on |= self.result.is_some()
+            && (matches!(kind, Some("assistant" | "user"))
+                || (kind == Some("system") && matches!(subtype, Some("init" | "task_notification"))));
+        match kind {
+            Some("system") if subtype == Some("background_tasks_changed") => {
+                self.background_tasks = event["tasks"].as_array().map_or(0, Vec::len);
+            }
+            Some("system") if subtype == Some("init") => {
                 self.started = true;
                 self.model = text(event, "model").map(str::to_owned);
                 self.cli_version = text(event, "claude_code_version").map(str::to_owned);
@@ -219,6 +232,13 @@ impl Report {
             }
         }
         self.result = Some(event.clone());
+        self.went_on = false;
+    }
+
+    /// Whether the work is done, as far as can be seen: there is a result, nothing has been done since, and nothing is
+    /// under way. What the process still does is its own affair.
+    pub fn is_done(&self) -> bool {
+        self.result.is_some() && !self.went_on && self.background_tasks == 0
     }
 }
 

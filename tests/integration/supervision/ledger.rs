@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use claude_jobs::claude::ClaudeCli;
+use claude_jobs::notice::Notice;
 use claude_jobs::prelude::*;
 use claude_jobs::queue::JobDetails;
 use claude_jobs_tests::fake::FakeClaude;
@@ -15,7 +16,7 @@ use claude_jobs_tests::real_claude::real_claude;
 use claude_jobs_tests::sandbox::{processes_with_env, wait_until};
 use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::real::{LEFT, Scene};
 use super::{LIMIT, Made, SOON, describe};
@@ -99,6 +100,60 @@ async fn so_it_is_when_the_host_is_its_own_supervisor() {
 async fn every_end_of_the_real_cli_leaves_no_process_and_the_right_row() {
     let rows = LEFT.map(|(name, left)| (name, move |end| Cli::real(end, left)));
     matrix("real CLI", rows, 5, Made::OfTheHelper).await;
+}
+
+/// Claude has answered, and its process stays: for a hook that is slow, or because it hangs. However that ends, the
+/// answer is paid for, and is not asked for again.
+#[tokio::test]
+async fn an_answer_is_kept_whose_process_stays() {
+    for end in [End::Timeout, End::IdleTimeout, End::Drain] {
+        let place = Place::new().await;
+        let mut take = Take::success("done");
+        take.steps.retain(|step| !matches!(step, Step::Exit(_)));
+        take.steps.push(Step::Hang);
+        let fake = FakeClaude::new([take]);
+        let mut job = Obedient::new("complete".to_owned()).max_attempts(1);
+        match end {
+            End::Timeout => job = job.timeout(Duration::from_secs(2)),
+            End::IdleTimeout => job = job.idle_timeout(Duration::from_secs(2)),
+            _ => {}
+        }
+        let job = job.insert(&place.queue).await.expect("valid").id();
+        let claude = ClaudeCli::builder().binary(fake.path().display().to_string()).build();
+        let (seen, answered) = watch::channel(false);
+        let runtime =
+            Runtime::builder(place.queue.clone()).queue("tests", 1).claude(claude).on_notice(move |notice| {
+                if let Notice::Progress { event, .. } = notice {
+                    seen.send_if_modified(|seen| std::mem::replace(seen, event["type"] == "result") != *seen);
+                }
+            });
+        let is_over = async {
+            let mut answered = answered;
+            answered.wait_for(|answered| *answered).await.expect("it runs");
+            let is_final =
+                || async { place.queue.get(job).await.expect("a read").expect("there").state.is_final() };
+            while end != End::Drain && !is_final().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SOON, runtime.grace(Duration::from_millis(10)).run_until(is_over))
+            .await
+            .expect("it ends")
+            .expect("it runs");
+        let details = place.queue.details(job).await.expect("there");
+        let run = &details.runs[0];
+        assert_eq!(
+            (details.job.state, run.outcome.as_str()),
+            (State::Completed, "success"),
+            "{end:?}: {run:?}"
+        );
+        assert!(
+            run.cost_usd.is_some_and(|cost| cost > 0.0) && run.result.as_deref() == Some("done"),
+            "{run:?}"
+        );
+        assert!(run.ending.starts_with("stopped: "), "{run:?}");
+        assert_eq!((details.runs.len(), fake.records().len()), (1, 1), "{end:?}");
+    }
 }
 
 /// Runs all cells, so many at once, and prints how long each took from the cause of the end to the last
