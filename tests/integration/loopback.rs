@@ -3,6 +3,7 @@
 
 mod failures;
 mod finished;
+mod rights;
 mod startup;
 
 use std::path::PathBuf;

@@ -146,7 +146,7 @@ async fn a_value_that_makes_an_option_wrong_is_refused_at_insert() {
     }
     let place = Place::new().await;
     Branch::new("fine".into()).insert(&place.queue).await.expect("valid");
-    for bad in ["../escape", "a b", ""] {
+    for bad in ["../escape", "a b", "", "--dangerously-skip-permissions"] {
         let error = Branch::new(bad.into()).insert(&place.queue).await.expect_err(bad);
         assert!(matches!(&error, Error::InvalidArgs(_)), "{error:?}");
         assert!(error.to_string().contains("`worktree` takes"), "{error}");

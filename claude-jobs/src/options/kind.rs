@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::hint::{Hint, nearest, wrong_pattern};
 use super::literal::{
-    Literal, fits_argument, is_blank, is_one_of, is_tool_pattern, is_uuid, is_worktree_name, parse_duration,
+    Literal, fits_argument, is_blank, is_flag, is_one_of, is_tool_pattern, is_uuid, is_worktree_name,
+    parse_duration,
 };
 
 /// The longest single command-line argument Linux takes (`MAX_ARG_STRLEN` less its NUL).
@@ -54,14 +55,14 @@ pub trait Kind {
 macro_rules! expects {
     (Prompt) => { "text that is not blank, of at most 10485759 bytes" };
     (Text) => { "text of at most 131071 bytes without NUL bytes (longer text belongs in a file)" };
-    (Name) => { "text that is not blank, of at most 131071 bytes without NUL bytes" };
-    (Path) => { "a path in UTF-8 that is not blank, of at most 131071 bytes without NUL bytes" };
-    (Paths) => { "a list of paths that are not blank, such as `[\"../lib\"]`" };
+    (Name) => { "text that is not blank and does not begin with `-`, of at most 131071 bytes without NUL bytes" };
+    (Path) => { "a path in UTF-8 that is not blank and does not begin with `-` (write `./-`), of at most 131071 bytes without NUL bytes" };
+    (Paths) => { "a list of paths that are not blank and do not begin with `-`, such as `[\"../lib\"]`" };
     (Flag) => { "`true` or `false`" };
     (Count) => { "a whole number from 1 to 4294967295, such as `40`" };
     (Dollars) => { "an amount in US dollars above 0, such as `2.5`" };
     (Seconds) => { "a duration up to 30 days: seconds such as `900`, or text such as `\"15m\"` or `\"1h30m\"`" };
-    (List) => { "a list of texts that are not blank, such as `[\"one\", \"two\"]`" };
+    (List) => { "a list of texts that are not blank and do not begin with `-`, such as `[\"one\", \"two\"]`" };
     (Tools) => { "a list of tool patterns, such as `[\"Read\", \"Bash(git log:*)\"]`" };
     (ToolSet) => { "a list of tool names, such as `[\"Bash\", \"Read\"]`; `[]` switches all tools off" };
     (Sources) => { "a list of `\"user\"`, `\"project\"` and `\"local\"`; `[]` loads none" };
@@ -70,7 +71,7 @@ macro_rules! expects {
     (Session) => { "a UUID, such as `\"0199f1de-7a4c-7d10-a1b2-c3d4e5f60718\"`" };
     (JsonObject) => { "a JSON object, or text that holds one" };
     (JsonSchema) => { "a JSON Schema (draft-07) of an object, or text that holds one" };
-    (WorktreeName) => { "`true`, `false` or a name of at most 64 letters, digits, `.`, `_`, `-` and `/`" };
+    (WorktreeName) => { "`true`, `false` or a name of at most 64 letters, digits, `.`, `_`, `-` and `/` that does not begin with `-`" };
     (Hermetics) => { "`true`, `false`, `\"full\"` or `\"project\"`" };
 }
 pub(crate) use expects;
@@ -331,7 +332,7 @@ kind! {
 const SOURCES: &[&str] = &["user", "project", "local"];
 
 const fn is_name(text: &str) -> bool {
-    !is_blank(text) && fits_argument(text, MAX_ARGUMENT_BYTES)
+    !is_blank(text) && !is_flag(text) && fits_argument(text, MAX_ARGUMENT_BYTES)
 }
 
 const fn all_names(items: &[&str]) -> bool {

@@ -126,6 +126,12 @@ pub(super) const fn is_blank(text: &str) -> bool {
     text.trim_ascii().is_empty()
 }
 
+/// Whether the CLI may take `text` for a flag of its own. Some of its options take a value or none, and what begins
+/// with `-` is no value to them: a worktree's name could grant all permissions.
+pub(super) const fn is_flag(text: &str) -> bool {
+    !text.is_empty() && text.as_bytes()[0] == b'-'
+}
+
 /// Whether `text` is a UUID in its hyphenated form, as the CLI demands of a session id.
 pub(super) const fn is_uuid(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -147,10 +153,10 @@ pub(super) const fn is_uuid(text: &str) -> bool {
 }
 
 /// Whether `text` names a worktree as the CLI accepts it: segments of letters, digits, `.`, `_` and
-/// `-` between slashes, none of them `.` or `..`, at most 64 bytes in all.
+/// `-` between slashes, none of them `.` or `..`, at most 64 bytes in all; and no [flag](is_flag).
 pub(super) const fn is_worktree_name(text: &str) -> bool {
     let bytes = text.as_bytes();
-    if bytes.is_empty() || bytes.len() > 64 {
+    if bytes.is_empty() || bytes.len() > 64 || is_flag(text) {
         return false;
     }
     let (mut index, mut length, mut dots) = (0, 0, 0);
@@ -194,7 +200,7 @@ pub(super) const fn is_tool_pattern(text: &str) -> bool {
         (1, 1) => bytes[bytes.len() - 1] == b')',
         _ => false,
     };
-    name > 0 && parentheses
+    name > 0 && parentheses && !is_flag(text)
 }
 
 /// Reads a duration: a sum of terms such as `1h30m`, `90s`, `500ms`, or bare seconds (`900`).
@@ -274,7 +280,8 @@ mod tests {
         for good in ["issue-87", "a/b.c", "v1.2_x", "..."] {
             assert!(is_worktree_name(good), "{good:?}");
         }
-        for bad in ["", "a//b", "../x", ".", "a b", "ä", "/a", "a/", &"x".repeat(65)] {
+        let flag = "--dangerously-skip-permissions";
+        for bad in ["", "a//b", "../x", ".", "a b", "ä", "/a", "a/", "-w", flag, &"x".repeat(65)] {
             assert!(!is_worktree_name(bad), "{bad:?}");
         }
     }
@@ -284,7 +291,7 @@ mod tests {
         for good in ["Bash", "Bash(git log:*)", "mcp__server__*", "Write(src/*.rs)"] {
             assert!(is_tool_pattern(good), "{good:?}");
         }
-        for bad in ["", " ", "Bash(", "Bash)", "(x)", "Bash(a)(b)", "A,B", "Bash(a)b", "Ba\nsh"] {
+        for bad in ["", " ", "Bash(", "Bash)", "(x)", "Bash(a)(b)", "A,B", "Bash(a)b", "Ba\nsh", "-B"] {
             assert!(!is_tool_pattern(bad), "{bad:?}");
         }
     }

@@ -1,0 +1,67 @@
+//! What a run may do is what its options say; no value of another option changes that.
+
+use std::sync::{Arc, Mutex};
+
+use claude_jobs::claude::ClaudeCli;
+use claude_jobs::notice::Notice;
+use claude_jobs::options::{ROWS, Shape};
+use claude_jobs::prelude::*;
+use claude_jobs_tests::api::Reply;
+use claude_jobs_tests::real_claude::real_claude;
+use serde_json::{Value, json};
+
+use super::Stage;
+use crate::workers::Plain;
+
+/// Flags of the CLI that open what `plan` keeps shut.
+const FLAGS: [&str; 3] = [
+    "--dangerously-skip-permissions",
+    "--permission-mode=acceptEdits",
+    "--allow-dangerously-skip-permissions",
+];
+
+/// Some of the CLI's options take a value or none; what begins with `-` is a flag to it then. Whatever value an option
+/// of ours takes, the real CLI takes it for that.
+#[tokio::test]
+async fn no_value_is_taken_for_a_flag() {
+    let mut tried = Vec::new();
+    for row in ROWS.iter().filter(|row| !["permission_mode", "working_dir"].contains(&row.name)) {
+        for flag in FLAGS {
+            let value = if row.shape == Shape::Many { json!([flag]) } else { json!(flag) };
+            if row.is_valid(&value) {
+                let mode = mode_with(row.name, value).await;
+                assert!(mode.is_none_or(|mode| mode == "plan"), "`{}` as {flag}", row.name);
+                tried.push(row.name);
+            }
+        }
+    }
+    tried.dedup();
+    assert_eq!(tried, ["prompt", "system_prompt", "append_system_prompt"]);
+}
+
+/// The mode in which the real CLI begins when it is to plan; none when it does not begin.
+async fn mode_with(option: &str, value: Value) -> Option<String> {
+    let stage = Stage::new([Reply::text("Done.")]);
+    let queue = Queue::connect("sqlite::memory:").await.expect("a database");
+    let mut job = Plain::new("Go.").into_new_job().expect("plain fields");
+    let folder = stage.repo.to_str().expect("UTF-8");
+    for (name, value) in [("permission_mode", json!("plan")), ("working_dir", json!(folder)), (option, value)]
+    {
+        job.args.set(name, value);
+    }
+    queue.insert(job).await.expect("valid");
+    let binary = real_claude();
+    let builder = ClaudeCli::builder().binary(binary.to_str().expect("UTF-8"));
+    let claude = stage.env().iter().fold(builder, |builder, (name, value)| builder.env(name, value)).build();
+    let mode = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&mode);
+    let runtime = Runtime::builder(queue).queue("tests", 1).claude(claude).on_notice(move |notice| {
+        if let Notice::Progress { event, .. } = notice
+            && event["subtype"] == "init"
+        {
+            *seen.lock().expect("no holder panics") = event["permissionMode"].as_str().map(str::to_owned);
+        }
+    });
+    runtime.drain().await.expect("it drains");
+    mode.lock().expect("no holder panics").take()
+}
