@@ -43,7 +43,7 @@ impl Draft {
     }
 
     fn unique(&mut self) -> Option<&mut Unique> {
-        let of_worker = || self.unique.map_or_else(Unique::forever, Unique::from);
+        let of_worker = || Unique::of_worker(self.unique);
         self.job.as_mut().ok().map(|job| job.unique.get_or_insert_with(of_worker))
     }
 
@@ -115,12 +115,14 @@ impl<W: Worker> JobBuilder<W> {
         self.with_unique(|unique| unique.period = Some(period))
     }
 
-    /// What must be the same for a job to be a duplicate.
+    /// What must be the same for a job to be a duplicate. Where neither the worker nor
+    /// [`unique_period`](Self::unique_period) says for how long: for ever.
     pub fn unique_by(self, fields: impl IntoIterator<Item = UniqueField>) -> Self {
         self.with_unique(|unique| unique.by = fields.into_iter().collect())
     }
 
-    /// In which states the first job counts.
+    /// In which states the first job counts; `scheduled` and `available` must be among them. Where neither the
+    /// worker nor [`unique_period`](Self::unique_period) says for how long: for ever.
     pub fn unique_states(self, states: impl IntoIterator<Item = State>) -> Self {
         self.with_unique(|unique| unique.states = states.into_iter().collect())
     }

@@ -68,6 +68,11 @@ impl Unique {
         Self { period: None, by: Self::DEFAULT_FIELDS.to_vec(), states: Self::DEFAULT_STATES.to_vec() }
     }
 
+    /// As the worker has it; for ever, where it has none.
+    pub(crate) fn of_worker(default: Option<UniqueDefault>) -> Self {
+        default.map_or_else(Self::forever, Self::from)
+    }
+
     /// The same, by other parts of the job.
     #[must_use]
     pub fn by(self, by: impl IntoIterator<Item = UniqueField>) -> Self {

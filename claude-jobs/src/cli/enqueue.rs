@@ -13,7 +13,7 @@ use super::{live, output, watched};
 use crate::job::{Inserted, JobId, MAX_ATTEMPTS, NewJob, Schedule, State};
 use crate::options::ArgMap;
 use crate::passthrough::Passthrough;
-use crate::unique::Unique;
+use crate::unique::{Unique, UniqueDefault};
 use crate::worker::Worker;
 
 /// Insert a job and print its id
@@ -29,7 +29,7 @@ pub(super) struct EnqueueCommand {
 }
 
 /// The job's own settings. What is left out is the worker's to say.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct Settings {
     /// The worker that runs it
     #[arg(long, value_name = "NAME", default_value = Passthrough::DEFINITION.name)]
@@ -75,9 +75,11 @@ impl EnqueueCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
         let is_passthrough = self.settings.worker == Passthrough::DEFINITION.name;
         let args = if is_passthrough { self.layer.read()? } else { self.layer.read_if_given()? };
-        let mut job = self.settings.job(args);
+        let queue = database.connect().await?;
+        let of_worker = queue.registry().get(&self.settings.worker).ok();
+        let mut job = self.settings.job(args, of_worker.and_then(|worker| worker.definition.unique));
         job.trace = watched::trace();
-        let inserted = database.connect().await?.insert(job).await?;
+        let inserted = queue.insert(job).await?;
         if inserted.duplicate {
             let Inserted { job, .. } = &inserted;
             live::say(&format!("duplicate: job {} is there already ({})", job.id, job.state));
@@ -94,14 +96,16 @@ impl EnqueueCommand {
 }
 
 impl Settings {
-    fn job(self, args: ArgMap) -> NewJob {
+    /// What is left out is the worker's to say, of its uniqueness too.
+    fn job(self, args: ArgMap, unique: Option<UniqueDefault>) -> NewJob {
         let mut job = NewJob::new(self.worker, self.input.map_or(Value::Null, Value::Object));
         job.args = args;
         job.queue = self.queue;
         job.max_attempts = self.max_attempts;
         job.priority = self.priority;
         job.schedule = self.schedule_in.map_or(Schedule::Now, Schedule::In);
-        job.unique = self.unique_period.map(Unique::within);
+        job.unique =
+            self.unique_period.map(|period| Unique { period: Some(period), ..Unique::of_worker(unique) });
         job.tags = self.tags;
         job.meta = self.meta.unwrap_or_default();
         job
@@ -113,4 +117,29 @@ fn json_object(text: &str) -> Result<Map<String, Value>, String> {
         let error = error.to_string();
         format!("give a JSON object such as '{{\"ticket\": 7}}': {error}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::unique::UniqueField;
+
+    #[test]
+    fn a_period_leaves_the_rest_of_the_workers_uniqueness() {
+        let by: &'static [UniqueField] = &[UniqueField::Worker];
+        let states: &'static [State] = &[State::Scheduled, State::Available];
+        let settings = |period: Option<Duration>| Settings { unique_period: period, ..Settings::default() };
+        let unique = |period, of_worker| settings(period).job(ArgMap::new(), of_worker).unique;
+        let hour = Duration::from_secs(3_600);
+        let found = unique(Some(hour), Some(UniqueDefault { period: 60, by, states })).expect("a rule");
+        assert_eq!((found.period, &*found.by, &*found.states), (Some(hour), by, states));
+        let found = unique(Some(hour), None).expect("a rule");
+        assert_eq!((found.period, &*found.by), (Some(hour), Unique::DEFAULT_FIELDS));
+        assert!(
+            unique(None, Some(UniqueDefault { period: 60, by, states })).is_none(),
+            "as the worker has it"
+        );
+    }
 }
