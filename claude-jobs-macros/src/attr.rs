@@ -63,7 +63,7 @@ pub(crate) struct Attr {
     pub(crate) unique_period: Option<Lit>,
     /// `unique_by = ["worker", "number"]`.
     pub(crate) unique_by: Option<Vec<LitStr>>,
-    /// `unique_states = ["available", "executing"]`.
+    /// `unique_states = ["scheduled", "available", "executing"]`.
     pub(crate) unique_states: Option<Vec<LitStr>>,
     /// `tags = ["nightly"]`.
     pub(crate) tags: Option<Vec<LitStr>>,
@@ -292,7 +292,7 @@ mod tests {
     fn a_full_attribute() {
         let (attr, problems) = read(
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
-               unique_period = "5m", unique_by = ["args"], unique_states = ["available"], tags = [],
+               unique_period = "5m", unique_by = ["args"], unique_states = ["scheduled", "available"], tags = [],
                prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, args = { model = "opus", ..BASE }, pinned_args = {},
                output = Vec<Answer>,
                classifier = my::classifier, backoff = slow, on_lost = "hold", concurrency_key = "model",

@@ -201,12 +201,21 @@ pub(crate) fn field_name(text: &LitStr) -> Option<Ident> {
 
 fn unique_states(attr: &Attr, problems: &mut Problems) {
     let Some(states) = &attr.unique_states else { return };
-    not_empty("unique_states", states, "`\"available\"`", attr, problems);
+    not_empty("unique_states", states, "`\"scheduled\"` and `\"available\"`", attr, problems);
     for state in states {
         if variant(state, STATES).is_none() {
             let (near, known) = known_names(state, STATES);
             problems.at(state, format!("unknown state{near} (the states are {known})"));
         }
+    }
+    let are_known = !states.is_empty() && states.iter().all(|state| variant(state, STATES).is_some());
+    let waits = |needed: &str| states.iter().any(|state| state.value() == needed);
+    if are_known
+        && !(waits("scheduled") && waits("available"))
+        && let Some(tokens) = attr.key("unique_states")
+    {
+        let why = "a job that does not count while it waits could never be found";
+        problems.at(tokens, format!("`unique_states` must name `scheduled` and `available`: {why}"));
     }
 }
 

@@ -72,7 +72,7 @@ use proc_macro::TokenStream;
 /// | `priority` | 0 (first) to 9 (last) | 0 |
 /// | `unique_period` | for how long after its insertion a job keeps others like it out: seconds, or text such as `"1h30m"` | not unique |
 /// | `unique_by` | what must be the same: a list of `"worker"`, `"queue"`, `"args"` (all fields and options), and names of fields or options | `["worker", "queue", "args"]` |
-/// | `unique_states` | in which states the first job counts: a list of names such as `"available"` | all but `cancelled` and `discarded` |
+/// | `unique_states` | in which states the first job counts: a list of names, `"scheduled"` and `"available"` among them | all but `cancelled` and `discarded` |
 /// | `tags` | labels of its jobs: a list of texts, each as `queue` | none |
 /// | `prompt` | the prompt of all its jobs: a [template](#templates), or a constant expression such as `include_str!("review.md")`, taken as it is | `new` takes the prompt |
 /// | `prompt_file` | the same from a file: its path from the folder of `Cargo.toml`, such as `"prompts/review.md"`. A change of the file builds the crate anew | none |

@@ -22,7 +22,8 @@ fn good_definitions() {
         ("queue = \"q\", prompt = \"{{}}\"", "struct W { prompt: String }"),
         ("queue = \"q\", args = { prompt = \"x\" }", "struct W { prompt: String }"),
         (
-            "queue = \"q\", unique_period = 1, unique_by = [\"type\"], unique_states = [\"executing\"]",
+            "queue = \"q\", unique_period = 1, unique_by = [\"type\"], \
+             unique_states = [\"executing\", \"available\", \"scheduled\"]",
             "struct W;",
         ),
         ("queue = \"q\", cron = \"@daily\", prompt = \"x\"", "struct W;"),
@@ -62,6 +63,10 @@ fn each_rule_of_the_attribute() {
         (
             "queue = \"q\", unique_period = 1, unique_states = [\"availabel\"]",
             "unknown state: did you mean `available`?",
+        ),
+        (
+            "queue = \"q\", unique_period = 1, unique_states = [\"available\", \"executing\"]",
+            "`unique_states` must name `scheduled` and `available`",
         ),
         (
             "queue = \"q\", args = { model = \"a\" }, pinned_args = { model = \"b\" }",

@@ -25,7 +25,7 @@ struct Label {
     priority = 9,
     unique_period = "1h30m",
     unique_by = ["worker", "number", "model"],
-    unique_states = ["available", "executing"],
+    unique_states = ["scheduled", "available", "executing"],
     tags = ["code", "issues"],
     args = {
         ..BASE,
@@ -80,7 +80,7 @@ fn main() {
     assert_eq!(definition.fields, ["number", "type", "issue_labels", "prompt_of_user"]);
     let unique = definition.unique.expect("uniqueness");
     assert_eq!((unique.period, unique.by.len()), (5_400, 3));
-    assert_eq!(unique.states, [State::Available, State::Executing]);
+    assert_eq!(unique.states, [State::Scheduled, State::Available, State::Executing]);
     assert_eq!((definition.backoff)(7), Duration::from_secs(7));
 
     let args = ArgMap::from(definition.args);

@@ -37,7 +37,7 @@ const BASE: Args = args! { model = "opus" };
     queue = "q",
     unique_period = 60,
     unique_by = ["number"],
-    unique_states = ["available"],
+    unique_states = ["scheduled", "available"],
     tags = ["t"],
     args = { max_turns = 3, ..BASE },
     pinned_args = { permission_mode = "plan" },

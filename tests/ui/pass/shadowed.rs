@@ -57,7 +57,7 @@ macro_rules! line {
     max_attempts = 1,
     unique_period = 60,
     unique_by = ["number", "args"],
-    unique_states = ["available"],
+    unique_states = ["scheduled", "available"],
     prompt = "{number} {body} {pair}",
     args = { max_turns = 3, worktree = "issue-{number}", allowed_tools = ["Read({number})"] },
     pinned_args = { permission_mode = "plan" },
