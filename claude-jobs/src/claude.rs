@@ -49,6 +49,12 @@ pub trait Claude: Send + Sync {
     /// Only what the runner cannot put into a report; it cancels the job, because an error that
     /// nobody classified is never re-run blindly.
     async fn run(&self, request: Request) -> Result<Report, RunnerError>;
+
+    /// How long a run that is asked to end may take to do so. Default: no time. The lease of a
+    /// [`Runtime`](crate::Runtime) must be long enough for it.
+    fn grace(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[async_trait]

@@ -26,6 +26,9 @@ pub(crate) struct Terms {
     lease: Duration,
 }
 
+/// How long a run that is killed may take to be gone, as its supervisor has it.
+pub(crate) const KILLING: Duration = Duration::from_secs(2);
+
 impl Terms {
     /// One minute.
     pub(crate) const DEFAULT: Self = Self { lease: Duration::from_secs(60) };
@@ -55,6 +58,12 @@ impl Terms {
     /// How long after its last renewal a node that cannot renew stops its own runs.
     pub(crate) fn patience(self) -> Duration {
         self.lease / 4 * 3
+    }
+
+    /// The shortest lease for runs that may take so long to end. A supervisor asks its run to end that long before the
+    /// end of its life, and must have heard of the next renewal by then: after a third of the lease at the latest.
+    pub(crate) fn shortest_for(grace: Duration) -> Duration {
+        Self::SHORTEST.max(grace.saturating_add(KILLING).saturating_mul(12) / 7)
     }
 
     /// How long after its last renewal the last process of a node's runs is gone, even if the node
@@ -148,6 +157,26 @@ mod tests {
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
         assert!(is_gone(&other));
+    }
+
+    #[test]
+    fn a_lease_is_long_enough_for_its_runs_to_end() {
+        for (grace, shortest) in
+            [(0, 12), (3, 12), (5, 12), (6, 14), (33, 60), (60, 107), (u64::MAX, 30 * 86_400 + 1)]
+        {
+            let found = Terms::shortest_for(Duration::from_secs(grace));
+            assert!(found.as_secs_f64().ceil() as u64 >= shortest, "{grace}: {found:?}");
+        }
+        for terms in [Terms::SHORTEST, Terms::DEFAULT.lease(), Terms::LONGEST].map(Terms::of) {
+            let terms = terms.expect("in the range");
+            let grace = terms.lease() * 7 / 12 - KILLING;
+            assert!(Terms::shortest_for(grace) <= terms.lease());
+            // When its supervisor asks it to end that heard of the last renewal only.
+            let asked = terms.life_of_runs() - grace - KILLING;
+            assert!(asked >= terms.renew_every() + terms.renew_every() / 3, "{terms:?}: {asked:?}");
+        }
+        assert!(Terms::of(Terms::SHORTEST - Duration::from_millis(1)).is_none());
+        assert!(Terms::of(Terms::LONGEST + Duration::from_millis(1)).is_none());
     }
 
     #[test]

@@ -250,6 +250,8 @@ impl RuntimeBuilder {
             let (lease, shortest) = (self.lease, Terms::SHORTEST);
             Error::Configuration(format!("a lease of {lease:?}: give at least {shortest:?}, at most 30 days"))
         })?;
+        let claude = self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default()));
+        check_grace(terms, claude.grace())?;
         let asked = Uptime::now();
         let node = node::this_node(terms, queue.now());
         queue.engine().renew(&node, false).await?;
@@ -257,7 +259,7 @@ impl RuntimeBuilder {
         let shared = Arc::new(Shared {
             executor: Executor {
                 known: queue.known().clone(),
-                claude: self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default())),
+                claude,
                 defaults: self.args,
                 notify: self.notify,
                 recorder: Recorder::new(self.run_log, queue.known()),
@@ -303,6 +305,19 @@ impl RuntimeBuilder {
     }
 }
 
+/// Runs that may take long to end need a lease that leaves them the time.
+fn check_grace(terms: Terms, grace: Duration) -> Result<()> {
+    let (lease, shortest) = (terms.lease(), Terms::shortest_for(grace));
+    if lease >= shortest {
+        return Ok(());
+    }
+    let seconds = shortest.as_secs_f64().ceil();
+    Err(Error::Configuration(format!(
+        "a lease of {lease:?} is too short for runs that may take {grace:?} to end: give at least {seconds} s, or the \
+         runner a shorter grace"
+    )))
+}
+
 fn check_queues(queues: &[(String, Limits)]) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     let problem = |text: String| Err(Error::Configuration(text));
@@ -316,7 +331,7 @@ fn check_queues(queues: &[(String, Limits)]) -> Result<()> {
         }
         limits.check(name)?;
         if !seen.insert(name) {
-            return problem(format!("queue `{name}` is configured twice"));
+            return problem(format!("queue `{name}` is configured twice: name it once"));
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use claude_jobs::claude::{Request, RunnerError};
+use claude_jobs::claude::{ClaudeCli, Request, RunnerError};
 use claude_jobs::clock::Clock;
 use claude_jobs::engine::Filter;
 use claude_jobs::notice::Notice;
@@ -385,6 +385,26 @@ async fn a_queue_whose_slots_are_all_taken_learns_that_it_has_more() {
     assert_eq!(started.available_permits(), 0, "two at once, not three");
     go.add_permits(3);
     draining.await.expect("no panic").expect("it drains");
+}
+
+/// Under such a lease each run would be asked to end as soon as it has begun, for ever.
+#[tokio::test]
+async fn a_lease_that_is_too_short_for_runs_to_end_is_refused() {
+    let place = Place::new().await;
+    let start = async |grace, lease| {
+        let claude = ClaudeCli::builder().grace(grace).build();
+        let runtime = Runtime::builder(place.queue.clone()).queue("tests", 1).claude(claude).lease(lease);
+        runtime.drain().await.map_err(|error| error.to_string())
+    };
+    let seconds = Duration::from_secs;
+    assert_eq!(start(seconds(33), seconds(60)).await, Ok(()));
+    let error = start(seconds(60), seconds(60)).await.expect_err("too short");
+    assert!(
+        error.contains("a lease of 60s is too short for runs that may take 60s to end: give at least 107 s"),
+        "{error}"
+    );
+    let error = start(seconds(1), seconds(2)).await.expect_err("too short");
+    assert!(error.contains("a lease of 2s: give at least 12s, at most 30 days"), "{error}");
 }
 
 #[tokio::test]

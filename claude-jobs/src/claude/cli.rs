@@ -111,7 +111,8 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How long a run that is asked to stop may take before it is killed.
+    /// How long a run that is asked to stop may take before it is killed. Default: 5 s. A runtime's lease must be
+    /// long enough for it: 60 s are for up to 33 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -156,6 +157,10 @@ impl Claude for ClaudeCli {
         let report = report.await.map_err(|_| "the run's task has panicked")?;
         abandoned.0 = None;
         Ok(report)
+    }
+
+    fn grace(&self) -> Duration {
+        self.setup.grace
     }
 }
 

@@ -9,7 +9,7 @@ use crate::claude::{Lease, Stop};
 use crate::engine::NodeRow;
 use crate::executor::Executor;
 use crate::job::JobId;
-use crate::node::Terms;
+use crate::node::{KILLING, Terms};
 use crate::outcome::StopReason;
 use crate::queue::Queue;
 
@@ -74,7 +74,8 @@ impl Shared {
 
     /// Whether our lease lasts. A run that starts when it is over, or nearly so, is ended before it has done anything.
     pub(crate) fn may_start(&self) -> bool {
-        self.node.borrow().lease.lasts(self.terms.life_of_runs() - self.terms.patience())
+        let to_end = self.executor.claude.grace().saturating_add(KILLING);
+        self.node.borrow().lease.lasts(to_end.max(self.terms.life_of_runs() - self.terms.patience()))
     }
 
     pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<(JobId, u32), Stop>> {
