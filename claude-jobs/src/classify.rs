@@ -18,7 +18,7 @@
 //! | `invalid_option` `invalid_args` `bad_request` `prompt_too_long` `request_too_large` `model_not_found` `max_output_tokens` `refused` `no_turn` `not_a_git_repository` `working_dir_missing` `worktree_gone` `session_in_use` `session_not_found` | cancel | the same job fails the same way |
 //! | `runner` | cancel | an error that nobody classified is never re-run blindly |
 //! | `cancelled` | cancel | somebody said so |
-//! | `shutdown` | (the executor gives the job back) | retry, where a handler asks |
+//! | `shutdown` | (the executor gives the job back) | the node's affair: no handler is asked |
 
 use std::time::Duration;
 

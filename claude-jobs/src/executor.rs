@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -282,8 +283,11 @@ impl Executor {
     }
 }
 
-/// The classifier's verdict, then the handler's last word. User code may panic: that cancels the job,
-/// because the run is paid for and its effects are done, so a blind re-run could only repeat them.
+/// How long a handler may take once it is asked to end.
+const HANDLER_GRACE: Duration = Duration::from_secs(10);
+
+/// The classifier's verdict, then the handler's last word. User code may panic, or not end when it is asked to: that
+/// cancels the job, because the run is paid for and its effects are done, so a blind re-run could only repeat them.
 async fn decide(
     definition: &'static Definition,
     worker: LoadedWorker,
@@ -296,15 +300,33 @@ async fn decide(
         let (meta, follow_ons) = cx.into_parts();
         return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
     }
-    match catch_panic(last_word(definition, &worker, &run, &mut cx)).await {
+    let said = tokio::select! {
+        biased;
+        said = catch_panic(last_word(definition, &worker, &run, &mut cx)) => {
+            said.map_err(|panic| format!("the handler panicked: {}", panic_text(panic)))
+        }
+        () = has_had_its_time(&leash.stop) => {
+            Err(format!("the handler did not end within {HANDLER_GRACE:?} of being asked to"))
+        }
+    };
+    match said {
         Ok((verdict, judged)) => {
             let (meta, follow_ons) = cx.into_parts();
             Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons }
         }
-        Err(panic) => {
-            let verdict = Verdict::cancel(format!("the handler panicked: {}", panic_text(panic)));
+        Err(problem) => {
+            let verdict = Verdict::cancel(problem);
             Decision { verdict, run, meta: job.meta.clone(), follow_ons: Vec::new() }
         }
+    }
+}
+
+/// Resolves when whoever was asked to end has had its time for it.
+async fn has_had_its_time(stop: &Stop) {
+    stop.fired().await;
+    tokio::select! {
+        () = tokio::time::sleep(HANDLER_GRACE) => {}
+        () = stop.hurried() => {}
     }
 }
 

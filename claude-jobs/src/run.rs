@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use crate::classify::{self, Classifier};
-use crate::claude::{Claude, ClaudeCli, Observer, Request, Stop};
+use crate::claude::{Claude, ClaudeCli, Observer, Request, RunnerError, Stop};
 use crate::error::Result;
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Asked, Ending, Report, Run, StopReason, judge_asked};
@@ -114,17 +114,11 @@ pub(crate) async fn perform(claude: &dyn Claude, mut request: Request, parent: O
 }
 
 async fn watched(claude: &dyn Claude, request: Request) -> Run {
-    let (asked, timeout) = (Asked::by(&request.options), request.options.timeout);
-    let stop = request.stop.clone();
+    let asked = Asked::by(&request.options);
     let session = request.pinned_session().map(str::to_owned);
-    let running = claude.run(request);
-    tokio::pin!(running);
-    let report = tokio::select! {
-        report = &mut running => report,
-        () = sleep_or_never(timeout) => {
-            stop.fire(StopReason::Timeout);
-            running.await
-        }
+    let report = match request.options.timeout {
+        Some(timeout) => within(timeout, claude, request).await,
+        None => claude.run(request).await,
     };
     let report = report.unwrap_or_else(|error| {
         let mut report = Report::new(session);
@@ -134,9 +128,28 @@ async fn watched(claude: &dyn Claude, request: Request) -> Run {
     judge_asked(report, asked)
 }
 
-async fn sleep_or_never(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
+/// Runs claude, and asks it to stop when its time is over. By a stop of its own: what comes after it, a handler say, is
+/// not concerned.
+async fn within(
+    timeout: Duration,
+    claude: &dyn Claude,
+    mut request: Request,
+) -> std::result::Result<Report, RunnerError> {
+    let own = Stop::default();
+    let outer = std::mem::replace(&mut request.stop, own.clone());
+    let stopping = async {
+        let reason = tokio::select! {
+            reason = outer.fired() => reason,
+            () = tokio::time::sleep(timeout) => StopReason::Timeout,
+        };
+        own.fire(reason);
+        outer.hurried().await;
+        own.hurry();
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        report = claude.run(request) => report,
+        never = stopping => never,
     }
 }

@@ -60,6 +60,9 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// What a worker does with the outcome of a run. Optional: without an impl, the classifier's verdict
 /// stands. Implementing it is the whole registration.
+///
+/// It is not asked where there is nothing to decide: the job was cancelled (`cancelled`), the runtime shut down
+/// (`shutdown`), the node died (`lost`), the job cannot be read (`invalid_args`).
 pub trait Handler: Worker {
     /// After a successful run. The default completes the job.
     fn handle_result(
@@ -143,7 +146,8 @@ impl Ctx {
         self.trace.as_ref()
     }
 
-    /// Tells when the run is to stop: the job was cancelled, or the runtime is shutting down.
+    /// Tells when the handler is to end: the job was cancelled, or the runtime is shutting down and its grace is over.
+    /// One that is still there 10 s later is given up, and its job cancelled; what the run cost and said is kept.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancellation
     }

@@ -387,6 +387,58 @@ async fn a_queue_whose_slots_are_all_taken_learns_that_it_has_more() {
     draining.await.expect("no panic").expect("it drains");
 }
 
+/// A handler waits for somebody who never answers. Neither the end of the runtime nor a cancellation waits with it, and
+/// what is paid for stays known.
+#[tokio::test]
+async fn a_handler_that_does_not_end_is_given_up() {
+    let place = Place::new().await;
+    let claude = |_: Request| async { Ok::<_, RunnerError>(success("done")) };
+    let mut jobs = Vec::new();
+    for order in ["hang", "hang", "wait for the end"] {
+        jobs.push(Obedient::new(order.into()).insert(&place.queue).await.expect("valid"));
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let runtime = Runtime::builder(place.queue.clone()).queue("tests", 3).claude(claude);
+    let runtime = tokio::spawn(
+        runtime.grace(Duration::from_millis(100)).run_until(async { stopped.await.unwrap_or(()) }),
+    );
+    let state = async |job: &claude_jobs::Inserted| place.job(job).await.state;
+    let until = async |job: &claude_jobs::Inserted, wanted| {
+        while state(job).await != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    for job in &jobs {
+        until(job, State::Executing).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    place.queue.cancel(jobs[0].id()).await.expect("it runs");
+    tokio::time::timeout(SOON, until(&jobs[0], State::Cancelled)).await.expect("it is cancelled");
+    assert_eq!(state(&jobs[1]).await, State::Executing, "nobody has asked it to end");
+    drop(stop);
+    tokio::time::timeout(SOON, runtime).await.expect("it ends").expect("no panic").expect("it runs");
+    let gave_up = Some("the handler did not end within 10s of being asked to");
+    for (job, expected, reason) in
+        [(0, State::Cancelled, gave_up), (1, State::Cancelled, gave_up), (2, State::Completed, None)]
+    {
+        let details = place.queue.details(jobs[job].id()).await.expect("there");
+        assert_eq!((details.job.state, details.job.reason.as_deref()), (expected, reason));
+        let run = &details.runs[0];
+        assert_eq!((run.outcome.as_str(), run.result.as_deref()), ("success", Some("done")), "{run:?}");
+    }
+}
+
+/// That a run's time is over does not hurry its handler.
+#[tokio::test]
+async fn after_a_timeout_the_handler_is_not_asked_to_end() {
+    let place = Place::new().await;
+    let job = Obedient::new("look".into()).timeout(Duration::from_millis(50));
+    let job = job.insert(&place.queue).await.expect("valid");
+    place.drain(until_stopped).await;
+    let stored = place.job(&job).await;
+    assert_eq!((stored.state, stored.reason.as_deref()), (State::Cancelled, Some("asked to end: false")));
+}
+
 /// Under such a lease each run would be asked to end as soon as it has begun, for ever.
 #[tokio::test]
 async fn a_lease_that_is_too_short_for_runs_to_end_is_refused() {

@@ -39,13 +39,16 @@ impl Handler for Obedient {
             "cancel" => return Verdict::cancel("as ordered"),
             "retry" => return Verdict::retry("as ordered"),
             "panic" => panic!("as ordered"),
+            "hang" => std::future::pending().await,
+            "wait for the end" => cx.cancellation().clone().cancelled().await,
             _ => {}
         }
         Verdict::Complete
     }
 
-    async fn handle_error(&self, verdict: Verdict, failure: &Failure, _: &mut Ctx) -> Verdict {
+    async fn handle_error(&self, verdict: Verdict, failure: &Failure, cx: &mut Ctx) -> Verdict {
         match self.order.as_str() {
+            "look" => Verdict::cancel(format!("asked to end: {}", cx.cancellation().is_cancelled())),
             "forgive" => Verdict::Complete,
             "explain" => Verdict::cancel(format!("{} after {}", failure.kind.name(), verdict.name())),
             _ => verdict,
