@@ -178,10 +178,20 @@ impl Executor {
         Ok(Prepared { definition, worker, options: Box::new(options) })
     }
 
-    /// Runs claude; a second time, from the start, where the session to continue is not at hand.
+    /// Runs claude; a second time, from the start, where the session to continue is not at hand, or in the session that
+    /// it was to begin, where an earlier attempt has begun it.
     async fn run(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
         let Some(session) = &job.resume else {
-            return self.run_once(job, options, leash).await;
+            let begun = options.session_id.as_deref().filter(|_| job.attempt > 1);
+            let going_on =
+                begun.map(|session| continuation::of(&options, session, continuation::PROMPT.to_owned()));
+            let run = self.run_once(job, options, leash).await;
+            return match going_on {
+                Some(options) if continuation::has_begun(&run) => {
+                    continuation::added_up(run, self.run_once(job, Box::new(options), leash).await)
+                }
+                _ => run,
+            };
         };
         let continuation = continuation::of(&options, session, continuation::PROMPT.to_owned());
         let continued = self.run_once(job, Box::new(continuation), leash).await;

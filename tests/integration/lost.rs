@@ -14,7 +14,7 @@ use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Step, Take};
 use serde_json::json;
 
-use crate::workers::{Place, Plain, recorded, until_stopped};
+use crate::workers::{Place, Plain, recorded, success, until_stopped};
 
 #[claude_worker(queue = "tests", on_lost = "resume")]
 struct Resumed;
@@ -100,6 +100,41 @@ async fn a_lost_session_is_continued_where_its_transcript_is() {
         assert_eq!((lost.outcome.as_str(), lost.verdict.as_str()), ("lost", "resume"));
         assert!(lost.session_id.is_some() && continued.session_id == lost.session_id, "{:?}", details.runs);
     }
+}
+
+/// A job that names its session itself, whose first attempt has begun it: the next goes on in it, where to begin it again
+/// would be refused for ever.
+#[tokio::test]
+async fn an_attempt_goes_on_in_the_session_that_an_earlier_one_has_begun() {
+    let place = Place::new().await;
+    let job = inserted(&place, Plain::new("the task").session_id(SESSION)).await;
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    let claude = move |request: Request| {
+        let mut seen = seen.lock().expect("no panic");
+        let report = match (seen.len(), &request.options.resume) {
+            (0, None) => recorded("overloaded"),
+            (1, None) => recorded("session_in_use"),
+            _ => success("done"),
+        };
+        seen.push(request);
+        async { Ok::<_, RunnerError>(report) }
+    };
+    place.drain(claude.clone()).await;
+    assert_eq!(place.job(&job).await.state, State::Retryable);
+    place.queue.retry(job.id()).await.expect("it waits");
+    place.drain(claude).await;
+    let details = place.queue.details(job.id()).await.expect("there");
+    assert_eq!((details.job.state, details.runs.len()), (State::Completed, 2), "{:?}", details.job.reason);
+    let [_, refused, run_on] = &taken(&requests)[..] else { panic!("three runs") };
+    assert_eq!(refused.options.session_id.as_deref(), Some(SESSION));
+    assert_eq!((run_on.options.resume.as_deref(), &run_on.options.session_id), (Some(SESSION), &None));
+    assert!(run_on.prompt().contains("already done"));
+
+    // One that another job has begun is not taken.
+    let job = inserted(&place, Plain::new("another task").session_id(SESSION)).await;
+    place.drain(|_: Request| async { Ok::<_, RunnerError>(recorded("session_in_use")) }).await;
+    assert_eq!(place.job(&job).await.state, State::Cancelled);
 }
 
 #[tokio::test]

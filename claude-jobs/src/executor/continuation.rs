@@ -16,7 +16,14 @@ pub(super) fn of(options: &Options, session: &str, prompt: String) -> Options {
     options.resume = Some(session.to_owned());
     // Where they name a session, it is the one that this continues.
     (options.session_id, options.from_pr, options.fork_session) = (None, None, None);
+    // The session knows its worktree; asked for again, the CLI would make another.
+    options.worktree = None;
     options
+}
+
+/// Whether nothing was run because the session that it was to begin is there already.
+pub(super) fn has_begun(run: &Run) -> bool {
+    run.failure().is_some_and(|failure| failure.kind == FailureKind::SessionInUse)
 }
 
 /// Whether nothing was run because there is no such session here.
@@ -50,7 +57,7 @@ mod tests {
     fn a_continuation_changes_the_session_and_the_prompt_only() {
         let args =
             ArgMap::new().prompt("do it").model("opus").session_id("0199f1de-0000-7000-8000-0123456789ab");
-        let options = Options::merge([&args]).expect("valid");
+        let options = Options::merge([&args.worktree(true)]).expect("valid");
         let continued = of(&options, "s", PROMPT.to_owned()).to_json();
         assert_eq!((&continued["resume"], &continued["model"]), (&"s".into(), &"opus".into()));
         assert_ne!(continued["prompt"], "do it");

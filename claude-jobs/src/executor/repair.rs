@@ -85,8 +85,6 @@ fn plan(
     }
     let session = run.session_id.as_deref().ok_or("the run named no session to resume")?;
     let mut repair = continuation::of(options, session, prompt(mismatch));
-    // The session knows its worktree; asked for again, the CLI would make another.
-    repair.worktree = None;
     if let Some(most) = options.max_budget_usd {
         let spent = run.cost_usd.ok_or("what is left of `max_budget_usd` is unknown")?;
         repair.max_budget_usd = Some(most - spent);

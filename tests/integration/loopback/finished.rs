@@ -53,6 +53,32 @@ async fn tool_use_in_a_git_repository() {
     assert_eq!(made, "made\n");
 }
 
+/// A continuation must not ask for a worktree again.
+#[tokio::test]
+async fn a_session_goes_back_to_its_worktree_unless_it_is_asked_for_again() {
+    let stage = Stage::new([Reply::text("One."), Reply::text("Two."), Reply::text("Three.")]);
+    let cwd = |finished: &claude_jobs_tests::invocation::Finished| finished.events()[0]["cwd"].clone();
+    let first = stage.run(&["--worktree"], "Begin.").await;
+    let session = first.result()["session_id"].as_str().expect("a session").to_owned();
+    let worktree = cwd(&first);
+    assert_ne!(worktree, json!(stage.repo));
+    let again = stage.run(&["--resume", &session], "Go on.").await;
+    assert_eq!(cwd(&again), worktree);
+    let other = stage.run(&["--resume", &session, "--worktree"], "Go on.").await;
+    assert_ne!(cwd(&other), worktree);
+}
+
+/// So it does when it has a name.
+#[tokio::test]
+async fn a_session_goes_back_to_its_named_worktree() {
+    let stage = Stage::new([Reply::text("One."), Reply::text("Two.")]);
+    let first = stage.run(&["--worktree", "mine"], "Begin.").await;
+    let session = first.result()["session_id"].as_str().expect("a session").to_owned();
+    let again = stage.run(&["--resume", &session], "Go on.").await;
+    assert_eq!(again.events()[0]["cwd"], first.events()[0]["cwd"]);
+    assert!(again.events()[0]["cwd"].as_str().is_some_and(|folder| folder.ends_with("/mine")));
+}
+
 #[tokio::test]
 async fn a_denied_tool_is_reported_in_a_success() {
     let input = json!({ "file_path": "/nonexistent/file", "content": "x" });
