@@ -28,7 +28,7 @@ mod pace;
 mod turn;
 
 use pace::Pace;
-use turn::{Batch, Kind, Turn, TurnResult};
+use turn::{Batch, Kind, Taken, Turn, TurnResult};
 
 /// The longest a producer waits before it looks again, should every wake-up have been missed.
 const POLL: Duration = Duration::from_secs(5);
@@ -378,12 +378,12 @@ impl Producer {
     fn turn_ended(&mut self, turn: Result<(task::Id, TurnResult), JoinError>, is_open: bool) {
         let id = turn.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(UnderWay { batch, asked, kind }) = self.under_way.remove(&id) else { return };
-        let batch = Arc::unwrap_or_clone(batch);
+        let mut batch = Arc::unwrap_or_clone(batch);
         let result = turn.map_err(|error| Error::Database(error.into())).and_then(|(_, result)| result);
         match result {
-            Ok(turn) => {
+            Ok(Taken { turn: engine::Turn { settled, claimed }, replaced }) => {
                 self.blocked = None;
-                let engine::Turn { settled, claimed } = turn;
+                batch.replace(replaced);
                 match kind {
                     Kind::Settle => self.settled(batch, &settled),
                     Kind::Claim { .. } => {

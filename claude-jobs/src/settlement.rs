@@ -3,6 +3,7 @@
 //! Pure: verdict + job + now in, row change out. Engines only write it, in one transaction, fenced
 //! by `(id, attempt, executing)`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -172,6 +173,34 @@ impl Settlement {
             snoozed: false,
             follow_ons: Vec::new(),
             meta: if self.follow_ons.is_empty() { None } else { self.meta.clone() },
+            run,
+            ..self.clone()
+        }
+    }
+
+    /// Where even that is refused: without a word of anybody's. What the run cost and used stays.
+    pub(crate) fn barest(&self, now: Timestamp) -> Self {
+        let run = RunRow {
+            verdict: "cancel".to_owned(),
+            session_id: None,
+            model: None,
+            cli_version: None,
+            result: None,
+            structured: None,
+            last_events: Vec::new(),
+            environment: BTreeMap::new(),
+            ..self.run.clone()
+        };
+        Self {
+            state: State::Cancelled,
+            finished_at: Some(now),
+            reason: Some("settlement refused: the log of the program that ran it says why".to_owned()),
+            uncounted: false,
+            snoozed: false,
+            follow_ons: Vec::new(),
+            meta: None,
+            resume: None,
+            error: None,
             run,
             ..self.clone()
         }

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_jobs::engine::{Cancelled, Filter};
+use claude_jobs::notice::Notice;
 use claude_jobs::options::ArgMap;
 use claude_jobs::prelude::*;
 use claude_jobs::unique::{Unique, UniqueField};
@@ -348,7 +350,25 @@ async fn a_follow_on_that_the_database_refuses_cancels_its_job_and_stops_no_othe
     }
     forbid_the_last(&place).await;
     let (claude, runs) = answering("success");
-    place.drain(claude).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&told);
+    let runtime =
+        Runtime::builder(place.queue.clone()).queue("tests", 4).claude(claude).on_notice(move |notice| {
+            if let Notice::Settled { job, settlement, .. } = notice {
+                listener.lock().expect("no panic").push((
+                    job.id,
+                    settlement.state,
+                    settlement.follow_ons.len(),
+                ));
+            }
+        });
+    runtime.drain().await.expect("it drains");
+    let told = told.lock().expect("no panic").clone();
+    assert_eq!(
+        told.iter().find(|told| told.0 == bad.id()),
+        Some(&(bad.id(), State::Cancelled, 0)),
+        "what was written"
+    );
     let job = place.job(&bad).await;
     let reason = job.reason.as_deref().unwrap_or_default();
     assert!(job.state == State::Cancelled && reason.contains("not here"), "{job:?}");
@@ -385,5 +405,31 @@ async fn a_result_that_the_database_refuses_cancels_its_job_and_stops_no_other()
         (1, Some(0.25), &None),
         "what it cost is known"
     );
+    assert_eq!(place.job(&good).await.state, State::Completed);
+}
+
+/// A rule of the user's that even the words of a failure break keeps neither its own job nor the others from ending.
+#[tokio::test]
+async fn an_error_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
+    let place = Place::new().await;
+    let sql = "CREATE TRIGGER no_errors BEFORE INSERT ON claude_jobs_errors \
+               BEGIN SELECT RAISE(ABORT, 'no errors here'); END";
+    place.connection().await.execute(sql).await.expect("a trigger");
+    let bad = Plain::new("fail").insert(&place.queue).await.expect("an insert");
+    let good = Plain::new("x").insert(&place.queue).await.expect("an insert");
+    let claude = |request: claude_jobs::claude::Request| async move {
+        let report = if request.prompt() == "fail" {
+            crate::workers::recorded("max_budget")
+        } else {
+            crate::workers::success("done")
+        };
+        Ok::<_, claude_jobs::claude::RunnerError>(report)
+    };
+    place.drain(claude).await;
+    let details = place.queue.details(bad.id()).await.expect("a read");
+    let reason = details.job.reason.as_deref().unwrap_or_default();
+    assert!(details.job.state == State::Cancelled && reason.starts_with("settlement refused"), "{details:?}");
+    assert_eq!((details.runs.len(), details.runs[0].outcome.as_str()), (1, "max_budget"));
+    assert!(details.runs[0].cost_usd.is_some(), "what it cost is known");
     assert_eq!(place.job(&good).await.state, State::Completed);
 }

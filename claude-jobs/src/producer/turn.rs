@@ -12,7 +12,15 @@ use crate::runtime::shared::Shared;
 use crate::settlement::Settlement;
 use crate::telemetry::{content, meter, spans};
 
-pub(super) type TurnResult = Result<engine::Turn>;
+pub(super) type TurnResult = Result<Taken>;
+
+/// What a turn came to.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) turn: engine::Turn,
+    /// What was written in place of settlements that the database refuses, with their places in the batch.
+    pub(super) replaced: Vec<(usize, Settlement)>,
+}
 
 /// Runs that are over and not yet written.
 #[derive(Clone, Default)]
@@ -32,6 +40,13 @@ impl Batch {
     pub(super) fn put_back(&mut self, failed: Self) {
         self.settlements.splice(0..0, failed.settlements);
         self.jobs.splice(0..0, failed.jobs);
+    }
+
+    /// Takes note of what was written instead.
+    pub(super) fn replace(&mut self, written: Vec<(usize, Settlement)>) {
+        for (place, settlement) in written {
+            self.settlements[place] = settlement;
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -86,19 +101,19 @@ impl Turn {
     pub(super) async fn take(self) -> TurnResult {
         let kind = self.kind;
         let span = spans::claim(&self.queue, || self.shared.node_id());
-        let turn = self.settle_and_claim().instrument(span.clone()).await;
-        spans::claimed(&span, &turn);
-        if let (Kind::Claim { .. }, Ok(turn)) = (kind, &turn) {
-            meter::claimed(&turn.claimed.jobs);
+        let taken = self.settle_and_claim().instrument(span.clone()).await;
+        spans::claimed(&span, taken.as_ref().map(|taken| &taken.turn).ok());
+        if let (Kind::Claim { .. }, Ok(taken)) = (kind, &taken) {
+            meter::claimed(&taken.turn.claimed.jobs);
         }
-        turn
+        taken
     }
 
     async fn settle_and_claim(&self) -> TurnResult {
         match self.take_all().await {
             // One that can never be written must not keep the others from it.
             Err(error) if engine::is_forbidden(&error) && !self.batch.is_empty() => self.settle_each().await,
-            result => result,
+            result => result.map(|turn| Taken { turn, ..Taken::default() }),
         }
     }
 
@@ -106,20 +121,13 @@ impl Turn {
     /// result that a rule of the user's does not like) is cancelled without what may be the cause: its run
     /// is paid for and stays in the ledger. What cannot be written at all is tried again after the others.
     async fn settle_each(&self) -> TurnResult {
-        let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
-        let mut settled = Vec::new();
-        let mut refused = None;
-        for settlement in &self.batch.settlements {
-            let written = match engine.settle(std::slice::from_ref(settlement), now).await {
-                Err(error) if engine::is_forbidden(&error) => {
-                    let (id, problem) = (settlement.id, content(&error));
-                    tracing::error!(job.id = %id, error = problem, "cancelled: the database refuses its settlement");
-                    engine.settle(&[settlement.bare(&error, now)], now).await
+        let (mut settled, mut replaced, mut refused) = (Vec::new(), Vec::new(), None);
+        for (place, settlement) in self.batch.settlements.iter().enumerate() {
+            match self.settle_somehow(settlement).await {
+                Ok((is_ours, less)) => {
+                    settled.push(is_ours);
+                    replaced.extend(less.map(|less| (place, less)));
                 }
-                written => written,
-            };
-            match written {
-                Ok(written) => settled.extend(written),
                 Err(error) => refused = Some(error),
             }
         }
@@ -128,10 +136,33 @@ impl Turn {
         }
         // What the turn was to claim is still to be claimed.
         self.shared.queue.wakes().wake(&self.queue);
-        Ok(engine::Turn { settled, ..engine::Turn::default() })
+        Ok(Taken { turn: engine::Turn { settled, ..engine::Turn::default() }, replaced })
     }
 
-    async fn take_all(&self) -> TurnResult {
+    /// With less and less of it, until the database takes it. Says what was written instead, if anything was.
+    async fn settle_somehow(&self, settlement: &Settlement) -> Result<(bool, Option<Settlement>)> {
+        let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
+        let settle = async |new: &Settlement| {
+            let settled = engine.settle(std::slice::from_ref(new), now).await?;
+            Ok(settled.first() == Some(&true))
+        };
+        let error = match settle(settlement).await {
+            Err(error) if engine::is_forbidden(&error) => error,
+            settled => return settled.map(|is_ours| (is_ours, None)),
+        };
+        let (id, problem) = (settlement.id, content(&error));
+        tracing::error!(job.id = %id, error = problem, "cancelled: the database refuses its settlement");
+        let bare = settlement.bare(&error, now);
+        match settle(&bare).await {
+            Err(error) if engine::is_forbidden(&error) => {
+                let barest = settlement.barest(now);
+                Ok((settle(&barest).await?, Some(barest)))
+            }
+            settled => Ok((settled?, Some(bare))),
+        }
+    }
+
+    async fn take_all(&self) -> Result<engine::Turn> {
         let (queue, engine) = (&self.shared.queue, self.shared.queue.engine());
         let (now, node) = (queue.now(), self.shared.node_id());
         let settlements = &self.batch.settlements;

@@ -6,7 +6,6 @@ use tracing::{Span, debug_span, info_span};
 use super::contents_are_shown;
 use crate::claude::Request;
 use crate::engine::Turn;
-use crate::error::Result;
 use crate::job::{Inserted, Job, JobId};
 use crate::outcome::Run;
 use crate::settlement::Settlement;
@@ -83,14 +82,14 @@ pub(crate) fn claim(queue: &str, node: impl FnOnce() -> String) -> Span {
 }
 
 /// What it came to.
-pub(crate) fn claimed(span: &Span, turn: &Result<Turn>) {
+pub(crate) fn claimed(span: &Span, turn: Option<&Turn>) {
     match turn {
         _ if span.is_disabled() => {}
-        Ok(turn) => {
+        Some(turn) => {
             span.record("messaging.batch.message_count", turn.claimed.jobs.len());
             span.record("job.settled", turn.settled.len());
         }
-        Err(_) => drop(span.record("otel.status_code", "ERROR")),
+        None => drop(span.record("otel.status_code", "ERROR")),
     }
 }
 
