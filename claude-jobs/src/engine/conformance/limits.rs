@@ -188,6 +188,22 @@ pub async fn rate(database: &dyn Database) {
     assert_eq!(claimed.jobs.len(), 10, "what was not used is not saved up");
 }
 
+/// A clock that was ahead for a while and is set back: what it has counted does not keep the queue from starting for as
+/// long as it was ahead.
+pub async fn rate_after_a_clock_was_set_back(database: &dyn Database) {
+    let engine = open(database).await;
+    insert_all(&*engine, &vec![new(at(0)); 40]).await;
+    let starts = async |now| {
+        let request = ClaimRequest { limits: Limits::local(20).rate(2, MINUTE), ..ask(1, now) };
+        claim(&*engine, &request).await.len()
+    };
+    assert_eq!(starts(at(86_400)).await, 2);
+    assert_eq!(starts(at(0)).await, 2);
+    assert_eq!((starts(at(59)).await, starts(at(60)).await), (0, 2));
+    // Those of a clock that is a little ahead count.
+    assert_eq!((starts(at(130)).await, starts(at(125)).await), (2, 0));
+}
+
 /// The nearer one of the next due job and the rate is named; without a wish to start more, no rate is.
 pub async fn next_due_under_a_rate(database: &dyn Database) {
     let engine = open(database).await;

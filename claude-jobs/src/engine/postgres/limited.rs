@@ -13,7 +13,7 @@ use super::connections::Work;
 use super::moment::Moment;
 use super::row::{self, claimed_columns, optional_moment, state_bit};
 use super::schema::lock_number;
-use crate::clock::{later, timestamp};
+use crate::clock::{earlier, later};
 use crate::engine::{ClaimRequest, QueueSettings, Rate};
 use crate::error::Result;
 use crate::job::{Job, State};
@@ -55,8 +55,10 @@ pub(super) const TAKE_KEYED: &str = concat!(
     claimed_columns!()
 );
 
-/// starts_at
-pub(super) const FORGET_STARTS: &str = "DELETE FROM {schema}.starts WHERE queue = $1 AND at <= $2";
+/// Those that count no more; and those of a clock that has since been set back, which would count for as long as it
+/// was ahead. starts_at
+pub(super) const FORGET_STARTS: &str =
+    "DELETE FROM {schema}.starts WHERE queue = $1 AND (at <= $2 OR at > $3)";
 
 /// starts_at
 pub(super) const STARTS: &str = "SELECT coalesce(sum(jobs), 0)::bigint AS jobs, min(at) AS first \
@@ -112,9 +114,9 @@ async fn starts_left(
     request: &ClaimRequest<'_>,
     rate: Rate,
 ) -> Result<(u32, Option<Timestamp>)> {
-    let period = i64::try_from(rate.period.as_micros()).unwrap_or(i64::MAX);
-    let since = timestamp(request.now.as_microsecond().saturating_sub(period));
-    work.rows(engine.query(&engine.sql.forget_starts).bind(request.queue).bind(Moment(since))).await?;
+    let query = engine.query(&engine.sql.forget_starts).bind(request.queue);
+    let query = query.bind(Moment(earlier(request.now, rate.period)));
+    work.rows(query.bind(Moment(later(request.now, rate.period)))).await?;
     let rows = work.rows(engine.query(&engine.sql.starts).bind(request.queue)).await?;
     let row = super::first(&rows)?;
     let jobs: i64 = row.try_get("jobs")?;
@@ -130,6 +132,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::clock::timestamp;
     use crate::engine::{Engine, Limits};
     use crate::node::{Terms, this_node};
 

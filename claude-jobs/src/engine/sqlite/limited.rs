@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use super::claim::{in_order, take_rows};
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
-use crate::clock::{later, timestamp};
+use crate::clock::{earlier, later, timestamp};
 use crate::engine::{ClaimRequest, QueueSettings, Rate};
 use crate::error::Result;
 use crate::job::{Job, State};
@@ -99,11 +99,12 @@ async fn starts_left(
     request: &ClaimRequest<'_>,
     rate: Rate,
 ) -> Result<(u32, Option<Timestamp>)> {
-    let period = i64::try_from(rate.period.as_micros()).unwrap_or(i64::MAX);
-    let since = request.now.as_microsecond().saturating_sub(period);
-    sqlx::query("DELETE FROM claude_jobs_starts WHERE queue = ? AND at <= ?")
+    // Those that count no more; and those of a clock that has since been set back, which would count for as long as it
+    // was ahead.
+    sqlx::query("DELETE FROM claude_jobs_starts WHERE queue = ? AND (at <= ? OR at > ?)")
         .bind(request.queue)
-        .bind(since)
+        .bind(earlier(request.now, rate.period).as_microsecond())
+        .bind(later(request.now, rate.period).as_microsecond())
         .execute(&mut *connection)
         .await?;
     let (jobs, first): (i64, Option<i64>) =
