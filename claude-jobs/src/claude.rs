@@ -4,6 +4,7 @@
 //! A runner answers with a [`Report`]: what it saw, without judging it. A claude that fails is a
 //! report, not an error.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -54,6 +55,12 @@ pub trait Claude: Send + Sync {
     /// [`Runtime`](crate::Runtime) must be long enough for it.
     fn grace(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Variables of the environment that runs get beyond this process's own, so that secrets among them are kept out
+    /// of the logs of runs. Default: none.
+    fn variables(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 }
 

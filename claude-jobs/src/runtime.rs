@@ -252,6 +252,7 @@ impl RuntimeBuilder {
         })?;
         let claude = self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default()));
         check_grace(terms, claude.grace())?;
+        let recorder = Recorder::new(self.run_log, queue.known(), claude.variables());
         let asked = Uptime::now();
         let node = node::this_node(terms, queue.now());
         queue.engine().renew(&node, false).await?;
@@ -262,7 +263,7 @@ impl RuntimeBuilder {
                 claude,
                 defaults: self.args,
                 notify: self.notify,
-                recorder: Recorder::new(self.run_log, queue.known()),
+                recorder,
             },
             queue,
             terms,

@@ -41,10 +41,14 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// The secrets in the environment of this process, which that of a run begins with.
     pub(crate) fn of_this_process() -> Self {
-        Self::of(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        Self::of_this_process_and([])
+    }
+
+    /// And those among other variables.
+    pub(crate) fn of_this_process_and(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let own = std::env::vars_os();
+        let own = own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::of(own.chain(variables))
     }
 
     pub(crate) fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {

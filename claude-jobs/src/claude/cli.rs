@@ -162,6 +162,10 @@ impl Claude for ClaudeCli {
     fn grace(&self) -> Duration {
         self.setup.grace
     }
+
+    fn variables(&self) -> BTreeMap<String, String> {
+        self.setup.environment.clone()
+    }
 }
 
 /// Stops the run when nobody waits for it any more; disarmed at its end, because the stop is the job's:

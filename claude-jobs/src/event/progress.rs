@@ -183,7 +183,7 @@ impl Reader<'_> {
             "tool_use" => Some(Progress::ToolCall {
                 id: self.name(&block["id"]).unwrap_or_default(),
                 name: self.name(&block["name"]).unwrap_or_default(),
-                input: self.content(&block["input"].to_string()),
+                input: self.json(&block["input"]),
                 parent: parent.clone(),
             }),
             _ => None,
@@ -208,6 +208,16 @@ impl Reader<'_> {
         }
         let (kept, cut) = self.kept(text, MOST_OF_A_TEXT);
         Content { text: Some(kept), cut }
+    }
+
+    /// Secrets are looked for before quotes and line breaks in them are escaped.
+    fn json(&self, value: &Value) -> Content {
+        if self.keeps != RunLog::Full {
+            return self.content(&value.to_string());
+        }
+        let mut value = value.clone();
+        self.secrets.hide_in(&mut value);
+        self.content(&value.to_string())
     }
 
     fn name(&self, value: &Value) -> Option<String> {

@@ -2,7 +2,7 @@
 //!
 //! It never waits: what does not fit is counted, and the log says how much is missing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,14 +58,15 @@ struct Missing {
 }
 
 impl Recorder {
-    /// One that keeps this; none of it where it keeps nothing.
-    pub(crate) fn new(keeps: RunLog, known: &Known) -> Self {
+    /// One that keeps this; none of it where it keeps nothing. No secret of this process's environment is kept, nor of
+    /// the variables that runs get besides.
+    pub(crate) fn new(keeps: RunLog, known: &Known, variables: BTreeMap<String, String>) -> Self {
         if keeps == RunLog::Off {
             return Self(None);
         }
         Self(Some(Arc::new(Shared {
             keeps,
-            secrets: Secrets::of_this_process().without_home(),
+            secrets: Secrets::of_this_process_and(variables).without_home(),
             known: known.clone(),
             rows: Mutex::default(),
             arrived: Notify::new(),

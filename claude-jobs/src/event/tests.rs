@@ -68,6 +68,18 @@ fn long_texts_are_cut_between_characters_and_say_so() {
     assert_eq!(said(&format!("{just}y")), Content { text: Some(just), cut: 1 });
 }
 
+/// A key of several lines, a JSON credential: in a tool's input its line breaks and quotes are escaped.
+#[test]
+fn secrets_are_hidden_before_they_are_escaped() {
+    let secret = "-----BEGIN KEY-----\n\"abc\"\n-----END KEY-----";
+    let secrets = Secrets::of([("DEPLOY_KEY".to_owned(), secret.to_owned())]);
+    let call = json!({"type": "assistant", "message": {"content": [{"type": "tool_use", "id": "t", "name": "Write",
+        "input": {"content": format!("x{secret}y"), "of": [secret]}}]}});
+    let read = Reader { keeps: RunLog::Full, secrets: &secrets }.read(&call);
+    let [Progress::ToolCall { input, .. }] = &read[..] else { panic!("{read:?}") };
+    assert_eq!(input.text.as_deref(), Some(r#"{"content":"x[secret]y","of":["[secret]"]}"#));
+}
+
 #[test]
 fn secrets_are_hidden_wherever_a_text_is_cut() {
     let secret = "correct-horse-battery";

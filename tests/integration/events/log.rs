@@ -4,13 +4,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use claude_jobs::claude::ClaudeCli;
 use claude_jobs::event::{EventKind, MOST_EVENTS, Progress, RunLog, Why};
 use claude_jobs::outcome::{Ending, StopReason};
+use claude_jobs_tests::fake::FakeClaude;
 use claude_jobs_tests::sandbox::wait_until;
+use claude_jobs_tests::script::Take;
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::workers::{Obedient, Plain};
+use crate::workers::{Obedient, Place, Plain};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -271,4 +274,17 @@ async fn a_run_that_prints_nothing_writes_nothing() {
     let touched = "select coalesce(sum(seq_scan + idx_scan + n_tup_ins), 0) from pg_stat_all_tables \
         where schemaname = 'claude_jobs' and relname = 'log'";
     assert_eq!(database.psql(touched), "0");
+}
+
+/// A secret that is given to runs alone is none of this process's own variables.
+#[tokio::test]
+async fn a_secret_of_the_runner_is_hidden() {
+    let place = Place::new().await;
+    let secret = "correct-horse-battery";
+    let fake = FakeClaude::new([Take::success(&format!("it is {secret}"))]);
+    let job = Plain::new("x").insert(&place.queue).await.expect("valid");
+    let claude = ClaudeCli::builder().binary(fake.path().display().to_string()).env("DEPLOY_TOKEN", secret);
+    drain(&place.queue, claude.build(), RunLog::Full).await;
+    let log = format!("{:?}", place.queue.log(job.id()).await.expect("a read"));
+    assert!(log.contains("it is [secret]") && !log.contains(secret), "{log}");
 }
