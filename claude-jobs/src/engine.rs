@@ -179,7 +179,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     async fn prune_ticks(&self, before: Timestamp) -> Result<u64>;
 
     /// Removes jobs in this final state that reached it before, the oldest first, with their ledger,
-    /// errors and logs, all or nothing. Answers with how many: below the limit, no more are left.
+    /// errors and logs, all or nothing. Answers with how many. What somebody else is just removing is left to
+    /// them, so that it may be fewer than there are; none: no others are left.
     async fn prune(&self, state: State, finished_before: Timestamp, limit: u32) -> Result<u64>;
 
     /// How many jobs [`prune`](Self::prune) would remove in the end.

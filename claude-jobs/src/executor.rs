@@ -137,6 +137,7 @@ impl Executor {
         let now = self.known.now();
         let mut run = not_run(StopReason::Shutdown);
         run.ending = Ending::NotStarted(NotStarted::Refused("not started here".to_owned()));
+        run.cost_usd = Some(0.0);
         let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
         remains.run.verdict = "give back".to_owned();
         let settlement = Settlement::given_back("it had not started", &job, remains, now);

@@ -231,7 +231,8 @@ impl Queue {
     }
 
     /// Removes the jobs in this final state that reached it longer ago than this, with their ledger and
-    /// errors, and answers with how many. In batches of 1,000, so that others can write in between.
+    /// errors, and answers with how many. In batches of 1,000, so that others can write in between; what somebody else
+    /// removes at the same moment is left to them. A job that is removed holds its unique key no longer.
     ///
     /// # Errors
     ///
@@ -242,7 +243,7 @@ impl Queue {
         loop {
             let removed = self.engine.prune(state, before, PRUNE_BATCH).await?;
             pruned += removed;
-            if removed < u64::from(PRUNE_BATCH) {
+            if removed == 0 {
                 return Ok(pruned);
             }
             tokio::time::sleep(PRUNE_PAUSE).await;

@@ -7,7 +7,8 @@ use crate::job::State;
 /// How long jobs are kept once they are over, by final state. What is not named is kept for ever: results
 /// are paid for, so a queue throws none away unless told to.
 ///
-/// A job goes with its ledger and errors. Every runtime that is given a retention removes jobs, a minute
+/// A job goes with its ledger and errors, and its unique key is free again: a runtime does not start that would remove
+/// the jobs of a worker before its `unique_period` is over. Every runtime that is given a retention removes jobs, a minute
 /// after its start and then hourly.
 ///
 /// ```

@@ -28,6 +28,7 @@ use crate::registry::BoxFuture;
 use crate::retention::Retention;
 use crate::schedule::Cron;
 use crate::service;
+use crate::unique::Unique;
 use crate::worker::Worker;
 
 pub(crate) mod shared;
@@ -245,6 +246,7 @@ impl RuntimeBuilder {
         check_queues(&self.queues)?;
         Options::check_layer(&self.args)?;
         crate::output::check(queue.registry().definitions())?;
+        check_retention(&queue, self.retention)?;
         let crons = service::cron::entries(&queue, self.crons)?;
         let terms = Terms::of(self.lease).ok_or_else(|| {
             let (lease, shortest) = (self.lease, Terms::SHORTEST);
@@ -304,6 +306,24 @@ impl RuntimeBuilder {
         }
         Ok(Running { shared, names, claiming, producers, shutdown, services, idle })
     }
+}
+
+/// A job that is removed before its unique period is over lets another one in.
+fn check_retention(queue: &Queue, retention: Retention) -> Result<()> {
+    for definition in queue.registry().definitions() {
+        let Some(unique) = definition.unique.map(Unique::from) else { continue };
+        let Some(period) = unique.period else { continue };
+        for (state, kept) in retention.limits().filter(|(state, _)| unique.states.contains(state)) {
+            if kept < period {
+                let worker = definition.name;
+                return Err(Error::Configuration(format!(
+                    "worker `{worker}` is unique for {period:?}, and {state} jobs are to be removed after {kept:?}: keep \
+                     them for as long at least, or leave the state out of `unique_states`"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Runs that may take long to end need a lease that leaves them the time.

@@ -12,6 +12,7 @@ use claude_jobs::notice::Notice;
 use claude_jobs::options::ArgMap;
 use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
+use claude_jobs::retention::Retention;
 use serde_json::json;
 use sqlx::Executor;
 use tokio::sync::{Semaphore, oneshot};
@@ -437,6 +438,22 @@ async fn after_a_timeout_the_handler_is_not_asked_to_end() {
     place.drain(until_stopped).await;
     let stored = place.job(&job).await;
     assert_eq!((stored.state, stored.reason.as_deref()), (State::Cancelled, Some("asked to end: false")));
+}
+
+#[tokio::test]
+async fn jobs_are_not_removed_while_they_keep_others_out() {
+    let place = Place::new().await;
+    let start = async |keep| {
+        let runtime = Runtime::builder(place.queue.clone()).queue("tests", 1).claude(answer("x"));
+        runtime.prune(keep).drain().await.map_err(|error| error.to_string())
+    };
+    let error = start(Retention::default().completed(Duration::from_secs(9))).await.expect_err("too short");
+    assert!(
+        error.contains("` is unique for ") && error.contains("completed jobs are to be removed after 9s"),
+        "{error}"
+    );
+    let keep = Retention::default().completed(365 * Retention::DAY).cancelled(Duration::ZERO);
+    assert_eq!(start(keep).await, Ok(()));
 }
 
 /// Under such a lease each run would be asked to end as soon as it has begun, for ever.

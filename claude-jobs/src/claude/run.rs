@@ -30,7 +30,7 @@ use super::ending::{self, BROKEN_PIPE};
 use super::hold::{Hold, Supervision};
 use super::{Request, environment, preflight};
 use crate::clock::Uptime;
-use crate::outcome::{Ending, Report, StopReason};
+use crate::outcome::{Ending, NotStarted, Report, StopReason};
 use crate::telemetry::TraceContext;
 
 /// What all runs of a runner share.
@@ -97,7 +97,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     let (claude, hold) = match started {
         Ok(started) => started,
         Err(problem) => {
-            report.ending = Ending::Failed(problem);
+            report.ending = Ending::NotStarted(NotStarted::Refused(problem));
             return report;
         }
     };

@@ -224,6 +224,7 @@ async fn what_was_claimed_ahead_and_finds_no_slot_is_given_back_unharmed() {
     assert_eq!((last.job.attempt, last.job.attempts_left()), (1, last.job.max_attempts), "it costs nothing");
     let run = &last.runs[0];
     assert_eq!((run.verdict.as_str(), run.ending.as_str()), ("give back", "not started"));
+    assert_eq!(run.cost_usd, Some(0.0), "that is known");
     go.cancel();
     serving.await.expect("it ends");
 }
