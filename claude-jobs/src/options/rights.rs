@@ -8,21 +8,35 @@ use super::{Args, Options};
 const WRITING_MODES: &[&str] = &["accept_edits", "bypass_permissions", "auto"];
 
 /// The tools that write wherever they like.
-const WRITING_TOOLS: &[&str] = &["Bash", "Bash(*)", "Edit", "MultiEdit", "NotebookEdit", "Write"];
+const WRITING_TOOLS: &[&str] = &["Bash", "Edit", "MultiEdit", "NotebookEdit", "Write"];
 
 const fn is_writing_mode(mode: &str) -> bool {
     is_one_of(mode, WRITING_MODES)
 }
 
-/// A tool that is granted outright; one with a pattern, such as `Bash(git log:*)`, is not.
+/// A tool that is granted outright, be it by a pattern of wildcards only, such as `Edit(**)`. One with a pattern that
+/// says where or what, such as `Bash(git log:*)`, is not.
 const fn is_writing_tool(tool: &str) -> bool {
-    is_one_of(tool, WRITING_TOOLS)
+    let bytes = tool.as_bytes();
+    let mut end = 0;
+    while end < bytes.len() && bytes[end] != b'(' {
+        end += 1;
+    }
+    let mut index = end;
+    while index < bytes.len() {
+        if !matches!(bytes[index], b'(' | b')' | b'*' | b'/' | b'.' | b':' | b'~' | b' ') {
+            return false;
+        }
+        index += 1;
+    }
+    is_one_of(tool.split_at(end).0.trim_ascii(), WRITING_TOOLS)
 }
 
 impl Options {
     /// Whether the run may write without asking: its permission mode is `accept_edits`,
     /// `bypass_permissions` or `auto`, or `allowed_tools` grants `Bash`, `Edit`, `MultiEdit`,
-    /// `NotebookEdit` or `Write` without a pattern (which `plan` overrides).
+    /// `NotebookEdit` or `Write` without a pattern or with one of wildcards only, such as `Edit(**)` (which `plan`
+    /// overrides). Grants of settings files, hooks and MCP servers are not looked at: `hermetic` keeps them out.
     pub fn can_write(&self) -> bool {
         if let Some(mode) = self.permission_mode
             && (mode == PermissionMode::Plan || is_writing_mode(mode.name()))
@@ -88,6 +102,23 @@ mod tests {
                 assert_eq!(args.can_write(), options.can_write(), "{mode:?} {tools:?}");
                 writing += u32::from(options.can_write());
             }
+        }
+        for tool in [
+            "Write(**)",
+            "Edit(*)",
+            "Edit(/**)",
+            "Edit(./**)",
+            "Bash(:*)",
+            "Bash( * )",
+            "Bash()",
+            "MultiEdit(~/**)",
+        ] {
+            assert!(is_writing_tool(tool), "{tool}");
+        }
+        for tool in
+            ["Read", "Read(**)", "Bash(git push:*)", "Edit(src/**)", "Write(*.md)", "mcp__Bash", "BashOutput"]
+        {
+            assert!(!is_writing_tool(tool), "{tool}");
         }
         // Three modes with any tools; default, dont_ask and none with the two that write; plan never.
         assert_eq!(writing, 3 * 5 + 3 * 2);
