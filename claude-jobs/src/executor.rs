@@ -233,11 +233,12 @@ impl Executor {
     pub(crate) fn lost(&self, job: &Job, definition: &Definition) -> Settlement {
         let now = self.known.now();
         let own = || self.known.session_id(job);
-        let asked = || match self.prepare(job) {
-            Ok(prepared) => {
+        // What reads the job's fields is user code: one that panics must not keep the others from being rescued.
+        let asked = || match catch_unwind(AssertUnwindSafe(|| self.prepare(job))) {
+            Ok(Ok(prepared)) => {
                 self.request(job, Request::new(prepared.options)).pinned_session().map(str::to_owned)
             }
-            Err(_) => Some(own()),
+            Ok(Err(_)) | Err(_) => Some(own()),
         };
         let session = job.resume.clone().or_else(asked);
         let mut report = Report::new(session.clone());

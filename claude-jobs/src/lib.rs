@@ -101,7 +101,8 @@ pub use runtime::{Runtime, shutdown_signal};
 pub use verdict::Verdict;
 pub use worker::{Ctx, Handler, Worker};
 
-// For the derives of output types, in programs that do not depend on them.
+// For moments in time and the derives of output types, in programs that do not depend on them.
+pub use jiff;
 pub use schemars;
 pub use serde;
 

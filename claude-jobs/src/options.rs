@@ -60,9 +60,9 @@ macro_rules! for_each_option {
             system_prompt: Text, |query, value| query.system_prompt(value);
             /// Appended to the CLI's system prompt.
             append_system_prompt: Text, |query, value| query.append_system_prompt(value);
-            /// A file whose contents replace the system prompt.
+            /// A file whose contents replace the system prompt; a relative path begins at `working_dir`.
             system_prompt_file: Path, |query, value| query.extra_args(["--system-prompt-file".into(), value]);
-            /// A file whose contents are appended to the system prompt.
+            /// A file whose contents are appended to the system prompt; a relative path begins at `working_dir`.
             append_system_prompt_file: Path, |query, value| query.extra_args(["--append-system-prompt-file".into(), value]);
             /// What the agent may do without asking.
             permission_mode: PermissionModes, |query, value| query.permission_mode(value.to_wrapper());

@@ -290,7 +290,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::InvalidJob`] for a name that no queue can have, [`Error::Database`].
     pub async fn pause(&self, queue: &str) -> Result<QueueSettings> {
         self.change(queue, QueueChange::Pause).await
     }
@@ -299,17 +299,17 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::InvalidJob`] for a name that no queue can have, [`Error::Database`].
     pub async fn resume(&self, queue: &str) -> Result<QueueSettings> {
         self.change(queue, QueueChange::Resume).await
     }
 
     /// Sets how many jobs of a queue each node runs at once; `None` goes back to each node's own
-    /// configuration. Running jobs go on.
+    /// configuration. Running jobs go on. A node whose slots are all taken learns of more within 5 s.
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::InvalidJob`] for a name that no queue can have, [`Error::Database`].
     pub async fn scale(&self, queue: &str, concurrency: Option<u32>) -> Result<QueueSettings> {
         self.change(queue, QueueChange::Scale(concurrency)).await
     }

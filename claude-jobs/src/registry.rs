@@ -236,7 +236,10 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<&'static Registration> {
         self.0.get(name).copied().ok_or_else(|| Error::UnknownWorker {
             name: name.to_owned(),
-            hint: format!("this program knows {}; link or register it here", self.names().join(", ")),
+            hint: match &*self.names() {
+                [] => "this program knows no worker; link or register it here".to_owned(),
+                names => format!("this program knows {}; link or register it here", names.join(", ")),
+            },
         })
     }
 

@@ -4,6 +4,7 @@
 //! by `(id, attempt, executing)`.
 
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use crate::definition::OnLost;
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State};
 use crate::verdict::{Verdict, Wake};
 
-/// How long to wait before a retry: from the number of counted attempts, at least 1.
+/// How long to wait before a retry: from the number of counted attempts, at least 1. One that panics is the default.
 pub type Backoff = fn(attempt: u32) -> Duration;
 
 /// Why a job is where it is whose node died while it ran.
@@ -217,7 +218,10 @@ impl Settlement {
         if job.attempts_left() == 0 {
             return Self::ended(State::Discarded, Some(reason.to_owned()), job, remains, now);
         }
-        let delay = spread(backoff(job.counted_attempts().max(1)).min(MAX_BACKOFF), job);
+        let attempt = job.counted_attempts().max(1);
+        // User code: 2 to the power of the attempt, say, is too much some day.
+        let delay = catch_unwind(|| backoff(attempt)).unwrap_or_else(|_| self::backoff(attempt));
+        let delay = spread(delay.min(MAX_BACKOFF), job);
         let delay = after.map_or(delay, |least| delay.max(least));
         Self::waiting(State::Retryable, reason.to_owned(), later(now, delay), job, remains)
     }

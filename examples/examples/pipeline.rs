@@ -1,5 +1,6 @@
 //! Plan, implement, merge when green: three workers, one after the other, in one git worktree that they share
-//! by its name. While the checks of the change are pending, the last one snoozes: no run is paid for waiting.
+//! by its name. While the checks of the change are pending, the last one snoozes: that uses no attempt, but each
+//! look is a run.
 //!
 //! `cargo run -p claude-jobs-examples --example pipeline` (add `-- --live` for the real claude)
 

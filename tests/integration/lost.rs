@@ -1,6 +1,7 @@
 //! Jobs whose node died while it ran them: what each policy makes of them, how a session is continued, and
 //! who does not touch them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use claude_jobs::Inserted;
@@ -135,6 +136,39 @@ async fn an_attempt_goes_on_in_the_session_that_an_earlier_one_has_begun() {
     let job = inserted(&place, Plain::new("another task").session_id(SESSION)).await;
     place.drain(|_: Request| async { Ok::<_, RunnerError>(recorded("session_in_use")) }).await;
     assert_eq!(place.job(&job).await.state, State::Cancelled);
+}
+
+/// A field whose new code cannot show what an old row holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Brittle(String);
+
+static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+
+impl std::fmt::Display for Brittle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        assert!(!IS_BROKEN.load(Ordering::SeqCst), "it cannot be shown");
+        formatter.write_str(&self.0)
+    }
+}
+
+#[claude_worker(queue = "tests", prompt = "Look at {what}.")]
+struct Fragile {
+    what: Brittle,
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_without_a_panic_keeps_no_other_from_being_rescued() {
+    let place = Place::new().await;
+    let fragile = inserted(&place, Fragile::new(Brittle("x".into()))).await;
+    let other = inserted(&place, Plain::new("x")).await;
+    lose(&place).await;
+    IS_BROKEN.store(true, Ordering::SeqCst);
+    let (claude, _) = scripted(true);
+    place.drain(claude).await;
+    for job in [fragile, other] {
+        let runs = place.queue.details(job.id()).await.expect("there").runs;
+        assert_eq!(runs.first().map(|run| run.outcome.as_str()), Some("lost"), "{runs:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What every engine must do: one suite of checks, for the authors of engines.
+//! What every engine must do: one suite of checks, for those who change this crate or add an engine to it.
 //!
 //! Behind the feature `conformance`. An engine that passes can stand under a [`Queue`](crate::Queue);
 //! [`suite!`] makes one test of each check:

@@ -179,7 +179,7 @@ impl NewJob {
         if let Schedule::In(delay) = self.schedule
             && delay > MAX_DELAY
         {
-            return invalid("schedule_in: give at most 10 years".into());
+            return invalid(format!("schedule_in `{delay:?}`: give at most 10 years"));
         }
         Ok(())
     }

@@ -135,7 +135,8 @@ kind! {
     encode text => Value::from(text.as_str())
 }
 kind! {
-    /// A path. Relative ones are taken from the runtime's own working directory.
+    /// A path. A relative `working_dir` is taken from the runtime's own working directory; all others go to the CLI as
+    /// they are, which takes them from the run's `working_dir`.
     Path: String, One,
     fits literal => matches!(literal, Literal::Str(text) if is_name(text)),
     decode json => text(json).filter(|text| is_name(text)),

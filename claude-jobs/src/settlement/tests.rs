@@ -89,6 +89,15 @@ fn backoff_doubles_to_an_hour_and_is_spread_by_a_tenth() {
 }
 
 #[test]
+fn a_backoff_that_panics_is_the_default() {
+    let job = job(40, 0, 90);
+    let too_much = |attempt: u32| Duration::from_secs(60) * 2u32.pow(attempt);
+    let retried =
+        |backoff| Settlement::of(&Verdict::retry("x"), &job, backoff, remains(&job), now()).scheduled_at;
+    assert_eq!(retried(too_much), retried(backoff));
+}
+
+#[test]
 fn retry_after_is_the_least_wait() {
     let wait = Duration::from_secs(60);
     let at = |attempt| settle(&Verdict::retry_after(wait, "x"), &job(attempt, 0, 20)).scheduled_at;

@@ -103,6 +103,12 @@ async fn plan_mode_makes_requests_of_its_own() {
     assert_eq!(finished.result()["result"], "Planned.");
     assert_eq!(stage.api.requests().len(), 2);
     assert!(!stage.api.side_requests().is_empty());
+    // The cost is that of the two: the others are on no bill that the CLI shows.
+    assert_eq!(finished.result()["usage"]["output_tokens"], 40);
+    assert_eq!(
+        finished.result()["model_usage_since_last_result"].as_object().map(serde_json::Map::len),
+        Some(1)
+    );
     assert!(!stage.repo.join("file.txt").exists());
 }
 
