@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, ClaudeCli};
@@ -326,6 +327,9 @@ fn check_retention(queue: &Queue, retention: Retention) -> Result<()> {
     Ok(())
 }
 
+/// How often runs are told to stop when nothing waits for them any more.
+const STOP_AGAIN: Duration = Duration::from_millis(250);
+
 /// Runs that may take long to end need a lease that leaves them the time.
 fn check_grace(terms: Terms, grace: Duration) -> Result<()> {
     let (lease, shortest) = (terms.lease(), Terms::shortest_for(grace));
@@ -426,9 +430,11 @@ impl Running {
             () = tokio::time::sleep(grace) => false,
             () = stop_runs => false,
         };
-        if !in_time {
+        let mut is_over = in_time;
+        while !is_over {
+            // More than once: one may have started in the very moment in which the others were stopped.
             self.shared.stop_runs(StopReason::Shutdown);
-            finished.await;
+            is_over = timeout(STOP_AGAIN, &mut finished).await.is_ok();
         }
         self.shutdown.cancel();
         while self.services.join_next().await.is_some() {}

@@ -107,7 +107,7 @@ fn flag(row: &'static Row) -> Arg {
         .value_parser(move |text: &str| parse(row, text));
     // `--max-turns -3` and `--timeout -5m` reach the row's check, which says what is wrong. Where any
     // text is right, a forgotten value must not swallow the next flag.
-    let takes_any_text = row.is_valid(&Value::from("--flag"));
+    let takes_any_text = row.is_valid(&Value::from("any text"));
     match row.shape {
         Shape::One => flag.allow_hyphen_values(!takes_any_text),
         Shape::Many => flag.action(ArgAction::Append),

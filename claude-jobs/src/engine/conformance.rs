@@ -46,6 +46,7 @@ mod limits;
 mod log;
 mod model;
 mod nodes;
+mod pairs;
 mod prune;
 mod query;
 mod race;
@@ -106,7 +107,7 @@ macro_rules! __conformance_suite {
         $crate::engine::conformance::suite!(
             $engine,
             $make,
-            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, query, schedule, prune, model, watch, damage, log, feed]
+            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, pairs, query, schedule, prune, model, watch, damage, log, feed]
         );
     };
     ($engine:ident, $make:expr, [$($topic:ident),+ $(,)?]) => {
@@ -191,6 +192,11 @@ macro_rules! __conformance_checks {
             cancel_requests database_id
         ] $($context)* }
     };
+    (pairs $then:ident $($context:tt)*) => {
+        $crate::$then! { pairs [
+            cancel_and_settle delete_and_claim renew_and_bury prune_and_retry a_key_whose_time_is_over
+        ] $($context)* }
+    };
     (query $then:ident $($context:tt)*) => {
         $crate::$then! { query [
             filters pages counts nobody is_busy is_busy_in_closed_queues
@@ -270,6 +276,8 @@ exports! {
     admin
     /// Nodes and the jobs of dead ones.
     nodes
+    /// Two operations at the same moment.
+    pairs
     /// Reads.
     query
     /// Ticks of schedules.

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::fixture::{NODE, OTHER, ask, at, end};
+use super::fixture::{NODES, ask, at, end};
 use super::random::Random;
 use crate::engine::{ClaimRequest, Engine, Limits};
 use crate::job::{Job, State};
-
-const NODES: [&str; 2] = [NODE, OTHER];
 
 /// Claims until that many jobs are claimed, with batches of random size. Answers with the batches.
 pub(super) async fn claim_all(engines: &[Arc<dyn Engine>; 2], jobs: usize, most: usize) -> Vec<Vec<Job>> {
