@@ -25,6 +25,7 @@ mod queue;
 mod rows;
 mod runtime;
 mod schedules;
+mod serving;
 mod supervision;
 mod takes;
 mod telemetry;

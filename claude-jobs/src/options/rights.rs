@@ -29,7 +29,8 @@ const fn is_writing_tool(tool: &str) -> bool {
         }
         index += 1;
     }
-    is_one_of(tool.split_at(end).0.trim_ascii(), WRITING_TOOLS)
+    let is_whole = end == bytes.len() || bytes[bytes.len() - 1] == b')';
+    is_whole && is_one_of(tool.split_at(end).0.trim_ascii(), WRITING_TOOLS)
 }
 
 impl Options {
@@ -115,9 +116,16 @@ mod tests {
         ] {
             assert!(is_writing_tool(tool), "{tool}");
         }
-        for tool in
-            ["Read", "Read(**)", "Bash(git push:*)", "Edit(src/**)", "Write(*.md)", "mcp__Bash", "BashOutput"]
-        {
+        for tool in [
+            "Read",
+            "Read(**)",
+            "Bash(git push:*)",
+            "Edit(src/**)",
+            "Write(*.md)",
+            "mcp__Bash",
+            "BashOutput",
+            "Bash(",
+        ] {
             assert!(!is_writing_tool(tool), "{tool}");
         }
         // Three modes with any tools; default, dont_ask and none with the two that write; plan never.
