@@ -43,7 +43,8 @@ pub type RunnerError = Box<dyn std::error::Error + Send + Sync>;
 /// `Fn(Request) -> impl Future<Output = Result<Report, RunnerError>>`.
 #[async_trait]
 pub trait Claude: Send + Sync {
-    /// Runs claude once, to its end or to a stop.
+    /// Runs claude once, to its end or to a stop: soon after [`Request::stop`] fires it must return, and nothing of the
+    /// run be left. A run that does not end keeps its slot, and its runtime from ending.
     ///
     /// # Errors
     ///

@@ -177,7 +177,8 @@ macro_rules! __conformance_checks {
     (turn $then:ident $($context:tt)*) => {
         $crate::$then! { turn [
             settles_and_claims completes_and_claims completes_with_more nothing settles_whatever_the_claim
-            what_is_given_back follow_ons places_that_become_free pauses rate an_answer_is_lost under_races
+            what_is_given_back follow_ons places_that_become_free pauses rate an_answer_is_lost
+            given_up_in_the_middle under_races
         ] $($context)* }
     };
     (admin $then:ident $($context:tt)*) => {

@@ -9,6 +9,7 @@ use super::fixture::{
     NODE, OTHER, QUEUE, after, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, failure, fields,
     ids, insert, insert_all, insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
 };
+use super::random::Random;
 use crate::engine::{ClaimRequest, Engine, Limits, Turn};
 use crate::job::{Job, JobRow, RunRow, State};
 use crate::settlement::Settlement;
@@ -265,6 +266,55 @@ pub async fn an_answer_is_lost(database: &dyn Database) {
     assert!(lost >= 9 && lost < all, "{lost} of {all} answers were lost");
     let followers = all_jobs(&*engine).await.iter().filter(|job| job.queue == "next").count();
     assert_eq!(followers, all / 3, "each once");
+}
+
+/// Whoever waits for a turn may stop at any moment. Its transaction does not outlive it for long, and whatever of it is
+/// carried out is so as a whole, and can be found.
+pub async fn given_up_in_the_middle(database: &dyn Database) {
+    const ROUNDS: i64 = 150;
+    let (engine, other) = (open(database).await, database.connect().await);
+    let mut random = Random::new();
+    let mut given_up = 0;
+    for round in 0..ROUNDS {
+        let row = if random.once_in(3) { keyed("key", at(round)) } else { new(at(round)) };
+        let inserted = tokio::time::timeout(Duration::from_secs(30), insert(&*other, row)).await;
+        inserted.expect("nobody holds a lock");
+        let mut batch = Vec::new();
+        for run in held(&*other).await {
+            let error = random.once_in(3).then(|| failure(&run, at(round)));
+            let pause_queue_until = random.once_in(5).then(|| at(0));
+            batch.push(Settlement { error, pause_queue_until, ..end(&run, State::Completed, at(round)) });
+        }
+        let request = ask(3, at(round));
+        // Some take moments, some milliseconds.
+        let (moments, milliseconds) = (random.below(100), random.below(16) as u64);
+        let patience = async {
+            if round % 2 == 0 {
+                return tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            }
+            for _ in 0..moments {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            turn = engine.turn(&batch, Some(&request), at(round)) => { turn.expect("a turn"); }
+            () = patience => given_up += 1,
+        }
+    }
+    assert!(given_up > 0, "some were given up");
+    claim(&*engine, &ask(1, at(ROUNDS))).await;
+    // What was given up may be carried out a little later.
+    let is_over = async || all_jobs(&*other).await.iter().all(|job| job.state == State::Completed);
+    while !is_over().await {
+        claim(&*other, &ask(200, at(ROUNDS))).await;
+        for run in held(&*other).await {
+            settle(&*other, end(&run, State::Completed, at(ROUNDS)), at(ROUNDS)).await;
+        }
+    }
+    for job in all_jobs(&*other).await {
+        assert_eq!((job.attempt, other.runs(job.id).await.expect("a read").len()), (1, 1), "{job:?}");
+    }
 }
 
 async fn held(engine: &dyn Engine) -> Vec<Job> {

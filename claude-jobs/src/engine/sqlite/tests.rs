@@ -15,52 +15,6 @@ async fn a_transaction_that_sqlite_ended_does_not_stop_all_later_ones() {
     engine.begin().await.expect("the lock").commit().await.expect("an empty transaction");
 }
 
-/// Whoever waits for a turn may stop at any moment; its transaction must not outlive it.
-#[tokio::test]
-async fn a_turn_that_is_given_up_in_the_middle_holds_no_lock() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let url = format!("sqlite://{}/jobs.db", folder.path().display());
-    let engine = SqliteEngine::connect(&url).await.expect("a new database");
-    let other = SqliteEngine::connect(&url).await.expect("the same");
-    let node = crate::node::this_node(crate::node::Terms::DEFAULT, Timestamp::UNIX_EPOCH);
-    assert!(engine.renew(&node, false).await.expect("a write"));
-    let request = ClaimRequest {
-        queue: "queue",
-        node: &node.id,
-        workers: &["worker"],
-        limits: super::super::Limits::local(1),
-        running: 0,
-        ahead: 0,
-        now: Timestamp::UNIX_EPOCH,
-    };
-    let (mut given_up, mut inserted) = (0, 0);
-    for moments in (0..400).chain(std::iter::repeat_n(usize::MAX, 5)) {
-        let job = crate::job::NewJob::new("worker", serde_json::json!({}));
-        let mut job = crate::job::NewJob { queue: Some("queue".to_owned()), ..job };
-        job.args.set("prompt", "x".into());
-        let definition = crate::definition::Definition::new("worker", "queue");
-        let values = crate::untrusted::Values::default();
-        let row = job.into_row(&definition, &values, Timestamp::UNIX_EPOCH).expect("valid");
-        // On another connection: it waits for the lock if somebody holds it.
-        let written = tokio::time::timeout(Duration::from_secs(5), other.insert(&[row])).await;
-        written.expect("the lock is free").expect("a write");
-        inserted += 1;
-        tokio::select! {
-            biased;
-            turn = engine.turn(&[], Some(&request), Timestamp::UNIX_EPOCH) => { turn.expect("a turn"); }
-            () = async {
-                for _ in 0..moments {
-                    tokio::task::yield_now().await;
-                }
-            } => given_up += 1,
-        }
-    }
-    assert!(given_up > 0, "some were given up");
-    let counts = engine.counts().await.expect("a read");
-    assert_eq!(counts.iter().map(|count| count.jobs).sum::<u64>(), inserted);
-    engine.begin().await.expect("the lock").commit().await.expect("an empty transaction");
-}
-
 #[tokio::test]
 async fn commits_are_synced_to_disk() {
     let folder = tempfile::tempdir().expect("a temporary folder");
