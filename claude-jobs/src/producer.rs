@@ -39,6 +39,9 @@ const CLAIMED_AHEAD: Duration = Duration::from_millis(200);
 /// How long the loop waits after a turn failed: at first, and at the longest.
 const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// For how long a runtime that is to end tries to look up what was claimed for it, where nothing else keeps it.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+
 /// After so many runs in a row it is the turn of other tasks.
 const AT_A_STRETCH: usize = 64;
 
@@ -416,8 +419,9 @@ impl Producer {
         }
         // A database that is away for a while must not lose a paid result: it is written when it is
         // back. Only a runtime that is to end gives up, once its lease has run out: then the jobs are
-        // another node's to rescue.
-        if is_open || now.duration_since(since) < self.shared.terms.lease() {
+        // another node's to rescue. To look up what may have been claimed is not worth so long a wait.
+        let patience = if unsettled > 0 { self.shared.terms.lease() } else { LAST_LOOK };
+        if is_open || now.duration_since(since) < patience {
             self.unsettled.put_back(batch);
             return;
         }

@@ -107,6 +107,20 @@ async fn jobs_whose_claim_was_never_answered_are_given_back_at_the_end() {
     }
 }
 
+/// A database that is away does not keep a runtime from ending for a whole lease, where there is nothing to write.
+#[tokio::test]
+async fn what_was_claimed_is_looked_up_for_a_short_while_only_at_the_end() {
+    let queue = queue(0).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    let now = Instant::now();
+    for (away_for, is_done) in [(Duration::ZERO, false), (LAST_LOOK / 2, false), (LAST_LOOK, true)] {
+        producer.blocked = Some(Blocked { since: now - away_for, until: now, wait: AFTER_ERROR.0 });
+        let error = Error::Database("it is away".into());
+        producer.failed(Batch::default(), Kind::Claim { running: 0, ahead: 0 }, &error, false);
+        assert_eq!(producer.is_done(), is_done, "{away_for:?}");
+    }
+}
+
 /// Whatever the reason for which nobody knows of it, no job stays executing on a node that does not run it.
 #[tokio::test]
 async fn what_is_held_is_looked_up_once_per_lease() {
