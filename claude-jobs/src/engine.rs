@@ -56,7 +56,7 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Writes jobs, all or none. Durable when it returns. Says what became of each row.
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>>;
 
-    /// Ends runs and claims jobs, in one transaction: one statement, where the database can.
+    /// Ends runs and claims jobs, in one statement or one transaction where that is cheaper than two.
     ///
     /// A run ends with all that goes with it: row, ledger, error, follow-on jobs, queue pause. One
     /// that was superseded writes nothing. Whoever has lost an answer asks once more: what was written is not

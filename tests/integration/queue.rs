@@ -425,7 +425,8 @@ async fn an_error_that_the_database_refuses_cancels_its_job_and_stops_no_other()
         };
         Ok::<_, claude_jobs::claude::RunnerError>(report)
     };
-    place.drain(claude).await;
+    let drained = tokio::time::timeout(Duration::from_secs(30), place.drain(claude)).await;
+    drained.expect("its queue goes on");
     let details = place.queue.details(bad.id()).await.expect("a read");
     let reason = details.job.reason.as_deref().unwrap_or_default();
     assert!(details.job.state == State::Cancelled && reason.starts_with("settlement refused"), "{details:?}");
