@@ -34,6 +34,9 @@ pub(crate) const KEYS: &[&str] = &[
     "classifier",
     "backoff",
     "on_lost",
+    "retry_from",
+    "max_interruptions",
+    "max_handler_attempts",
     "concurrency_key",
     "cron",
     "timezone",
@@ -83,8 +86,14 @@ pub(crate) struct Attr {
     pub(crate) classifier: Option<Path>,
     /// `backoff = path`: a `fn(u32) -> Duration`.
     pub(crate) backoff: Option<Path>,
-    /// `on_lost = "retry"`.
+    /// `on_lost = "resume"`.
     pub(crate) on_lost: Option<LitStr>,
+    /// `retry_from = "session"`.
+    pub(crate) retry_from: Option<LitStr>,
+    /// `max_interruptions = 5`.
+    pub(crate) max_interruptions: Option<LitInt>,
+    /// `max_handler_attempts = 5`.
+    pub(crate) max_handler_attempts: Option<LitInt>,
     /// `concurrency_key = "repository"`: a field or an option.
     pub(crate) concurrency_key: Option<LitStr>,
     /// `cron = "0 9 * * *"`.
@@ -189,6 +198,9 @@ impl Attr {
             "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
             "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
             "on_lost" => self.on_lost = Some(text(key, input)?),
+            "retry_from" => self.retry_from = Some(text(key, input)?),
+            "max_interruptions" => self.max_interruptions = Some(number(key, input)?),
+            "max_handler_attempts" => self.max_handler_attempts = Some(number(key, input)?),
             "concurrency_key" => self.concurrency_key = Some(text(key, input)?),
             "cron" => self.cron = Some(text(key, input)?),
             "timezone" => self.timezone = Some(text(key, input)?),
@@ -295,7 +307,8 @@ mod tests {
                unique_period = "5m", unique_by = ["args"], unique_states = ["scheduled", "available"], tags = [],
                prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, args = { model = "opus", ..BASE }, pinned_args = {},
                output = Vec<Answer>,
-               classifier = my::classifier, backoff = slow, on_lost = "hold", concurrency_key = "model",
+               classifier = my::classifier, backoff = slow, on_lost = "hold", retry_from = "start",
+               max_interruptions = 0, max_handler_attempts = 1, concurrency_key = "model",
                cron = "@daily", timezone = "UTC", missed = "one", if_busy = "skip", crate = jobs,"#,
         );
         assert_eq!(problems, [""; 0]);

@@ -37,9 +37,12 @@ pub(crate) const MISSED: &[(&str, &str)] = &[("skip", "Skip"), ("one", "One"), (
 /// What becomes of a tick while an earlier one's job is not over, with the variants of `IfBusy`.
 pub(crate) const IF_BUSY: &[(&str, &str)] = &[("queue", "Queue"), ("skip", "Skip")];
 
-/// What becomes of a job whose node died, with the variants of `OnLost`.
+/// What becomes of a job whose attempt was interrupted, with the variants of `OnLost`.
 pub(crate) const ON_LOST: &[(&str, &str)] =
-    &[("retry", "Retry"), ("resume", "Resume"), ("hold", "Hold"), ("cancel", "Cancel")];
+    &[("resume", "Resume"), ("retry", "Retry"), ("hold", "Hold"), ("cancel", "Cancel")];
+
+/// Where a retry goes on, with the variants of `RetryFrom`.
+pub(crate) const RETRY_FROM: &[(&str, &str)] = &[("session", "Session"), ("start", "Start")];
 
 /// Goes through all rules for the attribute.
 pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems) {
@@ -50,7 +53,7 @@ pub(crate) fn attribute(attr: &Attr, fields: &[&Field], problems: &mut Problems)
     unique_by_names(attr, problems);
     unique_states(attr, problems);
     concurrency_key_is_a_name(attr, problems);
-    on_lost_is_known(attr, problems);
+    interruptions_are_known(attr, problems);
     prompt_once(attr, problems);
     pinned_once(attr, problems);
     prompt_is_no_field(attr, fields, problems);
@@ -162,6 +165,8 @@ fn ranges(attr: &Attr, problems: &mut Problems) {
     range("max_attempts", attr.max_attempts.as_ref(), 1..=1_000, problems);
     range("max_snoozes", attr.max_snoozes.as_ref(), 0..=1_000, problems);
     range("priority", attr.priority.as_ref(), 0..=9, problems);
+    range("max_interruptions", attr.max_interruptions.as_ref(), 0..=1_000, problems);
+    range("max_handler_attempts", attr.max_handler_attempts.as_ref(), 1..=1_000, problems);
 }
 
 fn range(key: &str, number: Option<&LitInt>, range: RangeInclusive<u32>, problems: &mut Problems) {
@@ -241,8 +246,9 @@ fn one_of(key: &str, text: Option<&LitStr>, known: &[(&str, &str)], problems: &m
     }
 }
 
-fn on_lost_is_known(attr: &Attr, problems: &mut Problems) {
+fn interruptions_are_known(attr: &Attr, problems: &mut Problems) {
     one_of("on_lost", attr.on_lost.as_ref(), ON_LOST, problems);
+    one_of("retry_from", attr.retry_from.as_ref(), RETRY_FROM, problems);
 }
 
 fn concurrency_key_is_a_name(attr: &Attr, problems: &mut Problems) {

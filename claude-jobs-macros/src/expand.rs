@@ -305,18 +305,28 @@ impl Worker<'_> {
         let tags = attr.tags.as_ref().map(|tags| setting("tags", quote!(&[#(#tags),*])));
         let classifier = attr.classifier.as_ref().map(|path| setting("classifier", path));
         let backoff = attr.backoff.as_ref().map(|path| setting("backoff", path));
-        let (on_lost, cron) = (self.on_lost(), self.cron());
+        let (on_lost, retry_from, cron) = (self.on_lost(), self.retry_from(), self.cron());
+        let count = |name, number: &Option<LitInt>| number.as_ref().map(|number| setting(name, bare(number)));
+        let interruptions = count("max_interruptions", &attr.max_interruptions);
+        let handlers = count("max_handler_attempts", &attr.max_handler_attempts);
         let some = |value: LitStr| quote!(::core::option::Option::Some(#value));
         let key = attr.concurrency_key.as_ref().map(|name| self.fields.written(name));
         let key = key.map(|name| setting("concurrency_key", some(name)));
         let writes = attr.allow_untrusted_writes.then(|| setting("allow_untrusted_writes", quote!(true)));
-        quote!(#writes #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost #key #cron)
+        quote!(#writes #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost
+            #retry_from #interruptions #handlers #key #cron)
     }
 
     fn on_lost(&self) -> Option<TokenStream> {
         let krate = self.krate;
         let variant = check::variant(self.attr.on_lost.as_ref()?, check::ON_LOST)?;
         Some(setting("on_lost", quote!(#krate::__private::OnLost::#variant)))
+    }
+
+    fn retry_from(&self) -> Option<TokenStream> {
+        let krate = self.krate;
+        let variant = check::variant(self.attr.retry_from.as_ref()?, check::RETRY_FROM)?;
+        Some(setting("retry_from", quote!(#krate::__private::RetryFrom::#variant)))
     }
 
     fn cron(&self) -> Option<TokenStream> {

@@ -82,7 +82,10 @@ use proc_macro::TokenStream;
 /// | `output` | the [type of claude's answers](#typed-answers): serde's `Deserialize` and schemars' `JsonSchema` | text |
 /// | `classifier` | the path of a `fn(&Run) -> Verdict` that proposes what becomes of a job | the default classifier |
 /// | `backoff` | the path of a `fn(u32) -> Duration`: the wait before a retry, from the number of counted attempts | 15 s, doubled each time, at most 1 h |
-/// | `on_lost` | what becomes of a job whose node died while it ran: `"retry"` (again from its start), `"resume"` (go on in the lost run's session where its transcript is at hand, else from the start), `"hold"` (`discarded`, for an operator to look at), `"cancel"` | `"retry"` |
+/// | `on_lost` | what becomes of a job whose attempt was interrupted after it had begun (shutdown, lost lease, dead node): `"resume"` (go on in its session, uncounted), `"retry"` (again from its start, counted), `"hold"` (`discarded`, for an operator to look at), `"cancel"` | `"resume"`; without a session to continue, `"retry"` |
+/// | `max_interruptions` | how many interrupted attempts are continued without counting: 0 to 1000 | 5 |
+/// | `retry_from` | where a retry goes on after a transient failure of a run that had begun: in its `"session"`, or at the `"start"` | `"session"` |
+/// | `max_handler_attempts` | how many times the handler may fail on one answer before the job is discarded: 1 to 1000 | 5 |
 /// | `concurrency_key` | the field or option whose value jobs share that are limited together, such as `"working_dir"` | none |
 /// | `cron` | when runtimes insert a job by themselves: five fields or a nickname such as `"@daily"`. The worker has no fields and a prompt of its own | never |
 /// | `timezone` | the IANA name of the zone whose clocks `cron` is read on | `"UTC"` |
@@ -168,8 +171,8 @@ use proc_macro::TokenStream;
 /// struct Triage;
 ///
 /// impl Handler for Triage {
-///     async fn handle_result(&self, triaged: Triaged, _run: &Run, _cx: &mut Ctx) -> Verdict {
-///         if triaged.labels.is_empty() { Verdict::cancel(triaged.summary) } else { Verdict::Complete }
+///     async fn handle_result(&self, triaged: Triaged, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
+///         Ok(if triaged.labels.is_empty() { Verdict::cancel(triaged.summary) } else { Verdict::Complete })
 ///     }
 /// }
 /// ```

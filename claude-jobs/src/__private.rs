@@ -7,7 +7,7 @@ pub use ::serde_json::{Value, to_value};
 
 pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
-pub use crate::definition::{Definition, OnLost, Placeholder};
+pub use crate::definition::{Definition, OnLost, Placeholder, RetryFrom};
 pub use crate::job::State;
 pub use crate::options::rules::SHOWN_AT;
 pub use crate::options::{Args, Const, Literal, Part, Setting, Settings, Template, Templates};

@@ -27,6 +27,7 @@ pub mod environment;
 mod hold;
 mod preflight;
 mod run;
+mod sessions;
 #[cfg(supervisor)]
 mod supervisor;
 mod sweep;
@@ -58,6 +59,18 @@ pub trait Claude: Send + Sync {
         Duration::ZERO
     }
 
+    /// Where sessions are kept, so that one can be continued: two runtimes that answer alike can each continue what the
+    /// other has begun. Default: the name of this machine.
+    fn session_host(&self) -> String {
+        host_name()
+    }
+
+    /// Whether that session can be continued here. Default: not known.
+    fn has_session(&self, session: &str) -> Option<bool> {
+        let _ = session;
+        None
+    }
+
     /// Variables of the environment that runs get beyond this process's own, so that secrets among them are kept out
     /// of the logs of runs. Default: none.
     fn variables(&self) -> BTreeMap<String, String> {
@@ -74,6 +87,11 @@ where
     async fn run(&self, request: Request) -> Result<Report, RunnerError> {
         self(request).await
     }
+}
+
+/// The name of this machine.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What a runner is asked to run.
@@ -228,6 +246,18 @@ impl Lease {
     /// Whether it lasts for at least so long from now.
     pub(crate) fn lasts(&self, time: Duration) -> bool {
         self.0.borrow().is_none_or(|until| until > Uptime::now().plus(time))
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.borrow().is_some_and(|until| until <= Uptime::now())
+    }
+
+    /// Resolves when it is over.
+    pub(crate) async fn ended(&self) {
+        while !self.is_over() {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
 
     /// The moment last given, and its changes.

@@ -40,8 +40,14 @@ pub struct Definition {
     pub backoff: Backoff,
     /// When runtimes insert a job of it by themselves.
     pub cron: Option<WorkerCron>,
-    /// What becomes of a job whose node died while it ran.
+    /// What becomes of a job whose attempt was interrupted after it had begun.
     pub on_lost: OnLost,
+    /// Where a retry goes on after a transient failure of a run that had begun.
+    pub retry_from: RetryFrom,
+    /// How many interrupted attempts are continued without counting.
+    pub max_interruptions: u32,
+    /// How many times the handler may fail on one answer before the job is discarded.
+    pub max_handler_attempts: u32,
     /// The field or option whose value jobs must share to be limited together.
     pub concurrency_key: Option<&'static str>,
     /// Its fields, in order; none for a unit struct.
@@ -71,20 +77,25 @@ pub struct Placeholder {
     pub is_appended: bool,
 }
 
-/// What becomes of a job whose node died while it ran: nobody knows how far the run had come.
+/// What becomes of a job whose attempt was interrupted after claude had begun: its node shut down and the grace was over,
+/// lost its lease, or died.
 ///
-/// It is carried out by a node that knows the worker; the jobs of other workers wait for one.
+/// An attempt that had not begun is given back uncounted, whatever this says; one that had answered is settled by its
+/// answer. For a dead node it is carried out by a node that knows the worker; the jobs of other workers wait for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnLost {
-    /// It runs again from its start, at once. The lost attempt counts.
+    /// It goes on at once in the session of the interrupted attempt, which does not count: at most `max_interruptions`
+    /// times, then it counts. It is claimed where the session's transcript is; when no node has come there for ten
+    /// minutes ([`RuntimeBuilder::continue_within`](crate::runtime::RuntimeBuilder::continue_within)), the interrupted
+    /// attempt counts after all, and the job starts anew if an attempt is left, else it is `discarded`. Where there is
+    /// no session to continue, as `Retry`.
     #[default]
-    Retry,
-    /// It runs again at once, and goes on in the session of the lost run where the machine that claims it
-    /// has the session's transcript; else it starts anew. The lost attempt counts.
     Resume,
-    /// It becomes `discarded`, with a reason that begins with `lost:`, until somebody has looked at what
+    /// It runs again from its start, at once. The interrupted attempt counts.
+    Retry,
+    /// It becomes `discarded`, with a reason that begins with `lost:` or `interrupted:`, until somebody has looked at what
     /// the run had done and retries or deletes it.
     Hold,
     /// It becomes `cancelled`.
@@ -99,6 +110,29 @@ impl OnLost {
             Self::Resume => "resume",
             Self::Hold => "hold",
             Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// Where a retry goes on after a transient failure (server, overload, connection, rate, time, a CLI that was killed) of
+/// a run that had begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RetryFrom {
+    /// In the run's session: what it has done and paid for is not done and paid for again.
+    #[default]
+    Session,
+    /// At the start, with the job's own prompt.
+    Start,
+}
+
+impl RetryFrom {
+    /// Its name in the attribute.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Start => "start",
         }
     }
 }
@@ -138,7 +172,10 @@ impl Definition {
             classifier: classify::default,
             backoff: settlement::backoff,
             cron: None,
-            on_lost: OnLost::Retry,
+            on_lost: OnLost::Resume,
+            retry_from: RetryFrom::Session,
+            max_interruptions: 5,
+            max_handler_attempts: 5,
             concurrency_key: None,
             fields: &[],
             field_types: &[],

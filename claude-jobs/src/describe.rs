@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::definition::{Definition, OnLost};
+use crate::definition::{Definition, OnLost, RetryFrom};
 use crate::options::ArgMap;
 use crate::schedule::{IfBusy, Missed};
 use crate::unique::{Unique, UniqueField};
@@ -37,8 +37,14 @@ pub struct Description {
     pub concurrency_key: Option<&'static str>,
     /// When runtimes insert a job of it by themselves.
     pub cron: Option<CronDescription>,
-    /// What becomes of a job whose node died while it ran.
+    /// What becomes of a job whose attempt was interrupted after it had begun.
     pub on_lost: OnLost,
+    /// How many interrupted attempts are continued without counting.
+    pub max_interruptions: u32,
+    /// Where a retry goes on after a transient failure of a run that had begun.
+    pub retry_from: RetryFrom,
+    /// How many times the handler may fail on one answer before the job is discarded.
+    pub max_handler_attempts: u32,
     /// Whether runs that can write may read untrusted fields.
     pub allow_untrusted_writes: bool,
     /// Options under the job's own, with the prompt; templates as they are written.
@@ -125,6 +131,9 @@ impl From<&Definition> for Description {
                 if_busy: cron.if_busy,
             }),
             on_lost: definition.on_lost,
+            max_interruptions: definition.max_interruptions,
+            retry_from: definition.retry_from,
+            max_handler_attempts: definition.max_handler_attempts,
             allow_untrusted_writes: definition.allow_untrusted_writes,
             args: definition.args.into(),
             pinned_args: definition.pinned_args.into(),

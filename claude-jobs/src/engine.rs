@@ -59,8 +59,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Ends runs and claims jobs, in one statement or one transaction where that is cheaper than two.
     ///
     /// A run ends with all that goes with it: row, ledger, error, follow-on jobs, queue pause. One
-    /// that was superseded writes nothing. Whoever has lost an answer asks once more: what was written is not
-    /// written again, and counts as settled.
+    /// that was superseded writes nothing, nor does one whose job would wait again although somebody has asked for its
+    /// cancellation. Whoever has lost an answer asks once more: what was written is not written again, and counts as
+    /// settled.
     ///
     /// A claim takes due jobs of one queue for a node: the first by priority, then time, then id.
     /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these
@@ -88,9 +89,20 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     }
 
     /// Ends runs, with nothing to claim. The answer is [`Turn::settled`].
-    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<bool>> {
+    async fn settle(&self, settlements: &[Settlement], now: Timestamp) -> Result<Vec<Settled>> {
         Ok(self.turn(settlements, None, now).await?.settled)
     }
+
+    /// Stores what claude has answered in an attempt, as JSON, in place of an earlier answer of that job. `false`: the
+    /// attempt is not running any more, and nothing is stored.
+    async fn keep_answer(&self, job: JobId, attempt: u32, answer: &str) -> Result<bool>;
+
+    /// The stored answer of a job, as JSON, and the attempt that it came from.
+    async fn answer(&self, job: JobId) -> Result<Option<(u32, String)>>;
+
+    /// Notes that the claude of these attempts was seen to start ([`Job::begun`]). Attempts that are not running any more
+    /// are left out.
+    async fn mark_begun(&self, attempts: &[(JobId, u32)]) -> Result<()>;
 
     /// The jobs of a queue that a node has claimed and not settled: what a claim took whose answer was
     /// lost is among them.
@@ -105,9 +117,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// How many jobs there are per queue and state.
     async fn counts(&self) -> Result<Vec<Count>>;
 
-    /// Whether jobs of these queues and workers are running, on any node, or could be claimed now: in
+    /// Whether jobs of these queues and workers are running, on any node, or could be claimed here and now: in
     /// one look, so that a job cannot pass from one to the other unseen.
-    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool>;
+    async fn is_busy(&self, look: &BusyLook<'_>) -> Result<bool>;
 
     /// A job's failed attempts, oldest first.
     async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>>;
@@ -135,8 +147,11 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Cancels a waiting job, or asks for it where the job is running.
     async fn cancel(&self, id: JobId, now: Timestamp) -> Result<Cancelled>;
 
-    /// Makes a job claimable at once, with at least one attempt left.
+    /// Makes a job claimable at once, with at least one attempt left. What it was to continue is continued.
     async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job>;
+
+    /// Makes a job claimable at once, so that only its handler runs, with the stored answer.
+    async fn retry_handler(&self, id: JobId, now: Timestamp) -> Result<Job>;
 
     /// Removes a job that is not running, with its ledger, errors and log.
     async fn delete(&self, id: JobId) -> Result<()>;
@@ -205,11 +220,41 @@ pub type Wake<'a> = &'a (dyn Fn(Option<&str>) + Send + Sync);
 /// What [`Engine::turn`] came to.
 #[derive(Clone, Debug, Default)]
 pub struct Turn {
-    /// For each settlement, whether it is written: it was still the job's own run, now or when the very same was
-    /// settled before. Of the same run twice in a batch only the first is.
-    pub settled: Vec<bool>,
+    /// What became of each settlement. Of the same run twice in a batch only the first is written.
+    pub settled: Vec<Settled>,
     /// The jobs that were claimed.
     pub claimed: Claimed,
+}
+
+/// The error where a handler is to run again and there is nothing for it to run with.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn no_answer(job: &Job) -> Error {
+    let rule = if job.state == State::Executing {
+        "the handler of a running job cannot be run again"
+    } else {
+        "no answer of claude is stored for it: only workers with a handler store one"
+    };
+    Error::WrongState { id: job.id, state: job.state, rule }
+}
+
+/// What became of a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// It is written: it was still the job's own run, now or when the very same was settled before.
+    Written,
+    /// The job is another run's by now, or gone: nothing is written.
+    Superseded,
+    /// The job would wait again, but somebody has asked for its cancellation: nothing is written. The caller works out
+    /// the end of a cancelled job and settles that.
+    CancelRequested,
+}
+
+impl Settled {
+    /// Whether it is written.
+    pub const fn is_written(self) -> bool {
+        matches!(self, Self::Written)
+    }
 }
 
 /// What a node asks of a queue.
@@ -229,6 +274,27 @@ pub struct ClaimRequest<'a> {
     /// How many more it may claim than it has room for, because by then it will. Not where a limit
     /// other than the node's own applies.
     pub ahead: u32,
+    /// Where the node keeps its sessions: a job that is to continue one is claimed where that is, or where
+    /// nobody knows it.
+    pub host: &'a str,
+    /// Jobs that have been due since then are claimed wherever their sessions are.
+    pub abandoned_before: Timestamp,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What [`Engine::is_busy`] looks for. The fields are those of [`ClaimRequest`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BusyLook<'a> {
+    /// The queues.
+    pub queues: &'a [&'a str],
+    /// The workers the node knows.
+    pub workers: &'a [&'a str],
+    /// Where the node keeps its sessions.
+    pub host: &'a str,
+    /// Jobs that have been due since then are claimed wherever their sessions are.
+    pub abandoned_before: Timestamp,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -377,6 +443,8 @@ pub struct NodeRow {
     pub host: String,
     /// Tells the process from every other on its machine.
     pub process: String,
+    /// Where it keeps its sessions: [`Claude::session_host`](crate::claude::Claude::session_host).
+    pub session_host: String,
     /// When it started.
     pub started_at: Timestamp,
     /// Until when its runs are its own, by its own clock. Others only look at whether it changes.

@@ -1,46 +1,47 @@
 //! One job, from claimed to settled.
 //!
-//! [`Executor::execute`] reads as the list of steps: prepare (find the worker, read its fields, merge
-//! the options), run claude (and repair an answer that is not the worker's type), decide (classifier, then handler), work out the settlement, write it.
-//! What a step cannot do becomes a verdict, never an error: the job is always settled.
+//! [`Executor::execute`] reads as the list of steps: prepare (find the worker, read its fields, merge the options), run
+//! claude (and repair an answer that is not the worker's type), store the answer, judge it (classifier, then handler),
+//! decide what becomes of the job. What a step cannot do becomes a verdict, never an error: the job is always settled.
 
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
 use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::event::Recorder;
-use crate::job::{AttemptError, Job, NewJob, RunRow};
+use crate::job::{Job, JobId, NewJob};
 use crate::known::Known;
 use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
-use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
+use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, judge};
 use crate::registry::LoadedWorker;
 use crate::run::perform;
-use crate::settlement::{LOST, Remains, Settlement};
+use crate::settlement::{Cause, LOST, Policy, Seen, Settlement, decide};
 use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::untrusted::Values;
 use crate::verdict::Verdict;
-use crate::worker::Ctx;
+use answers::Stored;
+use judging::Judged;
 use repair::Repairing;
 
+mod answers;
 mod continuation;
+mod judging;
+mod ledger;
 mod repair;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    /// What there is to know without a look at the database, which is others' affair.
+    /// What can be computed without the database.
     pub(crate) known: Known,
     pub(crate) claude: Arc<dyn Claude>,
     /// The lowest layer of options.
@@ -48,6 +49,10 @@ pub(crate) struct Executor {
     pub(crate) notify: Notify,
     /// Keeps what runs print.
     pub(crate) recorder: Recorder,
+    /// Where answers are stored before a handler sees them. None in the test kit, which writes nothing.
+    pub(crate) engine: Option<Arc<dyn Engine>>,
+    /// Told of each attempt whose claude has started.
+    pub(crate) begun: Option<mpsc::UnboundedSender<(JobId, u32)>>,
 }
 
 /// What ends a run before its time, and where it is in its job's trace.
@@ -67,7 +72,13 @@ pub(crate) struct Prepared {
     options: Box<Options>,
 }
 
-/// A job whose run is over, and what shall become of it.
+/// A job that cannot run, and its worker where that could be read.
+pub(crate) struct Unprepared {
+    pub(crate) problem: String,
+    worker: Option<(&'static Definition, LoadedWorker)>,
+}
+
+/// A job whose attempt is over, and what shall become of it.
 pub(crate) struct Finished {
     pub(crate) job: Arc<Job>,
     pub(crate) settlement: Settlement,
@@ -75,12 +86,23 @@ pub(crate) struct Finished {
     pub(crate) settling: Span,
 }
 
-/// What shall become of a job, and what goes with it.
+/// An attempt that is over: why, what was seen of it, and what goes with it.
 pub(crate) struct Decision {
-    pub(crate) verdict: Verdict,
+    pub(crate) policy: Policy,
+    pub(crate) cause: Cause,
+    pub(crate) seen: Seen,
     pub(crate) run: Run,
-    meta: Map<String, Value>,
-    follow_ons: Vec<Result<NewJob>>,
+    pub(crate) meta: Map<String, Value>,
+    pub(crate) follow_ons: Vec<Result<NewJob>>,
+}
+
+/// A run of claude, or one that an earlier attempt has left.
+struct Ran {
+    run: Run,
+    /// The attempt in which claude has answered.
+    attempt: u32,
+    only_handler: bool,
+    anew: bool,
 }
 
 impl Executor {
@@ -99,14 +121,11 @@ impl Executor {
 
     async fn attempt(&self, job: &Arc<Job>, leash: &Leash) -> Settlement {
         self.notify.send(&Notice::Started { job });
-        match self.prepare(job) {
-            Ok(prepared) => {
-                let definition = prepared.definition;
-                let decision = self.carry_out(job, prepared, leash).await;
-                self.settlement(job, definition, decision)
-            }
-            Err(problem) => self.unrunnable(job, problem),
-        }
+        let decision = match self.prepare(job) {
+            Ok(prepared) => self.carry_out(job, prepared, leash).await,
+            Err(problem) => self.unrunnable(job, problem, leash).await,
+        };
+        self.settlement(job, decision)
     }
 
     /// Where an attempt is in its job's trace.
@@ -121,37 +140,114 @@ impl Executor {
         continued(span, stored.as_ref())
     }
 
-    /// Runs claude, and decides what becomes of the job.
+    /// Runs claude, unless that has answered already, and decides what becomes of the job.
     pub(crate) async fn carry_out(&self, job: &Arc<Job>, prepared: Prepared, leash: &Leash) -> Decision {
         let Prepared { definition, worker, options } = prepared;
+        let ran = if job.continuation.answered {
+            match self.stored_answer(job, leash).await {
+                Ok((attempt, run)) => Ran { run, attempt, only_handler: true, anew: false },
+                Err(cause) => return without_run(job, definition, cause),
+            }
+        } else {
+            match self.ran(job, definition, options, leash).await {
+                Ok(ran) => ran,
+                Err(decision) => return *decision,
+            }
+        };
+        self.judged(job, definition, worker, ran, leash).await
+    }
+
+    /// Runs claude: once, and where needed once more to repair its answer.
+    async fn ran(
+        &self,
+        job: &Arc<Job>,
+        definition: &'static Definition,
+        options: Box<Options>,
+        leash: &Leash,
+    ) -> Result<Ran, Box<Decision>> {
         let repairing = Repairing::of(definition, &options);
-        let mut run = self.run(job, options, leash).await;
+        let (mut run, anew) = self.run(job, options, leash).await?;
         if let Some(repairing) = repairing {
             run = self.repaired(job, definition, repairing, run, leash).await;
         }
-        decide(definition, worker, run, job, leash).await
+        Ok(Ran { run, attempt: job.attempt, only_handler: false, anew })
+    }
+
+    /// What was seen of a run that is over.
+    fn seen(&self, ran: &Ran) -> Seen {
+        let run = &ran.run;
+        let session = run.session_id.as_ref().filter(|_| run.keeps_session).map(|id| crate::job::Session {
+            host: Some(self.claude.session_host()),
+            ..crate::job::Session::new(id)
+        });
+        Seen {
+            begun: run.started,
+            worked: run.worked,
+            failed: run.failure().map(|failure| failure.kind),
+            session,
+            only_handler: ran.only_handler,
+            anew: ran.anew,
+        }
+    }
+
+    /// Why an attempt is over whose claude has ended, where that does not take a classifier or a handler to say.
+    async fn judged(
+        &self,
+        job: &Arc<Job>,
+        definition: &'static Definition,
+        worker: LoadedWorker,
+        ran: Ran,
+        leash: &Leash,
+    ) -> Decision {
+        let seen = self.seen(&ran);
+        let policy = Policy::of(definition);
+        let undecided = |cause, run| Decision {
+            policy,
+            cause,
+            seen: seen.clone(),
+            run,
+            meta: job.meta.clone(),
+            follow_ons: Vec::new(),
+        };
+        match ran.run.failure().map(|failure| failure.kind) {
+            Some(FailureKind::Cancelled) => return undecided(Cause::Cancelled, ran.run),
+            Some(FailureKind::Shutdown) => {
+                return undecided(Cause::Interrupted(interruption(leash)), ran.run);
+            }
+            _ => {}
+        }
+        let mut is_stored = ran.only_handler;
+        if worker.is_handled() && !ran.only_handler {
+            match self.store_answer(job, &ran.run, leash).await {
+                Stored::Yes => is_stored = true,
+                Stored::Refused => {}
+                // Whoever has the job now, or takes it over, finds no answer, and goes on in the session.
+                Stored::Gone => return undecided(Cause::Interrupted(interruption(leash)), ran.run),
+            }
+        }
+        let Judged { cause, run, meta, follow_ons } =
+            judging::judged(definition, worker, ran.run, ran.attempt, is_stored, job, leash).await;
+        let failed = run.failure().map(|failure| failure.kind);
+        Decision { policy, cause, seen: Seen { failed, ..seen }, run, meta, follow_ons }
     }
 
     /// A claimed job that shall not start here: it loses neither attempt nor place.
     pub(crate) fn give_back(&self, job: Arc<Job>) -> Finished {
-        let now = self.known.now();
-        let mut run = not_run(StopReason::Shutdown);
-        run.ending = Ending::NotStarted(NotStarted::Refused("not started here".to_owned()));
-        run.cost_usd = Some(0.0);
-        let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
-        remains.run.verdict = "give back".to_owned();
-        let settlement = Settlement::given_back("it had not started", &job, remains, now);
+        let cause = Cause::NotStarted("it had not started".to_owned());
+        let settlement = self.settlement(
+            &job,
+            Decision::without_run(&job, Policy::default(), cause, not_asked("not started here")),
+        );
         Finished { job, settlement, settling: Span::none() }
     }
 
     /// A job whose run has broken down in our own code: what it did is unknown, so it is not repeated.
     pub(crate) fn broken(&self, job: Arc<Job>, problem: &str) -> Finished {
-        let now = self.known.now();
-        let mut run = not_run(StopReason::Cancel);
-        run.ending = Ending::Failed(problem.to_owned());
-        let verdict = Verdict::cancel(format!("internal error: {problem}"));
-        let remains = Remains::of(ledger_row(&job, run, &verdict, now));
-        let settlement = Settlement::of(&verdict, &job, crate::settlement::backoff, remains, now);
+        let mut report = Report::new(None);
+        report.ending = Ending::Failed(problem.to_owned());
+        let run = judge(report, &Options::default());
+        let cause = Cause::Judged(Verdict::cancel(format!("internal error: {problem}")));
+        let settlement = self.settlement(&job, Decision::without_run(&job, Policy::default(), cause, run));
         Finished { job, settlement, settling: Span::none() }
     }
 
@@ -166,56 +262,90 @@ impl Executor {
     }
 
     /// Rows may be old or written by hand: everything is checked again.
-    pub(crate) fn prepare(&self, job: &Job) -> Result<Prepared, String> {
+    pub(crate) fn prepare(&self, job: &Job) -> Result<Prepared, Unprepared> {
+        let unreadable = |problem| Unprepared { problem, worker: None };
         if let Some(damage) = &job.damage {
-            return Err(format!("damaged row: {damage}"));
+            return Err(unreadable(format!("damaged row: {damage}")));
         }
-        let registration = self.known.registry.get(&job.worker).map_err(|error| error.to_string())?;
+        let registration =
+            self.known.registry.get(&job.worker).map_err(|error| unreadable(error.to_string()))?;
         let definition = registration.definition;
-        let worker = registration.read(&job.input).map_err(|problem| format!("input: {problem}"))?;
-        let values = Values::of(definition, &worker).map_err(|problem| format!("input: {problem}"))?;
+        let worker =
+            registration.read(&job.input).map_err(|problem| unreadable(format!("input: {problem}")))?;
+        let values =
+            Values::of(definition, &worker).map_err(|problem| unreadable(format!("input: {problem}")))?;
         let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
-        let options = layers.merge(definition, &values).map_err(|problems| problems.to_string())?;
-        Ok(Prepared { definition, worker, options: Box::new(options) })
+        match layers.merge(definition, &values) {
+            Ok(options) => Ok(Prepared { definition, worker, options: Box::new(options) }),
+            Err(problems) => {
+                Err(Unprepared { problem: problems.to_string(), worker: Some((definition, worker)) })
+            }
+        }
     }
 
-    /// Runs claude; a second time, from the start, where the session to continue is not at hand, or in the session that
-    /// it was to begin, where an earlier attempt has begun it.
-    async fn run(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
-        let Some(session) = &job.resume else {
+    /// Runs claude: in the session that the job continues, or in the one that it was to begin where an earlier attempt
+    /// has begun that. Where the session to continue is out of reach it starts anew, if an attempt is left for that.
+    ///
+    /// Also answers whether it has started anew.
+    async fn run(
+        &self,
+        job: &Arc<Job>,
+        options: Box<Options>,
+        leash: &Leash,
+    ) -> Result<(Run, bool), Box<Decision>> {
+        let Some(session) = &job.continuation.session else {
             let begun = options.session_id.as_deref().filter(|_| job.attempt > 1);
             let going_on =
                 begun.map(|session| continuation::of(&options, session, continuation::PROMPT.to_owned()));
             let run = self.run_once(job, options, leash).await;
-            return match going_on {
+            let run = match going_on {
                 Some(options) if continuation::has_begun(&run) => {
                     continuation::added_up(run, self.run_once(job, Box::new(options), leash).await)
                 }
                 _ => run,
             };
+            return Ok((run, false));
         };
-        let continuation = continuation::of(&options, session, continuation::PROMPT.to_owned());
+        let prompt = session.prompt.clone().unwrap_or_else(|| continuation::PROMPT.to_owned());
+        let continuation = continuation::of(&options, &session.id, prompt);
         let continued = self.run_once(job, Box::new(continuation), leash).await;
         if !continuation::is_out_of_reach(&continued) {
-            return continued;
+            return Ok((continued, false));
+        }
+        if !continuation::may_start_anew(job) {
+            let seen = Seen { anew: true, ..Seen::default() };
+            let definition = self.known.registry.get(&job.worker).map(|registration| registration.definition);
+            let policy = definition.map_or_else(|_| Policy::default(), Policy::of);
+            let decision = Decision::without_run(job, policy, Cause::OutOfReach, continued);
+            return Err(Box::new(Decision { seen, ..decision }));
         }
         tracing::warn!(
             job.id = %job.id,
-            gen_ai.conversation.id = session,
-            "the session of the lost run is not on this machine: starting anew"
+            gen_ai.conversation.id = session.id,
+            "the session of the interrupted attempt is not on this host: starting anew"
         );
         let anew = self.run_once(job, options, leash).await;
-        continuation::added_up(continued, anew)
+        Ok((continuation::started_anew(continued, anew), true))
     }
 
     async fn run_once(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
         let mut request = self.request(job, Request::on(options, leash.stop.clone(), leash.lease.clone()));
         let (notify, recorder, shown) = (self.notify.clone(), self.recorder.clone(), Arc::clone(job));
+        let begun = self.begun.clone();
         request.observer = Some(Arc::new(move |event| {
+            if let Some(begun) = &begun
+                && event["type"] == "system"
+                && event["subtype"] == "init"
+            {
+                // An error means that the runtime has ended.
+                let _ = begun.send((shown.id, shown.attempt));
+            }
             recorder.observe(&shown, event);
             notify.send(&Notice::Progress { job: &shown, event });
         }));
-        perform(&*self.claude, request, leash.trace.as_ref()).await
+        let keeps_session = request.options.no_session_persistence != Some(true);
+        let run = perform(&*self.claude, request, leash.trace.as_ref()).await;
+        Run { keeps_session, ..run }
     }
 
     fn request(&self, job: &Job, mut request: Request) -> Request {
@@ -226,208 +356,133 @@ impl Executor {
         request
     }
 
-    /// The exact change of the row of a job whose node died, by its worker's policy.
-    ///
-    /// The session is the one that the run was started in. Where that was to continue another, it may have
-    /// been started anew instead; nobody knows, and the next attempt will find out.
-    pub(crate) fn lost(&self, job: &Job, definition: &Definition) -> Settlement {
-        let now = self.known.now();
-        let own = || self.known.session_id(job);
+    /// What becomes of a job whose node died, by its worker's policy. `host`: where that node has kept its sessions, where
+    /// that is known; `answer`: what claude has answered in this attempt, where that was stored.
+    pub(crate) fn lost(
+        &self,
+        job: &Job,
+        definition: &Definition,
+        host: Option<String>,
+        answer: Option<Run>,
+    ) -> Settlement {
+        let policy = Policy::of(definition);
+        let only_handler = job.continuation.answered;
+        let has_answered = only_handler || answer.is_some();
+        let session = if has_answered { None } else { self.session_of(job) };
+        let mut report = Report::new(session.clone());
+        report.ending = Ending::Lost;
+        let run = answer.unwrap_or_else(|| judge(report, &Options::default()));
+        // By default it had begun: only where its transcript would be it can be known that it had not.
+        let is_here = host.as_deref() == Some(&*self.claude.session_host());
+        let has_begun = job.begun == job.attempt
+            || !is_here
+            || session.as_deref().is_none_or(|session| self.claude.has_session(session) != Some(false));
+        let continues =
+            |id: String| crate::job::Session { host: host.clone(), ..crate::job::Session::new(id) };
+        let seen = Seen {
+            begun: has_begun && !has_answered,
+            worked: has_begun,
+            failed: Some(FailureKind::Lost),
+            session: session.map(continues),
+            only_handler,
+            anew: false,
+        };
+        let cause = match has_answered {
+            true => Cause::HandlerFailed(LOST.to_owned()),
+            false => Cause::Interrupted(LOST),
+        };
+        let decision = Decision::without_run(job, policy, cause, run);
+        self.settlement(job, Decision { seen, ..decision })
+    }
+
+    /// The session that an attempt was started in. Where that was to continue another, it may have been started anew
+    /// instead; nobody knows, and the next attempt will find out. None where none is kept.
+    fn session_of(&self, job: &Job) -> Option<String> {
+        if let Some(session) = &job.continuation.session {
+            return Some(session.id.clone());
+        }
         // What reads the job's fields is user code: one that panics must not keep the others from being rescued.
-        let asked = || match catch_unwind(AssertUnwindSafe(|| self.prepare(job))) {
+        match catch_unwind(AssertUnwindSafe(|| self.prepare(job))) {
+            Ok(Ok(prepared)) if prepared.options.no_session_persistence == Some(true) => None,
             Ok(Ok(prepared)) => {
                 self.request(job, Request::new(prepared.options)).pinned_session().map(str::to_owned)
             }
-            Ok(Err(_)) | Err(_) => Some(own()),
-        };
-        let session = job.resume.clone().or_else(asked);
-        let mut report = Report::new(session.clone());
-        report.ending = Ending::Lost;
-        let run = judge(report, &Options::default());
-        let verdict = Verdict::retry(LOST);
-        let error = attempt_error(job, &run, &verdict, now);
-        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
-        remains.run.verdict = definition.on_lost.name().to_owned();
-        remains.error = error;
-        Settlement::lost(definition.on_lost, session, job, remains, now)
+            Ok(Err(_)) | Err(_) => Some(self.known.session_id(job)),
+        }
     }
 
     /// The exact change of the row.
-    pub(crate) fn settlement(&self, job: &Job, definition: &Definition, decision: Decision) -> Settlement {
+    pub(crate) fn settlement(&self, job: &Job, decision: Decision) -> Settlement {
         let now = self.known.now();
-        let Decision { mut verdict, run, meta, follow_ons } = decision;
+        let Decision { policy, mut cause, seen, run, meta, follow_ons } = decision;
         let follow_ons = follow_ons.into_iter().collect::<Result<Vec<_>>>();
         let follow_ons = match follow_ons.and_then(|jobs| self.known.rows(jobs)) {
             Ok(rows) => rows,
             Err(error) => {
-                verdict = Verdict::cancel(format!("invalid follow-on job: {error}"));
+                cause = Cause::Judged(Verdict::cancel(format!("invalid follow-on job: {error}")));
                 Vec::new()
             }
         };
-        let error = attempt_error(job, &run, &verdict, now);
-        let pause_queue_until = run.resets_at().filter(|reset| *reset > now);
-        let is_shutdown = failed_as(&run, FailureKind::Shutdown);
-        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
-        remains.error = error;
+        let mut remains = ledger::remains(job, run, &seen, &cause, now);
         remains.meta = (meta != job.meta).then_some(meta);
-        remains.pause_queue_until = pause_queue_until;
-        // A shutdown is the node's affair: the job loses neither attempt nor place.
-        if is_shutdown {
-            remains.run.verdict = "give back".to_owned();
-            return Settlement::given_back("the runtime shut down", job, remains, now);
-        }
         remains.follow_ons = follow_ons;
-        Settlement::of(&verdict, job, definition.backoff, remains, now)
+        decide(job, &policy, &seen, cause, remains, now)
     }
 
-    /// A job that cannot run is cancelled at once; retrying would fail the same way.
-    fn unrunnable(&self, job: &Job, problem: String) -> Settlement {
-        let now = self.known.now();
-        let mut report = Report::new(None);
-        report.ending = Ending::NotStarted(NotStarted::Refused(String::new()));
-        let mut run = judge(report, &Options::default());
+    /// A job that cannot run is cancelled at once; retrying would fail the same way. Its handler is told, where its
+    /// fields could be read.
+    async fn unrunnable(&self, job: &Arc<Job>, unprepared: Unprepared, leash: &Leash) -> Decision {
+        let Unprepared { problem, worker } = unprepared;
+        let mut run = not_asked("");
         run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidArgs, problem.clone()));
-        let verdict = Verdict::cancel(format!("invalid_args: {problem}"));
-        let error = attempt_error(job, &run, &verdict, now);
-        let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
-        remains.error = error;
-        Settlement::of(&verdict, job, crate::settlement::backoff, remains, now)
-    }
-}
-
-/// How long a handler may take once it is asked to end.
-const HANDLER_GRACE: Duration = Duration::from_secs(10);
-
-/// The classifier's verdict, then the handler's last word. User code may panic, or not end when it is asked to: that
-/// cancels the job, because the run is paid for and its effects are done, so a blind re-run could only repeat them.
-async fn decide(
-    definition: &'static Definition,
-    worker: LoadedWorker,
-    run: Run,
-    job: &Arc<Job>,
-    leash: &Leash,
-) -> Decision {
-    let mut cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
-    if failed_as(&run, FailureKind::Cancelled) || failed_as(&run, FailureKind::Shutdown) {
-        let (meta, follow_ons) = cx.into_parts();
-        return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
-    }
-    let said = tokio::select! {
-        biased;
-        said = catch_panic(last_word(definition, &worker, &run, &mut cx)) => {
-            said.map_err(|panic| format!("the handler panicked: {}", panic_text(panic)))
-        }
-        () = has_had_its_time(&leash.stop) => {
-            Err(format!("the handler did not end within {HANDLER_GRACE:?} of being asked to"))
-        }
-    };
-    match said {
-        Ok((verdict, judged)) => {
-            let (meta, follow_ons) = cx.into_parts();
-            Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons }
-        }
-        Err(problem) => {
-            let verdict = Verdict::cancel(problem);
-            Decision { verdict, run, meta: job.meta.clone(), follow_ons: Vec::new() }
-        }
-    }
-}
-
-/// Resolves when whoever was asked to end has had its time for it.
-async fn has_had_its_time(stop: &Stop) {
-    stop.fired().await;
-    tokio::select! {
-        () = tokio::time::sleep(HANDLER_GRACE) => {}
-        () = stop.hurried() => {}
-    }
-}
-
-/// Awaits a future that may panic. Here and not in a task of its own: that would cost a change of threads.
-async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
-    let mut future = pin!(future);
-    let poll = |context: &mut Context<'_>| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
-    };
-    poll_fn(poll).await
-}
-
-/// The verdict, and the run as it is to be seen where its answer is not what the worker declares.
-async fn last_word(
-    definition: &Definition,
-    worker: &LoadedWorker,
-    run: &Run,
-    cx: &mut Ctx,
-) -> (Verdict, Option<Run>) {
-    let mut judged = None;
-    if run.failure().is_none() {
-        match worker.handle_result(definition, run, cx) {
-            Ok(verdict) => return (verdict.await, None),
-            Err(problem) => {
-                let outcome =
-                    Outcome::Failure(Failure::new(FailureKind::OutputMismatch, problem.to_string()));
-                judged = Some(Run { outcome, ..run.clone() });
+        match worker {
+            Some((definition, worker)) => {
+                let ran = Ran { run, attempt: job.attempt, only_handler: false, anew: false };
+                self.judged(job, definition, worker, ran, leash).await
+            }
+            None => {
+                let cause = Cause::Judged(Verdict::cancel(format!("invalid_args: {problem}")));
+                Decision::without_run(job, Policy::default(), cause, run)
             }
         }
     }
-    let run = judged.as_ref().unwrap_or(run);
-    let verdict = (definition.classifier)(run);
-    let verdict = match run.failure() {
-        Some(failure) => worker.handle_error(verdict, failure, cx).await,
-        None => verdict,
-    };
-    (verdict, judged)
 }
 
-fn failed_as(run: &Run, kind: FailureKind) -> bool {
-    run.failure().is_some_and(|failure| failure.kind == kind)
-}
+impl Decision {
+    /// Of an attempt that neither classifier nor handler has judged.
+    fn without_run(job: &Job, policy: Policy, cause: Cause, run: Run) -> Self {
+        Self { policy, cause, seen: Seen::default(), run, meta: job.meta.clone(), follow_ons: Vec::new() }
+    }
 
-/// A run of which nothing was seen.
-fn not_run(stopped: StopReason) -> Run {
-    let mut report = Report::new(None);
-    report.ending = Ending::Stopped(stopped);
-    judge(report, &Options::default())
-}
-
-fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let panic = AssertUnwindSafe(panic);
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
-}
-
-/// The ledger row, from a run that is not needed any more.
-fn ledger_row(job: &Job, run: Run, verdict: &Verdict, now: Timestamp) -> RunRow {
-    let ending = run.ending_text();
-    RunRow {
-        attempt: job.attempt,
-        node: job.node.clone(),
-        started_at: job.attempted_at.unwrap_or(now),
-        finished_at: now,
-        outcome: run.outcome_name().to_owned(),
-        session_id: run.session_id,
-        verdict: verdict.name().to_owned(),
-        ending,
-        cost_usd: run.cost_usd,
-        turns: run.turns,
-        tokens: run.tokens,
-        model: run.model,
-        cli_version: run.cli_version,
-        result: run.text,
-        structured: run.structured,
-        last_events: run.last_events,
-        environment: run.environment,
+    /// What classifier and handler have decided, where it came to that.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        match &self.cause {
+            Cause::Judged(verdict) => Some(verdict),
+            _ => None,
+        }
     }
 }
 
-/// What goes into the job's errors: the failure; or what the handler found wrong with a success.
-fn attempt_error(job: &Job, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<AttemptError> {
-    let (kind, message) = match (run.failure(), verdict) {
-        (Some(failure), _) => (failure.kind.name(), failure.message.clone()),
-        (None, Verdict::Retry { reason, .. } | Verdict::Cancel { reason }) => ("handler", reason.clone()),
-        (None, _) => return None,
-    };
-    Some(AttemptError { attempt: job.attempt, at: now, kind: kind.to_owned(), message })
+/// The attempt is over before claude was asked.
+fn without_run(job: &Job, definition: &'static Definition, cause: Cause) -> Decision {
+    let seen = Seen { only_handler: true, ..Seen::default() };
+    let decision = Decision::without_run(job, Policy::of(definition), cause, not_asked("it had answered"));
+    Decision { seen, ..decision }
+}
+
+/// Why a run was stopped before its end.
+fn interruption(leash: &Leash) -> &'static str {
+    match leash.lease.is_over() {
+        true => "interrupted: the node lost its lease",
+        false => "interrupted: the runtime shut down",
+    }
+}
+
+/// A run for which claude was not started.
+fn not_asked(why: &str) -> Run {
+    let mut report = Report::new(None);
+    report.ending = Ending::NotStarted(NotStarted::Refused(why.to_owned()));
+    judge(report, &Options::default())
 }
 
 /// What the processes of a job's present run carry in their environment.

@@ -14,8 +14,10 @@ use crate::options::ArgMap;
 use crate::telemetry::TraceContext;
 use crate::unique::Unique;
 
+mod continuation;
 mod new;
 
+pub use continuation::{Continuation, Session};
 pub(crate) use new::{LABEL_RULE, is_label};
 pub use new::{MAX_ATTEMPTS, NewJob, Schedule};
 
@@ -127,7 +129,7 @@ pub struct Job {
     /// How many times it has been claimed. With the id it is the fencing token of a run; it never
     /// goes back.
     pub attempt: u32,
-    /// How many of those attempts do not count: snoozed, or given back by a node that shut down.
+    /// How many of those attempts do not count: snoozed, given back, interrupted, or only its handler's.
     pub uncounted: u32,
     /// How many counted attempts it may use.
     pub max_attempts: u32,
@@ -151,11 +153,13 @@ pub struct Job {
     pub cancel_requested: bool,
     /// Only so many jobs with the same key run at once ([`Limits::per_key`](crate::engine::Limits::per_key)).
     pub concurrency_key: Option<String>,
-    /// The session that the next attempt continues, where that is possible.
-    pub resume: Option<String>,
+    /// What the next attempt takes over from earlier ones.
+    pub continuation: Continuation,
     /// The trace that its runs continue, as it is stored: a W3C `traceparent`, and behind a space a
     /// `tracestate`. See [`telemetry`](crate::telemetry).
     pub trace: Option<String>,
+    /// The last attempt whose claude was seen to start; 0 for none. A claim does not read it.
+    pub begun: u32,
     /// What cannot be read in the stored row. Such a job is cancelled when it is claimed.
     pub damage: Option<String>,
 }
@@ -368,8 +372,9 @@ impl JobRow {
             reason: None,
             cancel_requested: false,
             concurrency_key: self.concurrency_key,
-            resume: None,
+            continuation: Continuation::default(),
             trace: self.trace,
+            begun: 0,
             damage: None,
         }
     }

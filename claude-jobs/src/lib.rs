@@ -99,7 +99,7 @@ pub use queue::Queue;
 pub use run::{RunOptions, run};
 pub use runtime::{Runtime, shutdown_signal};
 pub use verdict::Verdict;
-pub use worker::{Ctx, Handler, Worker};
+pub use worker::{Ctx, Handler, HandlerError, Worker};
 
 // For moments in time and the derives of output types, in programs that do not depend on them.
 pub use jiff;
@@ -110,6 +110,7 @@ pub use serde;
 pub mod prelude {
     pub use crate::options::{ArgMap, Args};
     pub use crate::outcome::{Failure, Run};
+    pub use crate::worker::{HandlerError, Result};
     pub use crate::{
         Ctx, Handler, Job, JobId, Limits, Queue, Runtime, State, Verdict, Worker, args, claude_worker,
         shutdown_signal,

@@ -17,6 +17,7 @@ use rustix::process::{Pid, test_kill_process};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::claude::host_name;
 use crate::clock::later;
 use crate::engine::NodeRow;
 
@@ -74,10 +75,11 @@ impl Terms {
 }
 
 /// A new node for this process.
-pub(crate) fn this_node(terms: Terms, now: Timestamp) -> NodeRow {
+pub(crate) fn this_node(terms: Terms, session_host: String, now: Timestamp) -> NodeRow {
     NodeRow {
         id: Uuid::now_v7().to_string(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: host_name(),
+        session_host,
         process: process_name(std::process::id()).unwrap_or_default(),
         started_at: now,
         lease_until: later(now, terms.lease()),
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_living_process_is_not_gone_and_a_dead_one_is() {
-        let ours = this_node(Terms::DEFAULT, Timestamp::UNIX_EPOCH);
+        let ours = this_node(Terms::DEFAULT, host_name(), Timestamp::UNIX_EPOCH);
         assert!(!ours.process.is_empty() && !is_gone(&ours));
 
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep exists");
@@ -182,7 +184,7 @@ mod tests {
     #[test]
     fn silence_is_measured_from_the_last_change_that_was_seen() {
         let mut sightings = Sightings::default();
-        let mut node = this_node(Terms::DEFAULT, Timestamp::UNIX_EPOCH);
+        let mut node = this_node(Terms::DEFAULT, host_name(), Timestamp::UNIX_EPOCH);
         let start = Instant::now();
         let look = |sightings: &mut Sightings, node: &NodeRow, seconds: u64| {
             !sightings.silent(std::slice::from_ref(node), start + Duration::from_secs(seconds)).is_empty()
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn another_machine_proves_nothing() {
-        let mut node = this_node(Terms::DEFAULT, Timestamp::UNIX_EPOCH);
+        let mut node = this_node(Terms::DEFAULT, host_name(), Timestamp::UNIX_EPOCH);
         node.process = "other-boot/1/999999/1".to_owned();
         assert!(!is_gone(&node));
         node.process = String::new();

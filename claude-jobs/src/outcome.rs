@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::job::Tokens;
@@ -22,7 +22,7 @@ pub(crate) use judge::{Asked, judge_asked};
 pub use report::{Ending, NotStarted, Report, StopReason};
 
 /// One finished run of claude.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Run {
     /// What it came to.
@@ -46,6 +46,15 @@ pub struct Run {
     pub tokens: Option<Tokens>,
     /// Tool uses that were denied, by tool name.
     pub denials: Vec<String>,
+    /// Whether claude was seen to start. A request to the API can have been made then.
+    #[serde(default)]
+    pub started: bool,
+    /// Whether anything came back from the API: an answer, a part of one, the use of a tool.
+    #[serde(default)]
+    pub worked: bool,
+    /// Whether its session was to be kept, so that it can be continued.
+    #[serde(default)]
+    pub(crate) keeps_session: bool,
     /// How the process ended.
     pub ending: Ending,
     /// The last events, each in a few words.
@@ -58,7 +67,7 @@ pub struct Run {
 }
 
 /// What was done about an answer that was not what its worker declares.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Repair {
@@ -69,7 +78,7 @@ pub enum Repair {
 }
 
 /// Success or failure, as far as claude is concerned.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// An answer came, and it is what was asked for.

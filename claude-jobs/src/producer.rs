@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claude::Stop;
 use crate::clock::between;
-use crate::engine::{self, Claimed, Limits};
+use crate::engine::{self, Claimed, Limits, Settled};
 use crate::error::Error;
 use crate::executor::{Finished, Leash};
 use crate::job::{Job, JobId};
@@ -431,16 +431,21 @@ impl Producer {
         }
     }
 
-    fn settled(&mut self, batch: Batch, settled: &[bool]) {
-        for ((job, settlement, settling), is_ours) in batch.into_iter().zip(settled) {
+    fn settled(&mut self, batch: Batch, settled: &[Settled]) {
+        for ((job, settlement, settling), settled) in batch.into_iter().zip(settled) {
+            if *settled == Settled::CancelRequested {
+                self.unsettled.cancel(job, &settlement, settling, self.shared.queue.now());
+                continue;
+            }
+            let is_ours = settled.is_written();
             self.ours.remove(&(job.id, job.attempt));
             if !settlement.state.is_final() {
                 self.look_at(settlement.scheduled_at);
             }
             let wakes = self.shared.queue.wakes();
             settlement.follow_ons.iter().for_each(|row| wakes.wake(&row.queue));
-            spans::settled(&settling, *is_ours);
-            self.shared.executor.settled(&job, &settlement, *is_ours);
+            spans::settled(&settling, is_ours);
+            self.shared.executor.settled(&job, &settlement, is_ours);
         }
     }
 

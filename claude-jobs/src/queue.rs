@@ -209,7 +209,9 @@ impl Queue {
     }
 
     /// Makes a job claimable at once: one that waits for its time, or one that is over. It gets an
-    /// attempt if it has none left.
+    /// attempt if it has none left. It goes on in the session of its last run where that was cut off, else it starts anew;
+    /// either is a new paid run. To run only its handler again
+    /// see [`retry_handler`](Self::retry_handler).
     ///
     /// # Errors
     ///
@@ -217,6 +219,20 @@ impl Queue {
     /// [`Error::Database`].
     pub async fn retry(&self, id: JobId) -> Result<Job> {
         let job = self.engine.retry(id, self.now()).await?;
+        self.wakes.wake_all();
+        Ok(job)
+    }
+
+    /// Runs a job's handler once more, with the stored answer of claude, which is not asked again: for a job that was
+    /// `discarded` because its handler failed, or that any other handler shall look at anew. The handler has
+    /// `max_handler_attempts` tries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is running or for which no answer is stored (its worker
+    /// has no handler, or claude has never ended), [`Error::Database`].
+    pub async fn retry_handler(&self, id: JobId) -> Result<Job> {
+        let job = self.engine.retry_handler(id, self.now()).await?;
         self.wakes.wake_all();
         Ok(job)
     }

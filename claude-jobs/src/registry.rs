@@ -21,6 +21,9 @@ use crate::worker::{Ctx, Handler, Worker};
 /// A future on the heap, for the seams where types are erased.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What a handler has decided, or whatever went wrong in it.
+pub type Handled = crate::worker::Result<Verdict>;
+
 /// How a runtime finds and runs a worker. Made by generated code.
 pub struct Registration {
     /// What the attribute says.
@@ -67,6 +70,11 @@ pub enum LoadedWorker {
 }
 
 impl LoadedWorker {
+    /// Whether it has handlers of its own, for which an answer is stored.
+    pub(crate) const fn is_handled(&self) -> bool {
+        matches!(self, Self::Handled(_))
+    }
+
     /// Shows the values for the worker's templates.
     pub(crate) fn show_values(&self, show: &mut dyn FnMut(&dyn fmt::Display)) {
         match self {
@@ -85,11 +93,11 @@ impl LoadedWorker {
         definition: &Definition,
         run: &'a Run,
         cx: &'a mut Ctx,
-    ) -> Result<BoxFuture<'a, Verdict>, Mismatch> {
+    ) -> Result<BoxFuture<'a, Handled>, Mismatch> {
         match self {
             Self::Unhandled(_) => match definition.mismatch(run) {
                 Some(mismatch) => Err(mismatch),
-                None => Ok(Box::pin(ready(Verdict::Complete))),
+                None => Ok(Box::pin(ready(Ok(Verdict::Complete)))),
             },
             Self::Handled(worker) => worker.handle_result(run, cx),
         }
@@ -100,11 +108,12 @@ impl LoadedWorker {
         &'a self,
         verdict: Verdict,
         failure: &'a Failure,
+        run: &'a Run,
         cx: &'a mut Ctx,
-    ) -> BoxFuture<'a, Verdict> {
+    ) -> BoxFuture<'a, Handled> {
         match self {
-            Self::Unhandled(_) => Box::pin(ready(verdict)),
-            Self::Handled(worker) => worker.handle_error(verdict, failure, cx),
+            Self::Unhandled(_) => Box::pin(ready(Ok(verdict))),
+            Self::Handled(worker) => worker.handle_error(verdict, failure, run, cx),
         }
     }
 }
@@ -135,15 +144,16 @@ pub trait HandleAny: ShowValues {
     ///
     /// What is wrong with the answer, where it is not the worker's `Output`.
     fn handle_result<'a>(&'a self, run: &'a Run, cx: &'a mut Ctx)
-    -> Result<BoxFuture<'a, Verdict>, Mismatch>;
+    -> Result<BoxFuture<'a, Handled>, Mismatch>;
 
     /// The last word after a failed run.
     fn handle_error<'a>(
         &'a self,
         verdict: Verdict,
         failure: &'a Failure,
+        run: &'a Run,
         cx: &'a mut Ctx,
-    ) -> BoxFuture<'a, Verdict>;
+    ) -> BoxFuture<'a, Handled>;
 }
 
 impl<W: Handler> HandleAny for W {
@@ -151,7 +161,7 @@ impl<W: Handler> HandleAny for W {
         &'a self,
         run: &'a Run,
         cx: &'a mut Ctx,
-    ) -> Result<BoxFuture<'a, Verdict>, Mismatch> {
+    ) -> Result<BoxFuture<'a, Handled>, Mismatch> {
         let output = W::output(run)?;
         Ok(Box::pin(Handler::handle_result(self, output, run, cx)))
     }
@@ -160,9 +170,10 @@ impl<W: Handler> HandleAny for W {
         &'a self,
         verdict: Verdict,
         failure: &'a Failure,
+        run: &'a Run,
         cx: &'a mut Ctx,
-    ) -> BoxFuture<'a, Verdict> {
-        Box::pin(Handler::handle_error(self, verdict, failure, cx))
+    ) -> BoxFuture<'a, Handled> {
+        Box::pin(Handler::handle_error(self, verdict, failure, run, cx))
     }
 }
 

@@ -7,14 +7,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, ClaudeCli};
 use crate::clock::Uptime;
-use crate::engine::Limits;
+use crate::engine::{BusyLook, Limits};
 use crate::error::{Error, Result};
 use crate::event::{Recorder, RunLog};
 use crate::executor::Executor;
@@ -34,7 +34,7 @@ use crate::worker::Worker;
 
 pub(crate) mod shared;
 
-use shared::{Registered, Shared};
+use shared::{CONTINUE_WITHIN, Registered, Shared};
 
 /// Runs jobs. [`Runtime::builder`] is the way in.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ impl Runtime {
             crons: Vec::new(),
             retention: Retention::default(),
             run_log: RunLog::default(),
+            continue_within: CONTINUE_WITHIN,
             #[cfg(feature = "metrics")]
             count_queues: None,
         }
@@ -77,6 +78,7 @@ pub struct RuntimeBuilder {
     crons: Vec<(Cron, Result<NewJob>)>,
     retention: Retention,
     run_log: RunLog,
+    continue_within: Duration,
     #[cfg(feature = "metrics")]
     count_queues: Option<Duration>,
 }
@@ -113,7 +115,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How long running jobs may finish after the signal before they are stopped and given back.
+    /// How long running jobs may finish after the signal before they are stopped; what becomes of those is their
+    /// worker's `on_lost`.
     /// Default: 30 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -125,6 +128,14 @@ impl RuntimeBuilder {
     /// least 12 s, at most 30 days.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// For how long a job that is to continue a session waits for a node that has the session's transcript, counted from
+    /// when it is due. Then any node takes it: the interrupted attempt counts after all, and the job starts anew if an
+    /// attempt is left, else it is `discarded`. Default: 10 min.
+    pub fn continue_within(mut self, wait: Duration) -> Self {
+        self.continue_within = wait;
         self
     }
 
@@ -195,7 +206,8 @@ impl RuntimeBuilder {
     }
 
     /// Runs until `signal` resolves; then claims no more, lets running jobs finish within the grace,
-    /// stops the rest in an orderly way and gives those jobs back with their attempt.
+    /// stops the rest in an orderly way: jobs that had not begun are given back, the others go by their worker's
+    /// `on_lost`.
     ///
     /// # Errors
     ///
@@ -257,9 +269,10 @@ impl RuntimeBuilder {
         check_grace(terms, claude.grace())?;
         let recorder = Recorder::new(self.run_log, queue.known(), claude.variables());
         let asked = Uptime::now();
-        let node = node::this_node(terms, queue.now());
+        let node = node::this_node(terms, claude.session_host(), queue.now());
         queue.engine().renew(&node, false).await?;
         let claiming = CancellationToken::new();
+        let (begun, starts) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             executor: Executor {
                 known: queue.known().clone(),
@@ -267,9 +280,12 @@ impl RuntimeBuilder {
                 defaults: self.args,
                 notify: self.notify,
                 recorder,
+                engine: Some(Arc::clone(queue.engine())),
+                begun: Some(begun),
             },
             queue,
             terms,
+            continue_within: self.continue_within,
             node: watch::channel(Registered::new(node)).0,
             runs: Mutex::default(),
         });
@@ -283,6 +299,7 @@ impl RuntimeBuilder {
         let mut services = JoinSet::new();
         services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
+        services.spawn(service::begun::serve(Arc::clone(&shared), starts, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
         if let Some(waiting) = waiting {
             services.spawn(service::log::serve(Arc::clone(&shared), waiting, shutdown.clone()));
@@ -399,7 +416,14 @@ impl Running {
     async fn is_busy(&self) -> bool {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let queue = &self.shared.queue;
-        let busy = queue.engine().is_busy(&names, &queue.registry().names(), queue.now()).await;
+        let look = BusyLook {
+            queues: &names,
+            workers: &queue.registry().names(),
+            host: &self.shared.session_host(),
+            abandoned_before: self.shared.abandoned_before(),
+            now: queue.now(),
+        };
+        let busy = queue.engine().is_busy(&look).await;
         busy.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot tell whether jobs are left");
             true

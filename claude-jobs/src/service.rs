@@ -1,6 +1,7 @@
 //! The services beside the producers, each a small loop over the engine, each safe to run on every
 //! node at once.
 
+pub(crate) mod begun;
 pub(crate) mod cancel;
 #[cfg(feature = "metrics")]
 pub(crate) mod count;

@@ -27,16 +27,16 @@
 //! struct Implement { number: u64 }
 //!
 //! impl Handler for Implement {
-//!     async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Verdict {
+//!     async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
 //!         cx.enqueue(Merge::new(self.number).schedule_in(std::time::Duration::from_secs(600)));
-//!         Verdict::Complete
+//!         Ok(Verdict::Complete)
 //!     }
 //!
-//!     async fn handle_error(&self, verdict: Verdict, failure: &Failure, _: &mut Ctx) -> Verdict {
-//!         match failure.kind {
+//!     async fn handle_error(&self, verdict: Verdict, failure: &Failure, _: &Run, _: &mut Ctx) -> Result<Verdict> {
+//!         Ok(match failure.kind {
 //!             MaxTurns => Verdict::cancel("too large: split it"),
 //!             _ => verdict,
-//!         }
+//!         })
 //!     }
 //! }
 //!

@@ -11,12 +11,21 @@ use jiff::Timestamp;
 pub enum Verdict {
     /// The job is done: `completed`.
     Complete,
-    /// Run it again: `retryable`, or `discarded` once `max_attempts` runs have counted.
+    /// Run it again, which is a new paid run: `retryable`, or `discarded` once `max_attempts` runs have counted. After a
+    /// transient failure of a run that had begun it goes on in the session, unless the worker says
+    /// `retry_from = "start"`.
     Retry {
         /// Why, for the job's errors.
         reason: String,
         /// The least wait. Default: the worker's backoff.
         after: Option<Duration>,
+    },
+    /// Go on in the session of this run, with a new allowance of turns, budget and time: `retryable`, at once. It counts
+    /// as an attempt, so that `max_attempts` bounds it; `discarded` once they are used up. A run without a session to go
+    /// on in is cancelled.
+    Resume {
+        /// What claude is asked.
+        prompt: String,
     },
     /// Run it again later without counting this run: `scheduled`. Once `max_snoozes` snoozes are
     /// used up it becomes a counted retry, so that paid work cannot repeat forever.
@@ -54,6 +63,11 @@ impl Verdict {
         Self::Retry { reason: reason.into(), after: Some(after) }
     }
 
+    /// Go on in the session of this run: see [`Verdict::Resume`].
+    pub fn resume(prompt: impl Into<String>) -> Self {
+        Self::Resume { prompt: prompt.into() }
+    }
+
     /// Run it again after `delay`, without counting this run.
     pub fn snooze(delay: Duration, reason: impl Into<String>) -> Self {
         Self::Snooze { reason: reason.into(), wake: Wake::In(delay) }
@@ -69,11 +83,12 @@ impl Verdict {
         Self::Cancel { reason: reason.into() }
     }
 
-    /// The verdict's name: `complete`, `retry`, `snooze` or `cancel`.
+    /// The verdict's name: `complete`, `retry`, `resume`, `snooze` or `cancel`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Retry { .. } => "retry",
+            Self::Resume { .. } => "resume",
             Self::Snooze { .. } => "snooze",
             Self::Cancel { .. } => "cancel",
         }
@@ -82,7 +97,7 @@ impl Verdict {
     /// Why, where the verdict says.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Complete => None,
+            Self::Complete | Self::Resume { .. } => None,
             Self::Retry { reason, .. } | Self::Snooze { reason, .. } | Self::Cancel { reason } => {
                 Some(reason)
             }

@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 use crate::builder::JobBuilder;
 use crate::definition::Definition;
 use crate::describe::Description;
-use crate::error::Result;
-use crate::job::{Job, NewJob};
+use crate::error::Result as JobResult;
+use crate::job::{Job, JobId, NewJob};
 use crate::outcome::{Failure, Run};
 use crate::output::Mismatch;
 use crate::registry::Registration;
 use crate::telemetry::{TraceContext, context_of};
 use crate::verdict::Verdict;
+
+mod error;
+
+pub use error::{HandlerError, Result};
 
 /// A job type. `#[claude_worker]` implements it; nobody else needs to.
 #[diagnostic::on_unimplemented(
@@ -61,29 +65,49 @@ pub trait Worker: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// What a worker does with the outcome of a run. Optional: without an impl, the classifier's verdict
 /// stands. Implementing it is the whole registration.
 ///
-/// It is not asked where there is nothing to decide: the job was cancelled (`cancelled`), the runtime shut down
-/// (`shutdown`), the node died (`lost`), the job cannot be read (`invalid_args`).
+/// # At least once
+///
+/// What claude has answered is stored before a handler is asked. A handler that returns an error, panics, or whose process
+/// dies has failed: it runs again with the stored answer, after the worker's backoff; claude does not. So a handler runs at
+/// least once for an answer, and what it does elsewhere should bear repetition: `(job id, attempt of the answer)`,
+/// [`Ctx::answer_key`], is the idempotency key. After `max_handler_attempts` failures (default 5) the job is `discarded`
+/// with a reason that begins with `handler:`; the answer is kept, and
+/// [`Queue::retry_handler`](crate::Queue::retry_handler) runs the handler once more. Follow-on jobs and notes of a failed
+/// handler are not written.
+///
+/// It is not asked where there is nothing to decide: the job was cancelled (`cancelled`), the run was interrupted
+/// (`shutdown`, `lost`), the job's fields cannot be read.
 pub trait Handler: Worker {
     /// After a successful run. The default completes the job.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong: this handler runs again, with the same answer.
     fn handle_result(
         &self,
         output: Self::Output,
         run: &Run,
         cx: &mut Ctx,
-    ) -> impl Future<Output = Verdict> + Send {
+    ) -> impl Future<Output = Result<Verdict>> + Send {
         let _ = (output, run, cx);
-        async { Verdict::Complete }
+        async { Ok(Verdict::Complete) }
     }
 
-    /// After a failed run, with the classifier's verdict. The default lets it stand.
+    /// After a failed run, with the classifier's verdict; also where the job's options cannot run (`invalid_args`), in
+    /// which case claude was not asked. The default lets the verdict stand.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong: this handler runs again, with the same run.
     fn handle_error(
         &self,
         verdict: Verdict,
         failure: &Failure,
+        run: &Run,
         cx: &mut Ctx,
-    ) -> impl Future<Output = Verdict> + Send {
-        let _ = (failure, cx);
-        async { verdict }
+    ) -> impl Future<Output = Result<Verdict>> + Send {
+        let _ = (failure, run, cx);
+        async { Ok(verdict) }
     }
 }
 
@@ -94,15 +118,16 @@ pub trait Handler: Worker {
 pub struct Ctx {
     job: Arc<Job>,
     meta: Map<String, Value>,
-    follow_ons: Vec<Result<NewJob>>,
+    follow_ons: Vec<JobResult<NewJob>>,
+    answered_in: u32,
     cancellation: CancellationToken,
     trace: Option<TraceContext>,
 }
 
 impl Ctx {
     pub(crate) fn new(job: Arc<Job>, cancellation: CancellationToken, trace: Option<TraceContext>) -> Self {
-        let meta = job.meta.clone();
-        Self { job, meta, follow_ons: Vec::new(), cancellation, trace }
+        let (meta, answered_in) = (job.meta.clone(), job.attempt);
+        Self { job, meta, follow_ons: Vec::new(), answered_in, cancellation, trace }
     }
 
     /// The job, as it was claimed.
@@ -113,6 +138,24 @@ impl Ctx {
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.job.attempt
+    }
+
+    /// The how-manieth time the handler runs for this answer, from 1. A time that was cut short by a shutdown does not
+    /// count.
+    pub fn handler_attempt(&self) -> u32 {
+        self.job.continuation.failed_handlers.saturating_add(1)
+    }
+
+    /// The idempotency key of this answer, for what the handler does elsewhere: the job, and the attempt in which claude
+    /// has answered. The same each time the handler runs for this answer.
+    pub fn answer_key(&self) -> (JobId, u32) {
+        (self.job.id, self.answered_in)
+    }
+
+    /// For an answer that an earlier attempt was given.
+    pub(crate) fn answered_in(mut self, attempt: u32) -> Self {
+        self.answered_in = attempt;
+        self
     }
 
     /// The job's notes. Changes are stored with the verdict.
@@ -132,7 +175,7 @@ impl Ctx {
     }
 
     /// A job without a trace of its own continues that of the run.
-    fn follow(&mut self, mut job: Result<NewJob>) {
+    fn follow(&mut self, mut job: JobResult<NewJob>) {
         if let Ok(job) = &mut job {
             let here = || context_of(&tracing::Span::current()).or_else(|| self.trace.clone());
             job.trace = job.trace.take().or_else(here);
@@ -147,12 +190,12 @@ impl Ctx {
     }
 
     /// Tells when the handler is to end: the job was cancelled, or the runtime is shutting down and its grace is over.
-    /// One that is still there 10 s later is given up, and its job cancelled; what the run cost and said is kept.
+    /// One that is still there 10 s later is given up: after a shutdown it runs again elsewhere, with the same answer.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancellation
     }
 
-    pub(crate) fn into_parts(self) -> (Map<String, Value>, Vec<Result<NewJob>>) {
+    pub(crate) fn into_parts(self) -> (Map<String, Value>, Vec<JobResult<NewJob>>) {
         (self.meta, self.follow_ons)
     }
 }

@@ -11,7 +11,7 @@ mod tests;
     max_attempts = 1,       // it can write: a second attempt would be a second paid run that writes
     unique_period = "24h",  // an issue that is inserted twice is worked on once
     unique_by = ["worker", "number"],
-    on_lost = "hold",       // should the machine die meanwhile, somebody looks at what was done first
+    on_lost = "resume",     // a deploy or a dead machine in the middle: the same session goes on
     allow_untrusted_writes, // anybody may write an issue, so the limits below must be enough
     prompt = "Implement issue {number}: {title}\n\n{body}\n\nCommit the change; do not push. \
               If it cannot be done, change nothing and answer with BLOCKED: and the reason.",
@@ -36,10 +36,10 @@ pub struct IssueWork {
 }
 
 impl Handler for IssueWork {
-    async fn handle_result(&self, answer: String, _run: &Run, _cx: &mut Ctx) -> Verdict {
-        match answer.trim().strip_prefix("BLOCKED:") {
+    async fn handle_result(&self, answer: String, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
+        Ok(match answer.trim().strip_prefix("BLOCKED:") {
             Some(reason) => Verdict::cancel(reason.trim()),
             None => Verdict::Complete,
-        }
+        })
     }
 }

@@ -40,10 +40,10 @@ struct FullAuto {
 }
 
 impl Handler for FullAuto {
-    async fn handle_result(&self, report: String, run: &Run, _: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, report: String, run: &Run, _: &mut Ctx) -> Result<Verdict> {
         println!("task {}: {report}", self.id);
         println!("turns {:?}, cost {:?}, session {:?}", run.turns, run.cost_usd, run.session_id);
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

@@ -29,10 +29,10 @@ struct Plan {
 }
 
 impl Handler for Plan {
-    async fn handle_result(&self, plan: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, plan: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         println!("planned:     {plan}");
         cx.enqueue(Implement::new(self.id, plan));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 
@@ -50,10 +50,10 @@ struct Implement {
 }
 
 impl Handler for Implement {
-    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         println!("implemented: {text}");
         cx.enqueue(Merge::new(self.id));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 
@@ -71,8 +71,8 @@ struct Merge {
 }
 
 impl Handler for Merge {
-    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Verdict {
-        match checks_of(self.id) {
+    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Result<Verdict> {
+        Ok(match checks_of(self.id) {
             Checks::Pending => {
                 println!("waiting:     the checks are pending");
                 Verdict::snooze(Duration::from_millis(100), "checks are pending")
@@ -81,7 +81,7 @@ impl Handler for Merge {
                 println!("merged:      {text}");
                 Verdict::Complete
             }
-        }
+        })
     }
 }
 

@@ -26,12 +26,12 @@ struct Scenario;
 struct WithHandler;
 
 impl Handler for WithHandler {
-    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         if text.to_lowercase().contains("nothing to do") {
-            return Verdict::cancel("the handler says so: nothing to do");
+            return Ok(Verdict::cancel("the handler says so: nothing to do"));
         }
         cx.enqueue(Scenario::new("succeed").tags(["follow-on"]));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

@@ -46,16 +46,16 @@ struct Triage {
 }
 
 impl Handler for Triage {
-    async fn handle_result(&self, triaged: Triaged, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, triaged: Triaged, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         println!("#{}: {:?}: {}", self.number, triaged.proposal, triaged.reason);
-        match triaged.proposal {
+        Ok(match triaged.proposal {
             Proposal::Fix => {
                 cx.enqueue(Implement::new(self.number, triaged.reason));
                 Verdict::Complete
             }
             Proposal::WontFix => Verdict::cancel("the triage says no"),
             Proposal::NeedsHuman => Verdict::Complete,
-        }
+        })
     }
 }
 

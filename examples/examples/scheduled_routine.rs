@@ -26,9 +26,9 @@ use jiff::tz::TimeZone;
 struct DailyDigest;
 
 impl Handler for DailyDigest {
-    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         println!("{}  {text}", cx.job().inserted_at.to_zoned(berlin()));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

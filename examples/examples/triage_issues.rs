@@ -57,9 +57,9 @@ struct Label {
 }
 
 impl Handler for Label {
-    async fn handle_result(&self, choice: Choice, _run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, choice: Choice, _run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         cx.meta().insert("label".into(), json!(choice.label));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

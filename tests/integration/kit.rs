@@ -31,10 +31,10 @@ struct Review {
 }
 
 impl Handler for Review {
-    async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         let cost = run.cost_usd;
         cx.meta().insert("cost".into(), json!(cost));
-        match text.as_str() {
+        Ok(match text.as_str() {
             "No findings." => Verdict::Complete,
             "CI is pending." => Verdict::snooze(Duration::from_secs(300), "CI is pending"),
             "I do not know." => Verdict::retry("it does not know"),
@@ -42,14 +42,20 @@ impl Handler for Review {
                 cx.enqueue(Fix::new(self.number, text.lines().map(str::to_owned).collect()));
                 Verdict::Complete
             }
-        }
+        })
     }
 
-    async fn handle_error(&self, verdict: Verdict, failure: &Failure, _: &mut Ctx) -> Verdict {
-        match failure.kind {
+    async fn handle_error(
+        &self,
+        verdict: Verdict,
+        failure: &Failure,
+        _: &Run,
+        _: &mut Ctx,
+    ) -> Result<Verdict> {
+        Ok(match failure.kind {
             MaxTurns => Verdict::cancel("too large to review"),
             _ => verdict,
-        }
+        })
     }
 }
 
@@ -69,9 +75,9 @@ struct Fix {
 }
 
 impl Handler for Fix {
-    async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         cx.enqueue(Review::new(self.number).priority(3).schedule_in(Duration::from_secs(120)));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 
@@ -90,8 +96,8 @@ struct Sorted {
 }
 
 impl Handler for Sort {
-    async fn handle_result(&self, sorted: Sorted, _: &Run, _: &mut Ctx) -> Verdict {
-        Verdict::cancel(sorted.label)
+    async fn handle_result(&self, sorted: Sorted, _: &Run, _: &mut Ctx) -> Result<Verdict> {
+        Ok(Verdict::cancel(sorted.label))
     }
 }
 

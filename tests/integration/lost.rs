@@ -17,14 +17,22 @@ use serde_json::json;
 
 use crate::workers::{Place, Plain, recorded, success, until_stopped};
 
-#[claude_worker(queue = "tests", on_lost = "resume")]
+/// As every worker that says nothing else.
+#[claude_worker(queue = "tests")]
 struct Resumed;
+
+#[claude_worker(queue = "tests", on_lost = "retry")]
+struct Repeated;
 
 #[claude_worker(queue = "tests", on_lost = "hold")]
 struct Held;
 
 #[claude_worker(queue = "tests", on_lost = "cancel")]
 struct Dropped;
+
+/// Its only attempt is not continued for nothing.
+#[claude_worker(queue = "tests", max_attempts = 1, max_interruptions = 0)]
+struct Impatient;
 
 const SESSION: &str = "0199f1de-0000-7000-8000-00000000abcd";
 
@@ -64,14 +72,18 @@ fn taken(requests: &Mutex<Vec<Request>>) -> Vec<Request> {
     std::mem::take(&mut requests.lock().expect("no panic"))
 }
 
+fn session_of(job: &Job) -> Option<String> {
+    job.continuation.session.as_ref().map(|session| session.id.clone())
+}
+
 async fn inserted<W: Worker>(place: &Place, job: claude_jobs::JobBuilder<W>) -> Inserted {
     job.insert(&place.queue).await.expect("valid")
 }
 
 #[tokio::test]
-async fn by_default_it_runs_again_from_its_start_and_the_attempt_counts() {
+async fn a_retried_one_runs_again_from_its_start_and_the_attempt_counts() {
     let place = Place::new().await;
-    let job = inserted(&place, Plain::new("the task")).await;
+    let job = inserted(&place, Repeated::new("the task")).await;
     lose(&place).await;
     let (claude, requests) = scripted(true);
     place.drain(claude).await;
@@ -96,7 +108,8 @@ async fn a_lost_session_is_continued_where_its_transcript_is() {
     assert_eq!(taken(&requests).len(), 2);
     for job in [own, named] {
         let details = place.queue.details(job.id()).await.expect("there");
-        assert_eq!((details.job.state, details.job.resume.as_deref()), (State::Completed, None));
+        assert_eq!((details.job.state, details.job.counted_attempts()), (State::Completed, 1));
+        assert!(details.job.continuation.session.is_none());
         let [lost, continued] = &details.runs[..] else { panic!("{:?}", details.runs) };
         assert_eq!((lost.outcome.as_str(), lost.verdict.as_str()), ("lost", "resume"));
         assert!(lost.session_id.is_some() && continued.session_id == lost.session_id, "{:?}", details.runs);
@@ -303,15 +316,15 @@ async fn held_and_cancelled_jobs_do_not_run_again_by_themselves() {
 #[tokio::test]
 async fn the_last_attempt_is_not_repeated_but_can_be_continued_by_hand() {
     let place = Place::new().await;
-    let job = inserted(&place, Resumed::new("the task").max_attempts(1)).await;
+    let job = inserted(&place, Impatient::new("the task")).await;
     lose(&place).await;
     place.drain(scripted(true).0).await;
     let lost = place.job(&job).await;
-    assert_eq!((lost.state, lost.resume.is_some()), (State::Discarded, true));
+    assert_eq!((lost.state, lost.continuation.session.is_some()), (State::Discarded, true));
     place.queue.retry(job.id()).await.expect("an operator may");
     let (claude, requests) = scripted(true);
     place.drain(claude).await;
-    assert_eq!(taken(&requests)[0].options.resume, lost.resume);
+    assert_eq!(taken(&requests)[0].options.resume, session_of(&lost));
 }
 
 /// A continuation that is stopped because its node shuts down is still one when it runs again.
@@ -337,10 +350,10 @@ async fn a_continuation_that_is_given_back_is_continued() {
         .await
         .expect("it runs");
     let given_back = place.job(&job).await;
-    assert_eq!((given_back.state, given_back.resume.is_some()), (State::Available, true));
+    assert_eq!((given_back.state, session_of(&given_back).is_some()), (State::Available, true));
     let (claude, requests) = scripted(true);
     place.drain(claude).await;
-    assert_eq!(taken(&requests)[0].options.resume, given_back.resume);
+    assert_eq!(taken(&requests)[0].options.resume, session_of(&given_back));
 }
 
 #[tokio::test]

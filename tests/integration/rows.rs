@@ -102,9 +102,9 @@ async fn the_jobs_of_a_dead_node_are_taken_back_at_once() {
     assert_eq!((retried.job.state, retried.job.attempt), (State::Completed, 2));
     let lost = &retried.runs[0];
     assert_eq!((lost.outcome.as_str(), lost.cost_usd), ("lost", None), "unknown, not zero");
-    assert!(lost.session_id.is_some() && lost.session_id != retried.runs[1].session_id);
+    assert!(lost.session_id.is_some());
     let last = place.job(&last).await;
-    assert_eq!((last.state, last.attempts_left()), (State::Discarded, 0));
+    assert_eq!((last.state, last.attempts_left()), (State::Completed, 0), "it was continued, uncounted");
     assert_eq!(place.job(&cancelled).await.state, State::Cancelled);
 }
 

@@ -148,7 +148,8 @@ async fn the_handler_has_the_last_word() {
         ("retry", "success", State::Retryable, Some("as ordered")),
         ("forgive", "overloaded", State::Completed, None),
         ("explain", "overloaded", State::Cancelled, Some("overloaded after retry")),
-        ("panic", "success", State::Cancelled, Some("the handler panicked: as ordered")),
+        ("fail", "success", State::Retryable, Some("handler: as ordered")),
+        ("panic", "success", State::Retryable, Some("handler: it panicked: as ordered")),
         (
             "follow badly",
             "success",

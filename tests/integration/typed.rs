@@ -43,19 +43,25 @@ struct Triaged {
 struct Triage;
 
 impl Handler for Triage {
-    async fn handle_result(&self, triaged: Triaged, run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, triaged: Triaged, run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         assert!(run.structured().is_some() && run.outcome() == &claude_jobs::Outcome::Success);
         cx.meta().insert("summary".into(), json!(triaged.summary));
         cx.meta().insert("due".into(), json!(triaged.due));
-        match triaged.outcome {
+        Ok(match triaged.outcome {
             Outcome::Fix => Verdict::Complete,
             Outcome::WontFix => Verdict::cancel("won't fix"),
-        }
+        })
     }
 
-    async fn handle_error(&self, verdict: Verdict, failure: &Failure, cx: &mut Ctx) -> Verdict {
+    async fn handle_error(
+        &self,
+        verdict: Verdict,
+        failure: &Failure,
+        _: &Run,
+        cx: &mut Ctx,
+    ) -> Result<Verdict> {
         cx.meta().insert("failure".into(), json!(failure.kind.name()));
-        verdict
+        Ok(verdict)
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Obedient {
 }
 
 impl Handler for Obedient {
-    async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         assert_eq!(text, run.text());
         let attempt = cx.attempt();
         cx.meta().insert("seen".into(), json!(attempt));
@@ -36,23 +36,30 @@ impl Handler for Obedient {
             "follow last" => cx.enqueue(Plain::new("the follow-on").priority(9)),
             "follow elsewhere" => cx.enqueue(Obedient::new("follow".into()).queue("elsewhere")),
             "follow badly" => cx.enqueue(Plain::new("the follow-on").max_turns(0)),
-            "cancel" => return Verdict::cancel("as ordered"),
-            "retry" => return Verdict::retry("as ordered"),
+            "cancel" => return Ok(Verdict::cancel("as ordered")),
+            "retry" => return Ok(Verdict::retry("as ordered")),
+            "fail" => Err(std::io::Error::other("as ordered"))?,
             "panic" => panic!("as ordered"),
             "hang" => std::future::pending().await,
             "wait for the end" => cx.cancellation().clone().cancelled().await,
             _ => {}
         }
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 
-    async fn handle_error(&self, verdict: Verdict, failure: &Failure, cx: &mut Ctx) -> Verdict {
-        match self.order.as_str() {
+    async fn handle_error(
+        &self,
+        verdict: Verdict,
+        failure: &Failure,
+        _: &Run,
+        cx: &mut Ctx,
+    ) -> Result<Verdict> {
+        Ok(match self.order.as_str() {
             "look" => Verdict::cancel(format!("asked to end: {}", cx.cancellation().is_cancelled())),
             "forgive" => Verdict::Complete,
             "explain" => Verdict::cancel(format!("{} after {}", failure.kind.name(), verdict.name())),
             _ => verdict,
-        }
+        })
     }
 }
 

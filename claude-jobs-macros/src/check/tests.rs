@@ -83,7 +83,7 @@ fn each_rule_of_the_attribute() {
         ),
         (
             "queue = \"q\", on_lost = \"retyr\"",
-            "unknown `on_lost`: did you mean `retry`? (it takes `retry`, `resume`, ",
+            "unknown `on_lost`: did you mean `retry`? (it takes `resume`, `retry`, ",
         ),
         (
             "queue = \"q\", concurrency_key = \"a b\"",

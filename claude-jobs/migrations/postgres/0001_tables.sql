@@ -18,6 +18,7 @@ CREATE TABLE {schema}.jobs (
     max_attempts bigint NOT NULL DEFAULT 3,
     snoozes bigint NOT NULL DEFAULT 0,
     max_snoozes bigint NOT NULL DEFAULT 3,
+    begun bigint NOT NULL DEFAULT 0,       -- the last attempt whose claude was seen to start
     state {schema}.state NOT NULL DEFAULT 'available',
     unique_states integer NOT NULL DEFAULT 0, -- bit n: State::ALL[n]
     priority smallint NOT NULL DEFAULT 0,
@@ -31,7 +32,8 @@ CREATE TABLE {schema}.jobs (
     unique_until timestamptz,              -- NULL: always
     node text,
     reason text,
-    resume text,                           -- the session that the next attempt continues
+    continuation text,                     -- JSON: what the next attempt takes over from earlier ones
+    session_host text,                     -- where the session to continue has its transcript, from `continuation`
     trace text,                            -- the trace that runs continue: traceparent, a space and tracestate
     tags jsonb NOT NULL DEFAULT '[]',
     meta json NOT NULL DEFAULT '{}',
@@ -90,6 +92,14 @@ CREATE TABLE {schema}.runs (
 );
 CREATE INDEX runs_written ON {schema}.runs (written);
 
+-- What claude has answered, for workers with a handler: written before the handler runs, so that only the handler
+-- runs again where it fails. One for each job: the last one. Gone with the job.
+CREATE TABLE {schema}.answers (
+    job_id bigint PRIMARY KEY,
+    attempt bigint NOT NULL,
+    answer text NOT NULL                   -- JSON, which the server never reads
+);
+
 CREATE TABLE {schema}.errors (
     job_id bigint NOT NULL,
     attempt bigint NOT NULL,
@@ -130,7 +140,8 @@ CREATE TABLE {schema}.nodes (
     process text NOT NULL,                 -- identifies the process on its host, pid reuse and reboots included
     started_at timestamptz NOT NULL,
     lease_until timestamptz NOT NULL,
-    lease bigint NOT NULL                  -- microseconds
+    lease bigint NOT NULL,                 -- microseconds
+    session_host text NOT NULL DEFAULT ''  -- where its sessions are
 );
 
 -- The ticks of schedules: whoever records one inserts its job.

@@ -26,7 +26,9 @@ CREATE TABLE claude_jobs (
     reason TEXT,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     concurrency_key TEXT,                 -- only so many of these run at once
-    resume TEXT,                          -- the session that the next attempt continues
+    continuation TEXT,                    -- JSON: what the next attempt takes over from earlier ones
+    session_host TEXT,                    -- where the session to continue has its transcript, from `continuation`
+    begun INTEGER NOT NULL DEFAULT 0,     -- the last attempt whose claude was seen to start
     trace TEXT,                           -- the trace that runs continue: traceparent, a space and tracestate
     unique_key TEXT,                      -- held while the state is in unique_states, then NULL
     unique_until INTEGER,                 -- NULL: always
@@ -80,6 +82,14 @@ CREATE TABLE claude_jobs_runs (
     UNIQUE (job_id, attempt)
 ) STRICT;
 
+-- What claude has answered, for workers with a handler: written before the handler runs, so that only the handler
+-- runs again where it fails. One for each job: the last one. Gone with the job.
+CREATE TABLE claude_jobs_answers (
+    job_id INTEGER PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    answer TEXT NOT NULL                  -- JSON
+) STRICT;
+
 CREATE TABLE claude_jobs_errors (
     job_id INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
@@ -120,7 +130,8 @@ CREATE TABLE claude_jobs_nodes (
     process TEXT NOT NULL,                -- identifies the process on its host, pid reuse and reboots included
     started_at INTEGER NOT NULL,
     lease_until INTEGER NOT NULL,
-    lease INTEGER NOT NULL                -- microseconds
+    lease INTEGER NOT NULL,               -- microseconds
+    session_host TEXT NOT NULL DEFAULT '' -- where its sessions are
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claude_jobs_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

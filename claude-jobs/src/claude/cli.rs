@@ -17,7 +17,7 @@ use tracing::{Instrument, Span};
 
 use super::hold::Wish;
 use super::run::{Setup, run};
-use super::{Claude, Request, RunnerError, Stop, Supervision, environment};
+use super::{Claude, Request, RunnerError, Stop, Supervision, environment, sessions};
 use crate::outcome::{Report, StopReason};
 
 /// Runs the `claude` command. Cheap to clone; clones share one thread.
@@ -141,7 +141,13 @@ impl ClaudeCliBuilder {
     pub fn build(self) -> ClaudeCli {
         let environment = environment::build(&self.overrides);
         let supervision = Supervision::available(self.wish);
-        let setup = Setup { binary: self.binary, environment, grace: self.grace, supervision };
+        let setup = Setup {
+            binary: self.binary,
+            environment,
+            grace: self.grace,
+            supervision,
+            session_host: OnceLock::new(),
+        };
         ClaudeCli { setup: Arc::new(setup), thread: Arc::default() }
     }
 }
@@ -161,6 +167,14 @@ impl Claude for ClaudeCli {
 
     fn grace(&self) -> Duration {
         self.setup.grace
+    }
+
+    fn session_host(&self) -> String {
+        self.setup.session_host.get_or_init(|| sessions::host(&self.setup.environment)).clone()
+    }
+
+    fn has_session(&self, session: &str) -> Option<bool> {
+        sessions::has(&self.setup.environment, session)
     }
 
     fn variables(&self) -> BTreeMap<String, String> {

@@ -16,8 +16,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use claude_wrapper::streaming::{StreamEvent, stream_query_cancellable};
@@ -40,6 +40,8 @@ pub(super) struct Setup {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) grace: Duration,
     pub(super) supervision: Supervision,
+    /// Where the CLI keeps its sessions, once somebody has asked.
+    pub(super) session_host: OnceLock<String>,
 }
 
 /// The most that a run may print, on standard output and on standard error each.

@@ -60,7 +60,7 @@ impl Exit {
             (Some(kind), _) if kind.is_timeout() => Self::Timeout,
             (Some(kind), _) if kind.is_environment() => Self::Environment,
             (_, Verdict::Complete) => Self::Complete,
-            (_, Verdict::Retry { .. } | Verdict::Snooze { .. }) => Self::Retry,
+            (_, Verdict::Retry { .. } | Verdict::Resume { .. } | Verdict::Snooze { .. }) => Self::Retry,
             (_, Verdict::Cancel { .. }) => Self::Cancelled,
         }
     }

@@ -37,7 +37,7 @@ enum Action {
     /// Cancel waiting jobs at once; ask for it where they run
     Cancel(Ids),
     /// Make jobs claimable at once, with an attempt if they have none left
-    Retry(Ids),
+    Retry(RetryFlags),
     /// Remove jobs that are not running, with their runs and errors
     Delete(Ids),
     /// Remove all jobs that ended in a state long ago, with their runs and errors
@@ -71,6 +71,15 @@ struct ListFlags {
 struct Ids {
     #[arg(value_name = "ID", required = true, allow_negative_numbers = true, value_parser = job_id)]
     ids: Vec<JobId>,
+}
+
+#[derive(Debug, clap::Args)]
+struct RetryFlags {
+    #[command(flatten)]
+    ids: Ids,
+    /// Run only the handler again, with the stored answer: claude is not asked and nothing is paid
+    #[arg(long)]
+    handler: bool,
 }
 
 /// What was done to one job, as `--json` prints it.
@@ -110,8 +119,12 @@ impl JobsCommand {
                 };
                 each(ids, cancel, self.json).await
             }
-            Action::Retry(Ids { ids }) => {
-                each(ids, async |id| queue.retry(id).await.map(|job| job.state.name()), self.json).await
+            Action::Retry(RetryFlags { ids: Ids { ids }, handler }) => {
+                let retry = async |id| match handler {
+                    true => queue.retry_handler(id).await,
+                    false => queue.retry(id).await,
+                };
+                each(ids, async |id| retry(id).await.map(|job| job.state.name()), self.json).await
             }
             Action::Prune(flags) => prune::prune(&queue, flags, self.json).await,
             Action::Delete(Ids { ids }) => {

@@ -115,6 +115,7 @@ fn in_words(verdict: &Verdict) -> String {
         Verdict::Complete => "complete".to_owned(),
         Verdict::Retry { after: None, .. } => "retry".to_owned(),
         Verdict::Retry { after: Some(least), .. } => format!("retry after {}", output::duration(*least)),
+        Verdict::Resume { .. } => "go on in the session".to_owned(),
         Verdict::Snooze { wake: Wake::In(delay), .. } => format!("snooze for {}", output::duration(*delay)),
         Verdict::Snooze { wake: Wake::At(moment), .. } => format!("snooze until {}", output::time(*moment)),
         Verdict::Cancel { .. } => "cancel".to_owned(),

@@ -90,7 +90,13 @@ fn text(of: &Description) -> String {
             "max attempts: {}, max snoozes: {}, priority: {}",
             of.max_attempts, of.max_snoozes, of.priority
         ),
-        format!("when its node dies: {}", of.on_lost.name()),
+        format!(
+            "when interrupted: {}, at most {} times uncounted; retries go on at: {}; handler attempts: {}",
+            of.on_lost.name(),
+            of.max_interruptions,
+            of.retry_from.name(),
+            of.max_handler_attempts
+        ),
     ];
     if !of.tags.is_empty() {
         lines.push(format!("tags: {}", of.tags.join(", ")));
@@ -171,7 +177,7 @@ worker: issue
 queue: issues
 defined at: src/main.rs:7
 max attempts: 3, max snoozes: 3, priority: 0
-when its node dies: retry
+when interrupted: resume, at most 5 times uncounted; retries go on at: session; handler attempts: 5
 answers with: Vec<Reply>
 fields:
   number: u64

@@ -37,6 +37,7 @@ use crate::job::JobId;
 
 mod admin;
 mod claim;
+mod continuation;
 mod damage;
 mod feed;
 mod fence;
@@ -107,7 +108,7 @@ macro_rules! __conformance_suite {
         $crate::engine::conformance::suite!(
             $engine,
             $make,
-            [insert, unique, claim, limits, settle, fence, turn, admin, nodes, pairs, query, schedule, prune, model, watch, damage, log, feed]
+            [insert, unique, claim, limits, settle, fence, turn, continuation, admin, nodes, pairs, query, schedule, prune, model, watch, damage, log, feed]
         );
     };
     ($engine:ident, $make:expr, [$($topic:ident),+ $(,)?]) => {
@@ -179,6 +180,12 @@ macro_rules! __conformance_checks {
             settles_and_claims completes_and_claims completes_with_more nothing settles_whatever_the_claim
             what_is_given_back follow_ons places_that_become_free pauses rate an_answer_is_lost
             given_up_in_the_middle under_races
+        ] $($context)* }
+    };
+    (continuation $then:ident $($context:tt)*) => {
+        $crate::$then! { continuation [
+            sessions_are_continued_where_they_are a_session_without_a_place what_is_retried_by_hand answers
+            handlers_run_again begun
         ] $($context)* }
     };
     (admin $then:ident $($context:tt)*) => {
@@ -273,6 +280,8 @@ exports! {
     fence
     /// Settlement and claim at once.
     turn
+    /// What attempts leave for the next one.
+    continuation
     /// What an operator does.
     admin
     /// Nodes and the jobs of dead ones.

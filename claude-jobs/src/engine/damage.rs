@@ -12,6 +12,9 @@ pub(super) trait Columns<'r> {
     /// A whole number of any size.
     fn number(&mut self) -> sqlx::Result<i64>;
 
+    /// A whole number of any size; 0 where a claim leaves it out.
+    fn optional_number(&mut self) -> sqlx::Result<i64>;
+
     /// A number for which a small type is enough.
     fn small_number(&mut self) -> sqlx::Result<i64>;
 
@@ -57,8 +60,10 @@ pub(super) fn job<'r>(row: &mut impl Columns<'r>) -> sqlx::Result<Job> {
         reason: row.bytes()?.map(lossy),
         cancel_requested: row.flag()?,
         concurrency_key: row.bytes()?.map(lossy),
-        resume: row.bytes()?.map(lossy),
+        continuation: damage.map(row, "continuation")?,
         trace: row.bytes()?.map(lossy),
+        begun: damage
+            .number(row.optional_number()?, "begun", "0 or more", |number| u32::try_from(number).ok()),
         damage: None,
     };
     Ok(Job { damage: damage.0, ..job })

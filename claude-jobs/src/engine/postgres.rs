@@ -16,8 +16,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
-    RunningRun, Tick, TickRow, Turn, Wake,
+    BusyLook, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
+    QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -27,6 +27,7 @@ use crate::settlement::Settlement;
 mod address;
 mod admin;
 mod answer;
+mod answers;
 mod claim;
 mod clock;
 mod connections;
@@ -156,17 +157,29 @@ impl Engine for PostgresEngine {
         &self,
         settlements: &[Settlement],
         claim: Option<&ClaimRequest<'_>>,
-        now: Timestamp,
+        _: Timestamp,
     ) -> Result<Turn> {
-        match turn::turn(self, settlements, claim, now).await {
+        match turn::turn(self, settlements, claim).await {
             // A ledger row is there already: somebody has turned an attempt back by hand. That must not
             // keep the job from ever being settled.
             Err(error) if explain::code(&error).is_some_and(|code| code == "23505") => {
                 settle::forget(self, settlements).await?;
-                turn::turn(self, settlements, claim, now).await
+                turn::turn(self, settlements, claim).await
             }
             turn => turn,
         }
+    }
+
+    async fn keep_answer(&self, job: JobId, attempt: u32, answer: &str) -> Result<bool> {
+        retried(|| answers::keep(self, job, attempt, answer)).await
+    }
+
+    async fn answer(&self, job: JobId) -> Result<Option<(u32, String)>> {
+        answers::read(self, job).await
+    }
+
+    async fn mark_begun(&self, attempts: &[(JobId, u32)]) -> Result<()> {
+        retried(|| answers::mark_begun(self, attempts)).await
     }
 
     async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>> {
@@ -185,8 +198,8 @@ impl Engine for PostgresEngine {
         query::counts(self).await
     }
 
-    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool> {
-        query::is_busy(self, queues, workers, now).await
+    async fn is_busy(&self, look: &BusyLook<'_>) -> Result<bool> {
+        query::is_busy(self, look).await
     }
 
     async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>> {
@@ -223,6 +236,10 @@ impl Engine for PostgresEngine {
 
     async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job> {
         admin::retry(self, id, now).await
+    }
+
+    async fn retry_handler(&self, id: JobId, now: Timestamp) -> Result<Job> {
+        admin::retry_handler(self, id, now).await
     }
 
     async fn delete(&self, id: JobId) -> Result<()> {

@@ -21,8 +21,8 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
-    RunningRun, Tick, TickRow, Turn, Wake,
+    BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
+    QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -30,6 +30,7 @@ use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
 mod admin;
+mod answers;
 mod batch;
 mod claim;
 mod feed;
@@ -236,9 +237,8 @@ async fn turn_on(
     connection: &mut SqliteConnection,
     settlements: &[Settlement],
     claim: Option<&ClaimRequest<'_>>,
-    now: Timestamp,
 ) -> Result<Turn> {
-    let (settled, found) = settle::settle(connection, settlements, claim, now).await?;
+    let (settled, found) = settle::settle(connection, settlements, claim).await?;
     let claimed = match claim.zip(found) {
         Some((request, found)) => claim::claim(connection, request, found).await?,
         None => {
@@ -269,7 +269,7 @@ impl Engine for SqliteEngine {
         &self,
         settlements: &[Settlement],
         claim: Option<&ClaimRequest<'_>>,
-        now: Timestamp,
+        _: Timestamp,
     ) -> Result<Turn> {
         if settlements.is_empty() {
             // Most polls find nothing: look before taking the write lock.
@@ -280,7 +280,7 @@ impl Engine for SqliteEngine {
         }
         let mut connection = self.written(self.writer.acquire().await)?;
         self.is_torn.store(true, Ordering::Relaxed);
-        let turn = turn_on(&mut connection, settlements, claim, now).await;
+        let turn = turn_on(&mut connection, settlements, claim).await;
         if turn.is_err() {
             // It may have failed before it began, or SQLite may have rolled back by itself.
             let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
@@ -292,6 +292,18 @@ impl Engine for SqliteEngine {
     /// There is one writer.
     fn turns_overlap(&self) -> bool {
         false
+    }
+
+    async fn keep_answer(&self, job: JobId, attempt: u32, answer: &str) -> Result<bool> {
+        self.written(answers::keep(&self.writer, job, attempt, answer).await)
+    }
+
+    async fn answer(&self, job: JobId) -> Result<Option<(u32, String)>> {
+        answers::read(&self.readers, job).await
+    }
+
+    async fn mark_begun(&self, attempts: &[(JobId, u32)]) -> Result<()> {
+        answers::mark_begun(self, attempts).await
     }
 
     async fn held(&self, node: &str, queue: &str) -> Result<Vec<Job>> {
@@ -310,8 +322,8 @@ impl Engine for SqliteEngine {
         query::counts(&self.readers).await
     }
 
-    async fn is_busy(&self, queues: &[&str], workers: &[&str], now: Timestamp) -> Result<bool> {
-        query::is_busy(&self.readers, queues, workers, now).await
+    async fn is_busy(&self, look: &BusyLook<'_>) -> Result<bool> {
+        query::is_busy(&self.readers, look).await
     }
 
     async fn errors(&self, id: JobId) -> Result<Vec<AttemptError>> {
@@ -348,6 +360,10 @@ impl Engine for SqliteEngine {
 
     async fn retry(&self, id: JobId, now: Timestamp) -> Result<Job> {
         admin::retry(self, id, now).await
+    }
+
+    async fn retry_handler(&self, id: JobId, now: Timestamp) -> Result<Job> {
+        admin::retry_handler(self, id, now).await
     }
 
     async fn delete(&self, id: JobId) -> Result<()> {

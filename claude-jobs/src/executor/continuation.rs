@@ -1,6 +1,7 @@
 //! Going on in the session of a run before: what is asked of claude after one that was lost, what is done
 //! where the session's transcript is on another machine, and what both used. Pure.
 
+use crate::job::Job;
 use crate::options::Options;
 use crate::outcome::{FailureKind, Run};
 
@@ -31,6 +32,20 @@ pub(super) fn is_out_of_reach(run: &Run) -> bool {
     run.failure().is_some_and(|failure| failure.kind == FailureKind::SessionNotFound)
 }
 
+/// Whether an attempt is left to start anew in place of the session that cannot be continued: the attempt that was
+/// interrupted without counting counts then.
+pub(super) fn may_start_anew(job: &Job) -> bool {
+    let counts_now = job.continuation.session.as_ref().is_some_and(|session| session.interrupted);
+    job.counted_attempts() + u32::from(counts_now) <= job.max_attempts
+}
+
+/// The run that has started anew, after one that did nothing because there is no such session here.
+pub(super) fn started_anew(out_of_reach: Run, anew: Run) -> Run {
+    let mut run = added_up(out_of_reach, anew);
+    run.last_events.insert(0, "the session to continue was not on this host: started anew".to_owned());
+    run
+}
+
 /// The second run, with what the first one has used up: an unknown cost makes the sum unknown.
 pub(super) fn added_up(first: Run, mut second: Run) -> Run {
     second.cost_usd = first.cost_usd.zip(second.cost_usd).map(|(first, second)| first + second);
@@ -42,6 +57,8 @@ pub(super) fn added_up(first: Run, mut second: Run) -> Run {
         sum.cache_read += tokens.cache_read;
         sum.cache_creation += tokens.cache_creation;
     }
+    second.started |= first.started;
+    second.worked |= first.worked;
     second.last_events.splice(0..0, first.last_events);
     second
 }

@@ -6,16 +6,17 @@
 //! ledger says why.
 
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Executor, Leash, continuation, not_run};
+use super::{Executor, Leash, continuation};
 use crate::definition::Definition;
 use crate::job::Job;
 use crate::options::Options;
-use crate::outcome::{Failure, FailureKind, Outcome, Repair, Run};
+use crate::outcome::{Ending, Failure, FailureKind, Outcome, Repair, Report, Run, StopReason, judge};
 use crate::output::Mismatch;
 use crate::telemetry::content;
 
@@ -54,7 +55,7 @@ impl Executor {
         let (id, attempt, problem) = (job.id, job.attempt, content(&mismatch));
         tracing::info!(job.id = %id, job.attempt = attempt, problem, "asking claude to correct its answer");
         if let Some(reason) = leash.stop.reason() {
-            let stopped = not_run(reason);
+            let stopped = stopped(reason);
             return Run { outcome: stopped.outcome, ending: stopped.ending, ..run };
         }
         let second = self.run_once(job, Box::new(options), leash).await;
@@ -65,7 +66,8 @@ impl Executor {
 /// What is wrong with the run's answer. A run that failed in another way has none to judge.
 fn mismatch(definition: &Definition, run: &Run) -> Option<Mismatch> {
     match run.failure() {
-        None => definition.mismatch(run),
+        // What reads the answer is user code. One that panics does so again where the handler is asked, which tells.
+        None => catch_unwind(AssertUnwindSafe(|| definition.mismatch(run))).unwrap_or(None),
         Some(failure) if failure.kind == FailureKind::OutputMismatch => {
             Some(Mismatch::refused(&failure.message))
         }
@@ -138,6 +140,13 @@ fn joined(definition: &Definition, first: Run, mismatch: &Mismatch, second: Run)
             both
         }
     }
+}
+
+/// A run that was not made because of this stop.
+fn stopped(reason: StopReason) -> Run {
+    let mut report = Report::new(None);
+    report.ending = Ending::Stopped(reason);
+    judge(report, &Options::default())
 }
 
 /// The run with the mismatch for its outcome.

@@ -1,10 +1,10 @@
 //! The ways in which a run fails.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a run failed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
     /// Which way.
@@ -28,7 +28,7 @@ impl Failure {
 macro_rules! failure_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal,)*) => {
         /// The ways in which a run fails. The [classifier](crate::classify) has a verdict for each.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum FailureKind { $($(#[doc = $doc])+ $kind,)* }

@@ -23,6 +23,8 @@ pub struct Report {
     pub cli_version: Option<String>,
     /// Whether the start event came. It precedes the first request to the API.
     pub started: bool,
+    /// Whether anything came back from the API: an answer, a part of one, the use of a tool.
+    pub worked: bool,
     /// The last `result` event.
     pub result: Option<Value>,
     /// Whether work went on after it: a background task has ended, say, and claude takes note of that.
@@ -133,6 +135,7 @@ impl Report {
             model: None,
             cli_version: None,
             started: false,
+            worked: false,
             result: None,
             went_on: false,
             background_tasks: 0,
@@ -196,6 +199,7 @@ impl Report {
             self.api_error = Some(event.clone());
             return;
         }
+        self.worked = true;
         let blocks = event.pointer("/message/content").and_then(Value::as_array);
         for block in blocks.into_iter().flatten() {
             if let Some(text) = text(block, "text") {

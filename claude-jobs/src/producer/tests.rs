@@ -66,6 +66,8 @@ async fn claim_unheard(producer: &Producer) -> Vec<Job> {
         limits: Limits::local(9),
         running: 0,
         ahead: 0,
+        host: &shared.session_host(),
+        abandoned_before: shared.abandoned_before(),
         now: shared.queue.now(),
     };
     shared.queue.engine().claim(&request).await.expect("a write").jobs
@@ -284,7 +286,7 @@ async fn a_job_that_was_claimed_for_the_node_we_no_longer_are_does_not_start() {
     let queue = queue(1).await;
     let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
     let job = claim_unheard(&producer).await.remove(0);
-    let anew = crate::node::this_node(producer.shared.terms, queue.now());
+    let anew = crate::node::this_node(producer.shared.terms, producer.shared.session_host(), queue.now());
     producer.shared.node.send_replace(crate::runtime::shared::Registered::new(anew));
     producer.adopt(vec![job]);
     producer.start_runs().await;

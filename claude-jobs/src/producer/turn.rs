@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
-use crate::engine::{self, ClaimRequest, Claimed, Limits};
+use crate::engine::{self, ClaimRequest, Claimed, Limits, Settled};
 use crate::error::Result;
 use crate::executor::Finished;
 use crate::job::Job;
@@ -40,6 +41,12 @@ impl Batch {
     pub(super) fn put_back(&mut self, failed: Self) {
         self.settlements.splice(0..0, failed.settlements);
         self.jobs.splice(0..0, failed.jobs);
+    }
+
+    /// Puts back what was not written because somebody has asked for the job's cancellation: as its end.
+    pub(super) fn cancel(&mut self, job: Arc<Job>, settlement: &Settlement, span: Span, now: Timestamp) {
+        self.settlements.push(settlement.cancelled(now));
+        self.jobs.push((job, span));
     }
 
     /// Takes note of what was written instead.
@@ -124,8 +131,8 @@ impl Turn {
         let (mut settled, mut replaced, mut refused) = (Vec::new(), Vec::new(), None);
         for (place, settlement) in self.batch.settlements.iter().enumerate() {
             match self.settle_somehow(settlement).await {
-                Ok((is_ours, less)) => {
-                    settled.push(is_ours);
+                Ok((became, less)) => {
+                    settled.push(became);
                     replaced.extend(less.map(|less| (place, less)));
                 }
                 Err(error) => refused = Some(error),
@@ -140,15 +147,15 @@ impl Turn {
     }
 
     /// With less and less of it, until the database takes it. Says what was written instead, if anything was.
-    async fn settle_somehow(&self, settlement: &Settlement) -> Result<(bool, Option<Settlement>)> {
+    async fn settle_somehow(&self, settlement: &Settlement) -> Result<(Settled, Option<Settlement>)> {
         let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
         let settle = async |new: &Settlement| {
             let settled = engine.settle(std::slice::from_ref(new), now).await?;
-            Ok(settled.first() == Some(&true))
+            Ok(settled.first().copied().unwrap_or(Settled::Superseded))
         };
         let error = match settle(settlement).await {
             Err(error) if engine::is_forbidden(&error) => error,
-            settled => return settled.map(|is_ours| (is_ours, None)),
+            settled => return settled.map(|settled| (settled, None)),
         };
         let (id, problem) = (settlement.id, content(&error));
         tracing::error!(job.id = %id, error = problem, "cancelled: the database refuses its settlement");
@@ -171,7 +178,18 @@ impl Turn {
             Kind::Claim { running, ahead } => {
                 let (limits, workers) = (self.limits, queue.registry().names());
                 let (queue, node, workers) = (&*self.queue, &*node, &*workers);
-                let request = ClaimRequest { queue, node, workers, limits, running, ahead, now };
+                let (host, abandoned_before) = (&*self.shared.session_host(), self.shared.abandoned_before());
+                let request = ClaimRequest {
+                    queue,
+                    node,
+                    workers,
+                    limits,
+                    running,
+                    ahead,
+                    host,
+                    abandoned_before,
+                    now,
+                };
                 engine.turn(settlements, Some(&request), now).await
             }
             Kind::Reconcile => {

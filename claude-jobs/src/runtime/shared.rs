@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::claude::{Lease, Stop};
+use crate::clock::earlier;
 use crate::engine::NodeRow;
 use crate::executor::Executor;
 use crate::job::JobId;
@@ -13,12 +15,17 @@ use crate::node::{KILLING, Terms};
 use crate::outcome::StopReason;
 use crate::queue::Queue;
 
+/// For how long a job that is to continue a session waits for a node that has it, unless the runtime says otherwise.
+pub(crate) const CONTINUE_WITHIN: Duration = Duration::from_secs(600);
+
 /// What producers and services of one runtime share.
 pub(crate) struct Shared {
     pub(crate) executor: Executor,
     pub(crate) queue: Queue,
     /// How long our lease is.
     pub(crate) terms: Terms,
+    /// For how long a job that is to continue a session waits for a node that has it.
+    pub(crate) continue_within: Duration,
     /// The node we are. Another one after our lease was lost.
     pub(crate) node: watch::Sender<Registered>,
     /// The stop of every run of this process, by job and attempt: a job that was taken away from us may
@@ -43,7 +50,7 @@ impl Shared {
     /// A registered node with nothing to run.
     #[cfg(test)]
     pub(crate) async fn of(queue: Queue) -> crate::Result<Self> {
-        let node = crate::node::this_node(Terms::DEFAULT, queue.now());
+        let node = crate::node::this_node(Terms::DEFAULT, crate::claude::host_name(), queue.now());
         queue.engine().renew(&node, false).await?;
         let executor = Executor {
             known: queue.known().clone(),
@@ -51,19 +58,32 @@ impl Shared {
             defaults: crate::options::ArgMap::new(),
             notify: crate::notice::Notify::default(),
             recorder: crate::event::Recorder::default(),
+            engine: Some(std::sync::Arc::clone(queue.engine())),
+            begun: None,
         };
         let terms = Terms::DEFAULT;
         Ok(Self {
             executor,
             queue,
             terms,
+            continue_within: CONTINUE_WITHIN,
             node: watch::channel(Registered::new(node)).0,
             runs: Mutex::default(),
         })
     }
 
+    /// Jobs that have been due since then are claimed here wherever their sessions are.
+    pub(crate) fn abandoned_before(&self) -> jiff::Timestamp {
+        earlier(self.queue.now(), self.continue_within)
+    }
+
     pub(crate) fn node_id(&self) -> String {
         self.node.borrow().row.id.clone()
+    }
+
+    /// Where our sessions are.
+    pub(crate) fn session_host(&self) -> String {
+        self.node.borrow().row.session_host.clone()
     }
 
     /// The lease of a run that was claimed for that node; none when we no longer are that node.

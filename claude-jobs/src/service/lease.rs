@@ -100,7 +100,7 @@ async fn renew(shared: &Shared) -> Result<bool> {
 }
 
 async fn register_anew(shared: &Shared) -> Result<()> {
-    let node = node::this_node(shared.terms, shared.queue.now());
+    let node = node::this_node(shared.terms, shared.session_host(), shared.queue.now());
     shared.queue.engine().renew(&node, false).await?;
     shared.node.send_replace(Registered::new(node));
     Ok(())

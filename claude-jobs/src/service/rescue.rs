@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::sweep;
+use crate::engine::Settled;
 use crate::error::Result;
 use crate::executor::marker;
 use crate::node::{self, Sightings};
@@ -59,18 +60,26 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    let settlements: Vec<_> = orphans
-        .iter()
-        .filter_map(|job| {
-            let definition = queue.registry().get(&job.worker).ok()?.definition;
-            Some(shared.executor.lost(job, definition))
-        })
-        .collect();
+    let mut settlements = Vec::new();
+    for job in &orphans {
+        let Ok(registration) = queue.registry().get(&job.worker) else { continue };
+        let node = dead.iter().find(|node| job.node.as_ref() == Some(&node.id));
+        let host = node.map(|node| node.session_host.clone()).filter(|host| !host.is_empty());
+        let answer = shared.executor.answer_of(job).await?;
+        settlements.push(shared.executor.lost(job, registration.definition, host, answer));
+    }
     if settlements.is_empty() {
         return Ok(());
     }
-    let settled = engine.settle(&settlements, queue.now()).await?;
-    for (settlement, _) in settlements.iter().zip(settled).filter(|(_, is_ours)| *is_ours) {
+    let mut settled = engine.settle(&settlements, queue.now()).await?;
+    for (settlement, settled) in settlements.iter_mut().zip(&mut settled) {
+        if *settled == Settled::CancelRequested {
+            *settlement = settlement.cancelled(queue.now());
+            *settled = engine.settle(std::slice::from_ref(settlement), queue.now()).await?[0];
+        }
+    }
+    let written = settlements.iter().zip(settled).filter(|(_, settled)| settled.is_written());
+    for (settlement, _) in written {
         if let Some(job) = orphans.iter().find(|job| job.id == settlement.id) {
             meter::settled(job, settlement, true);
             meter::rescued(job, settlement);

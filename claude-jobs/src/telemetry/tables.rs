@@ -100,7 +100,7 @@ spans! {
         "job.attempt" "which attempt"
         "job.node" "the node that runs it"
         "job.outcome" "`success`, or the failure's kind"
-        "job.verdict" "`complete`, `retry`, `snooze`, `cancel` or `give back`"
+        "job.verdict" "`complete`, `retry`, `resume`, `snooze`, `cancel`, `hold`, `give back` or `handler failed`"
         "job.state" "the state that the job goes to"
         "cost_usd" "what the attempt cost in US dollars, where that is known"
         "error.type" "the failure's kind, where it failed"
@@ -191,7 +191,11 @@ events! {
     WARN "the database refuses events of the logs of runs" ["error" "events"]
     WARN "the ends of the logs of some runs are lost: the database is not there" []
     WARN "superseded: nothing settled" ["job.id" "job.attempt"]
-    WARN "the session of the lost run is not on this machine: starting anew" ["job.id" "gen_ai.conversation.id"]
+    WARN "the session of the interrupted attempt is not on this host: starting anew" ["job.id" "gen_ai.conversation.id"]
+    ERROR "cannot reach the answer of a job, will try again in {wait:?}" ["error"]
+    ERROR "an answer cannot be stored" ["job.id" "error"]
+    ERROR "the database refuses an answer" ["job.id" "error"]
+    WARN "cannot note which runs have begun, will try again" ["error"]
     WARN "cannot count the jobs of the queues, will try again" ["error"]
 }
 

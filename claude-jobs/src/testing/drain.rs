@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::script::ScriptedClaude;
 use super::shown;
-use crate::claude::Request;
+use crate::claude::{Request, host_name};
 use crate::clock::between;
 use crate::engine::{ClaimRequest, Limits};
 use crate::error::{Error, Result};
@@ -120,7 +120,7 @@ impl<'a> Drain<'a> {
     async fn run(self) -> Result<Drained> {
         Options::check_layer(&self.defaults)?;
         crate::output::check(self.queue.registry().definitions())?;
-        let node = this_node(Terms::DEFAULT, self.queue.now());
+        let node = this_node(Terms::DEFAULT, host_name(), self.queue.now());
         self.queue.engine().renew(&node, false).await?;
         let claude = self.claude.clone().on_clock(self.queue.clock().clone());
         let executor = Executor {
@@ -129,6 +129,8 @@ impl<'a> Drain<'a> {
             defaults: self.defaults.clone(),
             notify: Notify::default(),
             recorder: Recorder::default(),
+            engine: Some(Arc::clone(self.queue.engine())),
+            begun: None,
         };
         let mut turns = Turns { drain: &self, node: node.id.clone(), executor, claude, runs: Vec::new() };
         let result = turns.take_all().await;
@@ -205,8 +207,17 @@ impl Turns<'_> {
         let queue = self.drain.queue;
         let (workers, node) = (queue.registry().names(), &*self.node);
         let (limits, now) = (Limits::local(1), queue.now());
-        let request =
-            ClaimRequest { queue: name, node, workers: &workers, limits, running: 0, ahead: 0, now };
+        let request = ClaimRequest {
+            queue: name,
+            node,
+            workers: &workers,
+            limits,
+            running: 0,
+            ahead: 0,
+            host: &host_name(),
+            abandoned_before: now,
+            now,
+        };
         Ok(queue.engine().claim(&request).await?.jobs.pop())
     }
 

@@ -39,11 +39,11 @@ use crate::worker::Worker;
 /// struct Review { number: u64 }
 ///
 /// impl Handler for Review {
-///     async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Verdict {
+///     async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
 ///         if text.contains("bug") {
 ///             cx.enqueue(Fix::new(self.number));
 ///         }
-///         Verdict::Complete
+///         Ok(Verdict::Complete)
 ///     }
 /// }
 ///
@@ -123,15 +123,18 @@ impl Perform {
             defaults: self.defaults,
             notify: Notify::default(),
             recorder: Recorder::default(),
+            engine: None,
+            begun: None,
         };
-        let prepared = executor.prepare(&job).map_err(Error::InvalidJob)?;
-        let definition = prepared.definition;
+        let prepared = executor.prepare(&job).map_err(|unprepared| Error::InvalidJob(unprepared.problem))?;
         let leash = Leash::default();
         let decision = executor.carry_out(&job, prepared, &leash).await;
         claude.check()?;
 
-        let (mut verdict, run) = (decision.verdict.clone(), decision.run.clone());
-        let settlement = executor.settlement(&job, definition, decision);
+        let (verdict, run) = (decision.verdict().cloned(), decision.run.clone());
+        let settlement = executor.settlement(&job, decision);
+        let mut verdict =
+            verdict.unwrap_or_else(|| Verdict::retry(settlement.reason.clone().unwrap_or_default()));
         // A follow-on job that is not valid has the last word, after the handler's.
         if settlement.run.verdict != verdict.name() && settlement.run.verdict == "cancel" {
             verdict = Verdict::cancel(settlement.reason.clone().unwrap_or_default());
@@ -178,7 +181,8 @@ fn claimed(row: JobRow, attempt: u32, now: Timestamp) -> Job {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Performed {
-    /// The verdict, after the handler's last word.
+    /// The verdict, after the handler's last word. Where the handler failed, a retry whose reason begins with `handler:`:
+    /// only the handler would run again.
     pub verdict: Verdict,
     /// The run, as the handler saw it.
     pub run: Run,

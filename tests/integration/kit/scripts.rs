@@ -69,9 +69,9 @@ async fn a_drain_without_an_end_is_ended() -> claude_jobs::Result<()> {
     struct Again;
 
     impl Handler for Again {
-        async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Verdict {
+        async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
             cx.enqueue(Again::new());
-            Verdict::Complete
+            Ok(Verdict::Complete)
         }
     }
 

@@ -32,9 +32,9 @@ struct Letter {
 }
 
 impl Handler for Letter {
-    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         cx.enqueue(Plain::new("secret-prompt of a follow-on").queue("nobody"));
-        Verdict::cancel(format!("secret-reason: {text}"))
+        Ok(Verdict::cancel(format!("secret-reason: {text}")))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use claude_jobs::claude::{Request, RunnerError};
 use claude_jobs::clock::Clock;
-use claude_jobs::outcome::Report;
+use claude_jobs::outcome::{Ending, Report, StopReason};
 use claude_jobs::prelude::*;
 use claude_jobs::schedule::Cron;
 use claude_jobs::telemetry::{METRICS, MetricKind, prometheus};
@@ -92,13 +92,18 @@ async fn settle_some(place: &Place) {
     let claude = |request: Request| async move {
         Ok::<_, RunnerError>(match request.prompt() {
             "fail" => recorded("sigkill_waiting"),
-            "snooze" => recorded("usage_limit"),
+            "snooze" => timed_out(),
             _ => success("done"),
         })
     };
     place.drain(claude).await;
-    queue.resume("tests").await.expect("the usage limit has paused it");
     place.drain(claude).await;
+}
+
+fn timed_out() -> Report {
+    let mut report = Report::new(None);
+    report.ending = Ending::Stopped(StopReason::Timeout);
+    report
 }
 
 async fn supersede_one(place: &Place) {
@@ -204,7 +209,7 @@ async fn check_values(place: &Place, metrics: &str) {
     };
     assert_eq!(settled("lost", "retry"), Some(1.0));
     assert_eq!(settled("killed", "retry"), Some(1.0));
-    assert_eq!(settled("usage_limit", "snooze"), Some(1.0));
+    assert_eq!(settled("timeout", "snooze"), Some(1.0));
     assert_eq!(settled("success", "complete"), Some(2.0), "the rescued one and the follow-on");
     assert_eq!(at("claude_jobs_queue_latency_seconds_count", &[("queue", "tests")]), at_starts(metrics));
 

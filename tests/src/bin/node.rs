@@ -17,12 +17,12 @@ use tokio::sync::watch;
 struct Chore;
 
 impl Handler for Chore {
-    async fn handle_result(&self, answer: String, _: &Run, cx: &mut Ctx) -> Verdict {
-        match answer.as_str() {
+    async fn handle_result(&self, answer: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
+        Ok(match answer.as_str() {
             "retry" if cx.job().counted_attempts() == 1 => Verdict::retry("as ordered"),
             "snooze" if cx.job().snoozes == 0 => Verdict::snooze(Duration::from_millis(300), "as ordered"),
             _ => Verdict::Complete,
-        }
+        })
     }
 }
 

@@ -14,11 +14,11 @@ struct Traced {
 }
 
 impl Handler for Traced {
-    async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
         if self.follows {
             cx.enqueue(Traced::new(false));
         }
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

@@ -54,9 +54,9 @@ pub struct IssueWork {
 }
 
 impl Handler for IssueWork {
-    async fn handle_result(&self, output: String, _run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, output: String, _run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         cx.enqueue(IssueWork::new(self.number + 1, None, vec![], output, "go on"));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

@@ -8,14 +8,14 @@ struct Both {
 }
 
 impl Handler for Both {
-    async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, text: String, run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         cx.enqueue(Both::new(self.number + 1, text).max_turns(3));
         cx.meta().insert("session".into(), run.session_id.clone().into());
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 
-    async fn handle_error(&self, verdict: Verdict, failure: &Failure, _cx: &mut Ctx) -> Verdict {
-        if failure.message.is_empty() { Verdict::cancel("no reason") } else { verdict }
+    async fn handle_error(&self, verdict: Verdict, failure: &Failure, _: &Run, _cx: &mut Ctx) -> Result<Verdict> {
+        Ok(if failure.message.is_empty() { Verdict::cancel("no reason") } else { verdict })
     }
 }
 
@@ -27,9 +27,10 @@ impl Handler for OnlyErrors {
         &self,
         verdict: Verdict,
         _failure: &Failure,
+        _run: &Run,
         _cx: &mut Ctx,
-    ) -> impl std::future::Future<Output = Verdict> + Send {
-        std::future::ready(verdict)
+    ) -> impl std::future::Future<Output = Result<Verdict>> + Send {
+        std::future::ready(Ok(verdict))
     }
 }
 

@@ -12,9 +12,9 @@ macro_rules! workers {
         $vis struct $name { $($field: $ty),* }
 
         impl Handler for $name {
-            async fn handle_error(&self, verdict: Verdict, failure: &Failure, _cx: &mut Ctx) -> Verdict {
+            async fn handle_error(&self, verdict: Verdict, failure: &Failure, _: &Run, _cx: &mut Ctx) -> Result<Verdict> {
                 let _ = failure;
-                verdict
+                Ok(verdict)
             }
         }
     )*};

@@ -28,12 +28,12 @@ pub struct Reviewer {
 }
 
 impl Handler for Reviewer {
-    async fn handle_result(&self, review: Review, run: &Run, _cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, review: Review, run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
         assert!(run.structured().is_some());
-        match review {
+        Ok(match review {
             Review::Approved => Verdict::Complete,
             Review::Rejected { reason } => Verdict::cancel(reason),
-        }
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::job::{Job, JobId};
 use crate::outcome::{Ending, FailureKind, Outcome};
 use crate::outcome::{Failure, Run};
 use crate::verdict::Verdict;
-use crate::worker::Ctx;
+use crate::worker::{Ctx, Result};
 use crate::{args, claude_worker};
 
 const BASE: crate::Args = args! { model = "opus" };
@@ -23,13 +23,19 @@ struct Handled {
 }
 
 impl Handler for Handled {
-    async fn handle_result(&self, output: String, _run: &Run, cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, output: String, _run: &Run, cx: &mut Ctx) -> Result<Verdict> {
         cx.enqueue(Plain::new("go on"));
-        Verdict::cancel(format!("{}: {output}", self.number))
+        Ok(Verdict::cancel(format!("{}: {output}", self.number)))
     }
 
-    async fn handle_error(&self, _verdict: Verdict, failure: &Failure, _cx: &mut Ctx) -> Verdict {
-        Verdict::cancel(failure.message.clone())
+    async fn handle_error(
+        &self,
+        _verdict: Verdict,
+        failure: &Failure,
+        _: &Run,
+        _cx: &mut Ctx,
+    ) -> Result<Verdict> {
+        Ok(Verdict::cancel(failure.message.clone()))
     }
 }
 
@@ -38,8 +44,8 @@ impl Handler for Handled {
 struct HalfHandled;
 
 impl Handler for HalfHandled {
-    async fn handle_result(&self, _output: String, _run: &Run, _cx: &mut Ctx) -> Verdict {
-        Verdict::cancel("half")
+    async fn handle_result(&self, _output: String, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
+        Ok(Verdict::cancel("half"))
     }
 }
 
@@ -74,12 +80,19 @@ fn run(text: &str) -> Run {
         turns: None,
         tokens: None,
         denials: Vec::new(),
+        started: true,
+        worked: true,
+        keeps_session: true,
         ending: Ending::Exited(0),
     }
 }
 
 async fn result<W: Worker>(worker: &LoadedWorker, cx: &mut Ctx) -> Verdict {
-    worker.handle_result(&W::DEFINITION, &run("done"), cx).expect("any text will do").await
+    worker
+        .handle_result(&W::DEFINITION, &run("done"), cx)
+        .expect("any text will do")
+        .await
+        .expect("it does not fail")
 }
 
 #[tokio::test]
@@ -89,7 +102,8 @@ async fn a_handler_has_the_last_word() {
     assert_eq!(cx.into_parts().1.len(), 1, "the follow-on is kept");
 
     let failure = Failure::new(FailureKind::Timeout, "too slow");
-    let verdict = worker.handle_error(Verdict::Complete, &failure, &mut context()).await;
+    let verdict =
+        worker.handle_error(Verdict::Complete, &failure, &run(""), &mut context()).await.expect("a verdict");
     assert_eq!(verdict, Verdict::cancel("too slow"));
 }
 
@@ -99,7 +113,8 @@ async fn what_a_handler_leaves_out_is_the_default() {
     assert_eq!(result::<Plain>(&worker, &mut context()).await, Verdict::cancel("half"));
 
     let (proposed, failure) = (Verdict::retry("slow"), Failure::new(FailureKind::Timeout, "too slow"));
-    assert_eq!(worker.handle_error(proposed.clone(), &failure, &mut context()).await, proposed);
+    let said = worker.handle_error(proposed.clone(), &failure, &run(""), &mut context()).await;
+    assert_eq!(said.expect("a verdict"), proposed);
 }
 
 #[tokio::test]
@@ -109,6 +124,7 @@ async fn without_a_handler_the_proposed_verdict_stands() {
         assert_eq!(result::<Plain>(&worker, &mut context()).await, Verdict::Complete);
 
         let (proposed, failure) = (Verdict::retry("slow"), Failure::new(FailureKind::Timeout, "too slow"));
-        assert_eq!(worker.handle_error(proposed.clone(), &failure, &mut context()).await, proposed);
+        let said = worker.handle_error(proposed.clone(), &failure, &run(""), &mut context()).await;
+        assert_eq!(said.expect("a verdict"), proposed);
     }
 }

@@ -107,7 +107,7 @@ pub async fn retry_gives_an_attempt(database: &dyn Database) {
     let engine = open(database).await;
     let row = crate::job::JobRow { max_attempts: 2, ..new(at(0)) };
     let id = insert(&*engine, row).await.id;
-    for (uncounted, expected) in [(false, 2), (true, 2), (false, 3), (false, 4)] {
+    for (uncounted, expected) in [(0, 2), (1, 2), (0, 3), (0, 4)] {
         let run = claim_one(&*engine, at(1)).await;
         let ends = Settlement { uncounted, ..end(&run, State::Discarded, at(1)) };
         assert!(settle(&*engine, ends, at(1)).await);
@@ -204,7 +204,9 @@ pub async fn cancel_under_races(database: &dyn Database) {
             }
             Cancelled::Requested => {
                 assert!(after.cancel_requested && ids(&claimed) == [id], "{after:?}");
-                assert!(settle(&*engines[0], end(&claimed[0], State::Retryable, at(0)), at(0)).await);
+                let run = &claimed[0];
+                assert!(!settle(&*engines[0], end(run, State::Retryable, at(0)), at(0)).await);
+                assert!(settle(&*engines[0], end(run, State::Cancelled, at(0)), at(0)).await);
                 assert_eq!(state(&*engines[0], id).await, State::Cancelled);
             }
         }

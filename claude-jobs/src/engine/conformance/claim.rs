@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::Database;
 use super::fixture::{
-    NODE, OTHER, WORKER, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, fields, ids, insert,
-    insert_all, job, just_after, just_before, new, open, running, settle, state,
+    HOST, NODE, OTHER, WORKER, all_jobs, ask, at, claim, claim_one, continuing, due, end, end_with_all,
+    fields, ids, insert, insert_all, job, just_after, just_before, new, open, running, settle, state,
 };
 use super::race;
 use super::random::Random;
@@ -202,13 +202,8 @@ pub async fn what_a_claim_changes(database: &dyn Database) {
     assert_eq!(fields(&job(&*other, first.id).await), fields(&expected));
 
     let again = end_with_all(&first, State::Retryable, at(6));
-    let again = Settlement {
-        pause_queue_until: None,
-        follow_ons: Vec::new(),
-        uncounted: true,
-        snoozed: true,
-        ..again
-    };
+    let again =
+        Settlement { pause_queue_until: None, follow_ons: Vec::new(), uncounted: 1, snoozed: true, ..again };
     let meta = again.meta.clone().expect("it has notes");
     assert!(settle(&*engine, again, at(6)).await);
     let second = claim(&*other, &ClaimRequest { node: OTHER, ..ask(1, at(7)) }).await.remove(0);
@@ -219,7 +214,7 @@ pub async fn what_a_claim_changes(database: &dyn Database) {
         attempted_at: Some(at(7)),
         scheduled_at: at(6),
         node: Some(OTHER.to_owned()),
-        resume: Some("session".to_owned()),
+        continuation: continuing("session", Some(HOST)),
         reason: None,
         meta,
         ..expected

@@ -3,7 +3,7 @@
 use super::Database;
 use super::fixture::{
     all_jobs, ask, assert_untouched, at, claim, end, end_with_all, failure, fields, ids, insert, insert_all,
-    job, new, open, run_row, running, settle, state, unique,
+    job, new, open, run_row, running, settle, state, unique, written,
 };
 use crate::engine::{ClaimRequest, Filter, was_refused};
 use crate::job::{AttemptError, Job, JobRow, State};
@@ -86,7 +86,7 @@ pub async fn numbers_at_their_bounds(database: &dyn Database) {
     for _ in 0..2 {
         let run = claim(&*engine, &ask(1, at(0))).await.remove(0);
         assert_eq!(run.attempt, u32::MAX);
-        let ends = Settlement { uncounted: true, snoozed: true, ..end(&run, State::Retryable, at(0)) };
+        let ends = Settlement { uncounted: 1, snoozed: true, ..end(&run, State::Retryable, at(0)) };
         assert!(settle(&*engine, ends, at(0)).await);
         let after = job(&*engine, id).await;
         assert_eq!((after.uncounted, after.snoozes, after.state), (u32::MAX, u32::MAX, State::Retryable));
@@ -110,7 +110,7 @@ pub async fn an_attempt_turned_back(database: &dyn Database) {
         let ends = |job| Settlement { error: error(job), ..end(job, State::Completed, at(3)) };
         let ends: Vec<_> = runs.iter().map(ends).collect();
         let turn = engine.turn(&ends, Some(&ask(9, at(3))), at(3)).await.expect("it is settled");
-        assert_eq!(turn.settled, [true, true]);
+        assert_eq!(written(&turn.settled), [true, true]);
         let ledger = engine.runs(run.id).await.expect("a read");
         assert_eq!((ledger.len(), ledger[0].finished_at), (1, at(3)), "the last word");
         // Whether that of the first time goes with its ledger row is up to the engine.
@@ -127,7 +127,7 @@ pub async fn a_reason_written_while_it_runs(database: &dyn Database) {
         let next = insert(&*engine, new(at(1))).await;
         assert!(database.overwrite(run.id, "reason", "'by hand'").await, "a text");
         let turn = engine.turn(&[end(&run, State::Completed, at(1))], claims.as_ref(), at(1)).await;
-        assert_eq!(turn.expect("a turn").settled, [true]);
+        assert_eq!(written(&turn.expect("a turn").settled), [true]);
         assert_eq!(job(&*engine, run.id).await.reason, None);
         if claims.is_none() {
             engine.delete(next.id).await.expect("it waits");

@@ -3,10 +3,10 @@
 use super::Database;
 use super::fixture::{
     NODE, OTHER, QUEUE, all_jobs, ask, assert_untouched, at, claim, claim_one, end, end_with_all, fields,
-    insert_all, new, node, open, run_row, running, settle, state, unique,
+    insert_all, new, node, open, run_row, running, settle, state, unique, written,
 };
 use crate::engine::{ClaimRequest, QueueChange};
-use crate::job::{JobId, JobRow, RunRow, State};
+use crate::job::{Continuation, JobId, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 /// Another attempt, a job that does not run, a job that is not there.
@@ -55,11 +55,14 @@ pub async fn twice_in_one_batch(database: &dyn Database) {
     let quiet = Settlement { reason: Some("first".to_owned()), ..end(&runs[0], State::Retryable, at(1)) };
     let loud = end_with_all(&runs[0], State::Completed, at(1));
     let batch = [quiet, loud.clone(), end(&runs[1], State::Completed, at(1)), loud];
-    assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true, false, true, false]);
+    assert_eq!(
+        written(&engine.settle(&batch, at(1)).await.expect("a settlement")),
+        [true, false, true, false]
+    );
     let jobs = all_jobs(&*engine).await;
     assert_eq!(jobs.len(), 2, "no follow-on");
     assert_eq!((jobs[0].state, jobs[0].reason.as_deref()), (State::Retryable, Some("first")));
-    assert!(jobs[0].meta.is_empty() && jobs[0].resume.is_none());
+    assert!(jobs[0].meta.is_empty() && jobs[0].continuation.is_empty());
     assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 1);
     assert!(engine.errors(runs[0].id).await.expect("a read").is_empty());
     assert!(engine.queues().await.expect("a read").is_empty());
@@ -73,22 +76,32 @@ pub async fn the_same_once_more(database: &dyn Database) {
     let runs = claim(&*engine, &ask(3, at(0))).await;
     let loud = end_with_all(&runs[0], State::Completed, at(1));
     let batch = [loud.clone(), end(&runs[1], State::Retryable, at(1))];
-    assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true, true]);
+    assert_eq!(written(&engine.settle(&batch, at(1)).await.expect("a settlement")), [true, true]);
     engine.change_queue(QUEUE, QueueChange::Resume).await.expect("a change");
     let second = claim_one(&*engine, at(2)).await;
     assert_eq!((second.id, second.attempt), (runs[1].id, 2));
     let before = fields(&all_jobs(&*engine).await);
     // On each of the ways that a settlement takes.
     let quiet = Settlement { follow_ons: Vec::new(), pause_queue_until: None, ..loud.clone() };
-    let bare = Settlement { reason: None, meta: None, resume: None, error: None, ..quiet.clone() };
+    let bare = Settlement {
+        reason: None,
+        meta: None,
+        continuation: Continuation::default(),
+        error: None,
+        ..quiet.clone()
+    };
     for (what, again) in [("with all", loud), ("quiet", quiet), ("bare", bare)] {
         let again = [again, batch[1].clone()];
-        assert_eq!(engine.settle(&again, at(3)).await.expect("a settlement"), [true, true], "{what}");
+        assert_eq!(
+            written(&engine.settle(&again, at(3)).await.expect("a settlement")),
+            [true, true],
+            "{what}"
+        );
         let elsewhere = ClaimRequest { queue: "empty", ..ask(1, at(3)) };
         let turn = engine.turn(&again, Some(&elsewhere), at(3)).await.expect("a turn");
-        assert_eq!(turn.settled, [true, true], "{what}");
+        assert_eq!(written(&turn.settled), [true, true], "{what}");
         let turn = engine.turn(&again[..1], Some(&elsewhere), at(3)).await.expect("a turn");
-        assert_eq!(turn.settled, [true], "{what}");
+        assert_eq!(written(&turn.settled), [true], "{what}");
         let [first, _] = again;
         for other in [
             RunRow { node: Some(OTHER.to_owned()), ..first.run.clone() },
@@ -100,7 +113,7 @@ pub async fn the_same_once_more(database: &dyn Database) {
             let other = Settlement { run: other, ..first.clone() };
             assert!(!settle(&*engine, other.clone(), at(3)).await, "{what}");
             let turn = engine.turn(&[other], Some(&elsewhere), at(3)).await.expect("a turn");
-            assert_eq!(turn.settled, [false], "{what}");
+            assert_eq!(written(&turn.settled), [false], "{what}");
         }
     }
     assert_eq!(fields(&all_jobs(&*engine).await), before, "one follow-on job, and the second run goes on");
@@ -135,7 +148,7 @@ pub async fn after_a_rescue(database: &dyn Database) {
 pub async fn the_same_node_again(database: &dyn Database) {
     let engine = open(database).await;
     let first = running(&*engine, new(at(0))).await;
-    let back = Settlement { uncounted: true, ..end(&first, State::Available, at(1)) };
+    let back = Settlement { uncounted: 1, ..end(&first, State::Available, at(1)) };
     assert!(settle(&*engine, back, at(1)).await);
     let second = claim_one(&*engine, at(2)).await;
     assert_eq!((second.id, second.attempt, second.uncounted), (first.id, 2, 1));
@@ -156,7 +169,7 @@ pub async fn under_races(database: &dyn Database) {
             let settlement = Settlement { pause_queue_until: None, ..settlement };
             tasks.spawn(async move { settle(&*engine, settlement, at(1)).await });
         }
-        let winners = tasks.join_all().await.into_iter().filter(|is_ours| *is_ours).count();
+        let winners = tasks.join_all().await.into_iter().filter(|settled| *settled).count();
         assert_eq!(winners, 1);
     }
     assert_eq!(all_jobs(&*engines[0]).await.len(), 40, "one follow-on each");
@@ -186,7 +199,7 @@ pub async fn batches_the_other_way_round(database: &dyn Database) {
             }
             tasks.spawn(async move {
                 let settled = engine.settle(&batch, at(1)).await.expect("a settlement");
-                settled.into_iter().filter(|is_ours| *is_ours).count()
+                settled.into_iter().filter(|settled| settled.is_written()).count()
             });
         }
         assert_eq!(tasks.join_all().await.iter().sum::<usize>(), 40, "round {round}");

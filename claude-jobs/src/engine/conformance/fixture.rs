@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Database;
-use crate::clock::{later, timestamp};
-use crate::engine::{ClaimRequest, Engine, Filter, Limits, NodeRow};
-use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, RunRow, State, UniqueRow};
+use crate::clock::{earlier, later, timestamp};
+use crate::engine::{BusyLook, ClaimRequest, Engine, Filter, Limits, NodeRow, Settled};
+use crate::job::{
+    AttemptError, Continuation, Inserted, Job, JobId, JobRow, RunRow, Session, State, UniqueRow,
+};
 use crate::options::ArgMap;
 use crate::settlement::Settlement;
 
@@ -21,6 +23,9 @@ pub(super) const NODE: &str = "one";
 pub(super) const OTHER: &str = "two";
 /// All that are registered.
 pub(super) const NODES: [&str; 2] = [NODE, OTHER];
+/// Where nodes keep their sessions.
+pub(super) const HOSTS: [&str; 2] = [HOST, "elsewhere"];
+pub(super) const HOST: &str = "here";
 
 /// Time is told, never read: so many seconds after some moment.
 pub(super) fn at(seconds: i64) -> Timestamp {
@@ -50,6 +55,7 @@ pub(super) fn node(id: &str) -> NodeRow {
         id: id.to_owned(),
         host: "host".to_owned(),
         process: "process".to_owned(),
+        session_host: HOST.to_owned(),
         started_at: at(0),
         lease_until: at(30),
         lease: Duration::from_secs(30),
@@ -121,6 +127,8 @@ pub(super) fn ask(most: u32, now: Timestamp) -> ClaimRequest<'static> {
         limits: Limits::local(most),
         running: 0,
         ahead: 0,
+        host: HOST,
+        abandoned_before: earlier(now, Duration::from_secs(600)),
         now,
     }
 }
@@ -180,10 +188,10 @@ pub(super) fn end(job: &Job, state: State, now: Timestamp) -> Settlement {
         scheduled_at: now,
         finished_at: state.is_final().then_some(now),
         reason: None,
-        uncounted: false,
+        uncounted: 0,
         snoozed: false,
         meta: None,
-        resume: None,
+        continuation: Continuation::default(),
         error: None,
         run: run_row(job, now),
         follow_ons: Vec::new(),
@@ -196,7 +204,7 @@ pub(super) fn end_with_all(job: &Job, state: State, now: Timestamp) -> Settlemen
     Settlement {
         reason: Some("why".to_owned()),
         meta: Some(Map::from_iter([("changed".to_owned(), Value::Bool(true))])),
-        resume: Some("session".to_owned()),
+        continuation: continuing("session", Some(HOST)),
         error: Some(failure(job, now)),
         follow_ons: vec![JobRow { queue: "followers".to_owned(), ..new(now) }],
         pause_queue_until: Some(later(now, Duration::from_secs(60))),
@@ -212,9 +220,9 @@ pub(super) fn after(run: &Job, new: &Settlement) -> Job {
         finished_at: new.finished_at,
         reason: new.reason.clone(),
         snoozes: run.snoozes + u32::from(new.snoozed),
-        uncounted: run.uncounted + u32::from(new.uncounted),
+        uncounted: run.uncounted.saturating_add_signed(new.uncounted),
         meta: new.meta.clone().unwrap_or_else(|| run.meta.clone()),
-        resume: new.resume.clone(),
+        continuation: new.continuation.clone(),
         node: None,
         ..run.clone()
     }
@@ -228,7 +236,25 @@ pub(super) fn failure(job: &Job, now: Timestamp) -> AttemptError {
 pub(super) async fn settle(engine: &dyn Engine, settlement: Settlement, now: Timestamp) -> bool {
     let settled = engine.settle(&[settlement], now).await.expect("a settlement");
     assert_eq!(settled.len(), 1);
-    settled[0]
+    settled[0].is_written()
+}
+
+/// Which of a batch are written.
+pub(super) fn written(settled: &[Settled]) -> Vec<bool> {
+    settled.iter().map(|settled| settled.is_written()).collect()
+}
+
+/// A session to continue, which is there.
+pub(super) fn continuing(session: &str, host: Option<&str>) -> Continuation {
+    let session = Session { host: host.map(str::to_owned), ..Session::new(session) };
+    Continuation { session: Some(session), ..Continuation::default() }
+}
+
+/// Whether there is something to do in these queues for these workers.
+pub(super) async fn is_busy(engine: &dyn Engine, queues: &[&str], workers: &[&str], now: Timestamp) -> bool {
+    let ClaimRequest { host, abandoned_before, .. } = ask(1, now);
+    let look = BusyLook { queues, workers, host, abandoned_before, now };
+    engine.is_busy(&look).await.expect("a look")
 }
 
 pub(super) async fn job(engine: &dyn Engine, id: JobId) -> Job {

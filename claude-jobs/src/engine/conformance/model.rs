@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Database;
-use super::fixture::{NODES, all_jobs, at, due, end, failure, fields, ids, insert_each, new, open};
+use super::fixture::{
+    HOSTS, NODES, all_jobs, at, continuing, due, end, failure, fields, ids, insert_each, new, open,
+};
 use super::random::Random;
 use super::reference::{Reference, claimable};
 use crate::clock::{earlier, later};
 use crate::engine::{ClaimRequest, Engine, Limits, QueueChange};
 use crate::error::Error;
-use crate::job::{Job, JobId, JobRow, State, UniqueRow};
+use crate::job::{Continuation, Job, JobId, JobRow, State, UniqueRow};
 use crate::settlement::Settlement;
 
 const QUEUES: [&str; 2] = ["a", "b"];
@@ -104,7 +106,7 @@ impl Walk {
             .map(|run| end(run, State::Completed, self.now))
             .collect();
         let settled = engine.settle(&ends, self.now).await.expect("a settlement");
-        assert!(settled.iter().all(|is_ours| *is_ours), "step {}", self.step);
+        assert!(settled.iter().all(|settled| settled.is_written()), "step {}", self.step);
         for job in &jobs {
             assert!(done(engine.delete(job.id).await), "step {}: {job:?}", self.step);
         }
@@ -200,6 +202,8 @@ impl Walk {
             limits,
             running: self.random.below(3) as u32,
             ahead: if self.random.once_in(3) { self.random.below(5) as u32 } else { 0 },
+            host: self.random.pick(&HOSTS),
+            abandoned_before: earlier(self.now, Duration::from_secs(self.random.below(20) as u64)),
             now: self.now,
         }
     }
@@ -266,18 +270,26 @@ impl Walk {
         let pause = Duration::from_secs(self.random.below(8) as u64);
         Settlement {
             reason: self.random.once_in(2).then(|| format!("step {}", self.step)),
-            uncounted: self.random.once_in(4),
+            uncounted: self.random.below(6) as i32 / 2 - 1,
             snoozed: self.random.once_in(4),
             meta: self
                 .random
                 .once_in(4)
                 .then(|| Map::from_iter([("step".to_owned(), Value::from(self.step))])),
-            resume: self.random.once_in(4).then(|| format!("session {}", self.step)),
+            continuation: self.continuation(),
             error: self.random.once_in(3).then(|| failure(run, self.now)),
             pause_queue_until: (self.habits.pauses && self.random.once_in(15))
                 .then(|| later(self.now, pause)),
             ..end
         }
+    }
+
+    fn continuation(&mut self) -> Continuation {
+        if !self.random.once_in(4) {
+            return Continuation { interruptions: self.random.below(2) as u32, ..Continuation::default() };
+        }
+        let host = self.random.pick(&[None, Some(HOSTS[0]), Some(HOSTS[1])]);
+        continuing(&format!("session {}", self.step), host)
     }
 
     async fn settle(&mut self) {
@@ -288,7 +300,7 @@ impl Walk {
             }
         }
         let settled = self.engine().settle(&ends, self.now).await.expect("a settlement");
-        let (new, expected) = self.reference.settle(&ends, self.now);
+        let (new, expected) = self.reference.settle(&ends);
         assert_eq!(settled, expected, "step {}", self.step);
         let rows: Vec<_> = new.iter().flat_map(|end| &end.follow_ons).collect();
         if rows.is_empty() {
@@ -316,12 +328,12 @@ impl Walk {
         }
         let turn = self.engine().turn(&ends, Some(&request), self.now).await.expect("a turn");
         let mut first = self.reference.clone();
-        let (_, settled) = first.settle(&ends, self.now);
+        let (_, settled) = first.settle(&ends);
         assert_eq!(turn.settled, settled, "step {}", self.step);
         let after = first.claim(&request);
         let mut other = self.reference.clone();
         let before = other.claim(&request);
-        other.settle(&ends, self.now);
+        other.settle(&ends);
         let claimed = ids(&turn.claimed.jobs);
         assert!(
             claimed == after || claimed == before,
@@ -404,10 +416,10 @@ fn completing(new: Settlement) -> Settlement {
         state: State::Completed,
         finished_at: Some(new.run.finished_at),
         reason: None,
-        uncounted: false,
+        uncounted: 0,
         snoozed: false,
         meta: None,
-        resume: None,
+        continuation: Continuation::default(),
         error: None,
         pause_queue_until: None,
         ..new

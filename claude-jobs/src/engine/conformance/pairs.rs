@@ -21,7 +21,11 @@ pub async fn cancel_and_settle(database: &dyn Database) {
         let (cancelled, settled) =
             tokio::join!(engines[0].cancel(run.id, at(round)), settle(&*engines[1], back, at(round)));
         asked += usize::from(matches!(cancelled.expect("it is not over"), Cancelled::Requested));
-        assert!(settled, "it is its own run");
+        if !settled {
+            // Asked for in time: the settlement has written nothing, and the caller says the end of a cancelled job.
+            let end = end(&run, State::Cancelled, at(round));
+            assert!(settle(&*engines[1], end, at(round)).await, "it is its own run");
+        }
         assert_eq!(state(&*engines[0], run.id).await, State::Cancelled, "round {round}");
     }
     println!("{asked} of {ROUNDS} were asked while they ran");

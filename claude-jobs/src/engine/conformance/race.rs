@@ -68,7 +68,7 @@ pub(super) async fn run_all(
                 seen.running.fetch_sub(batch.len(), Ordering::SeqCst);
                 let ends: Vec<_> = batch.iter().map(|job| end(job, State::Completed, at(0))).collect();
                 let settled = engine.settle(&ends, at(0)).await.expect("a settlement");
-                assert!(settled.iter().all(|is_ours| *is_ours));
+                assert!(settled.iter().all(|settled| settled.is_written()));
                 seen.done.fetch_add(batch.len(), Ordering::SeqCst);
             }
         });

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::fixture::NODES;
 use crate::clock::later;
-use crate::engine::{ClaimRequest, QueueChange, QueueSettings};
+use crate::engine::{ClaimRequest, QueueChange, QueueSettings, Settled};
 use crate::job::{Job, JobId, JobRow, RunRow, State, UniqueRow};
 use crate::settlement::Settlement;
 
@@ -61,6 +61,7 @@ impl Reference {
         let room = self.room(request);
         let mut order: Vec<_> = (self.available(request))
             .filter(|job| request.workers.contains(&job.worker.as_str()))
+            .filter(|job| is_reachable(job, request))
             .map(|job| (job.priority, job.scheduled_at, job.id))
             .collect();
         order.sort();
@@ -132,17 +133,17 @@ impl Reference {
     }
 
     /// What is written now, and for each settlement whether it is written. Follow-on jobs are the caller's to insert.
-    pub(super) fn settle<'a>(
-        &mut self,
-        batch: &'a [Settlement],
-        now: Timestamp,
-    ) -> (Vec<&'a Settlement>, Vec<bool>) {
+    pub(super) fn settle<'a>(&mut self, batch: &'a [Settlement]) -> (Vec<&'a Settlement>, Vec<Settled>) {
         let (mut runs, mut new, mut written) = (BTreeSet::new(), Vec::new(), Vec::new());
         for settlement in batch {
             let is_first = runs.insert((settlement.id, settlement.attempt));
-            let is_new = is_first && self.settle_one(settlement, now);
+            let is_new = is_first && self.settle_one(settlement);
             new.extend(is_new.then_some(settlement));
-            written.push(is_first && self.is_written(settlement));
+            written.push(match is_first {
+                true if self.is_written(settlement) => Settled::Written,
+                true if self.is_running(settlement) => Settled::CancelRequested,
+                _ => Settled::Superseded,
+            });
         }
         (new, written)
     }
@@ -155,23 +156,29 @@ impl Reference {
         self.jobs.get(&settlement.id).and_then(|entry| entry.runs.get(&settlement.attempt)).is_some_and(known)
     }
 
-    /// Whether it was the job's own run.
-    fn settle_one(&mut self, new: &Settlement, now: Timestamp) -> bool {
+    fn is_running(&self, new: &Settlement) -> bool {
+        let entry = self.jobs.get(&new.id);
+        entry.is_some_and(|entry| entry.job.state == State::Executing && entry.job.attempt == new.attempt)
+    }
+
+    /// Whether it was the job's own run, and may go where it says.
+    fn settle_one(&mut self, new: &Settlement) -> bool {
         let Some(entry) = self.jobs.get_mut(&new.id) else { return false };
         if entry.job.state != State::Executing || entry.job.attempt != new.attempt {
             return false;
         }
-        let is_cancelled = entry.job.cancel_requested && !new.state.is_final();
-        entry.enter(if is_cancelled { State::Cancelled } else { new.state });
+        if entry.job.cancel_requested && !new.state.is_final() {
+            return false;
+        }
+        entry.enter(new.state);
         entry.runs.insert(new.attempt, new.run.clone());
         let job = &mut entry.job;
-        job.finished_at = if is_cancelled { Some(now) } else { new.finished_at };
-        job.reason = if is_cancelled { Some("cancelled on request".to_owned()) } else { new.reason.clone() };
+        (job.finished_at, job.reason) = (new.finished_at, new.reason.clone());
         job.scheduled_at = new.scheduled_at;
-        job.uncounted += u32::from(new.uncounted);
+        job.uncounted = job.uncounted.saturating_add_signed(new.uncounted);
         job.snoozes += u32::from(new.snoozed);
         job.meta = new.meta.clone().unwrap_or_else(|| job.meta.clone());
-        job.resume = new.resume.clone();
+        job.continuation = new.continuation.clone();
         (job.node, job.cancel_requested) = (None, false);
         if let Some(until) = new.pause_queue_until {
             let queue = job.queue.clone();
@@ -230,6 +237,12 @@ impl Reference {
         let new = || QueueSettings { name: queue.to_owned(), ..QueueSettings::default() };
         self.queues.entry(queue.to_owned()).or_insert_with(new)
     }
+}
+
+/// Whether a job may be claimed where the request comes from.
+fn is_reachable(job: &Job, request: &ClaimRequest<'_>) -> bool {
+    let host = job.continuation.session_host();
+    host.is_none_or(|host| host == request.host) || job.scheduled_at <= request.abandoned_before
 }
 
 /// A job's state, where one that waits for its time and is due counts as claimable: when an engine writes

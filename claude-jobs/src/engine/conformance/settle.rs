@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::Database;
 use super::fixture::{
-    QUEUE, after, all_jobs, ask, at, claim, claim_one, end, end_with_all, fields, insert, insert_all, job,
-    keyed, new, open, run_row, running, settle, unique,
+    QUEUE, after, all_jobs, ask, at, claim, claim_one, continuing, end, end_with_all, fields, insert,
+    insert_all, job, keyed, new, open, run_row, running, settle, unique, written,
 };
 use crate::clock::later;
-use crate::engine::QueueChange;
-use crate::job::{AttemptError, Job, JobRow, RunRow, State, Tokens};
+use crate::engine::{QueueChange, Settled};
+use crate::job::{AttemptError, Continuation, Job, JobRow, RunRow, State, Tokens};
 use crate::settlement::Settlement;
 
 /// In each state the row is what the settlement says, and nobody's any more.
@@ -118,18 +118,19 @@ pub async fn notes_and_session(database: &dyn Database) {
     let engine = open(database).await;
     let notes = |text: &str| Map::from_iter([(text.to_owned(), Value::from(text))]);
     let id = insert(&*engine, JobRow { meta: notes("first"), ..new(at(0)) }).await.id;
-    for (meta, resume, expected) in [
+    for (meta, session, expected) in [
         (None, Some("one"), notes("first")),
         (Some(notes("second")), Some("two"), notes("second")),
         (None, None, notes("second")),
         (Some(Map::new()), Some(""), Map::new()),
     ] {
         let run = claim_one(&*engine, at(1)).await;
-        let resume = resume.map(str::to_owned);
-        let settlement = Settlement { meta, resume: resume.clone(), ..end(&run, State::Retryable, at(1)) };
+        let continuation = session.map_or_else(Continuation::default, |session| continuing(session, None));
+        let settlement =
+            Settlement { meta, continuation: continuation.clone(), ..end(&run, State::Retryable, at(1)) };
         assert!(settle(&*engine, settlement, at(1)).await);
         let stored = job(&*engine, id).await;
-        assert_eq!((stored.meta, stored.resume), (expected, resume));
+        assert_eq!((stored.meta, stored.continuation), (expected, continuation));
     }
 }
 
@@ -138,27 +139,41 @@ pub async fn what_does_not_count(database: &dyn Database) {
     let engine = open(database).await;
     let id = insert(&*engine, new(at(0))).await.id;
     let mut expected = (0, 0);
-    for (uncounted, snoozed) in [(true, true), (true, false), (false, false), (false, true)] {
+    for (uncounted, snoozed) in [(1, true), (1, false), (0, false), (-1, true)] {
         let run = claim_one(&*engine, at(1)).await;
         let settlement = Settlement { uncounted, snoozed, ..end(&run, State::Retryable, at(1)) };
         assert!(settle(&*engine, settlement, at(1)).await);
-        expected = (expected.0 + u32::from(uncounted), expected.1 + u32::from(snoozed));
+        expected = (expected.0 + uncounted, expected.1 + u32::from(snoozed));
         let stored = job(&*engine, id).await;
-        assert_eq!((stored.uncounted, stored.snoozes), expected);
+        assert_eq!((stored.uncounted as i32, stored.snoozes), expected);
     }
     assert_eq!(job(&*engine, id).await.attempt, 4);
 }
 
-/// A job that somebody wants cancelled does not go back to waiting; one that is over is over.
+/// A job that somebody wants cancelled does not go back to waiting: nothing of such a settlement is written, on any way
+/// that a settlement takes, and the caller settles it as cancelled. One that is over is over.
 pub async fn cancellation_requests(database: &dyn Database) {
     let engine = open(database).await;
     for target in State::ALL.into_iter().filter(|state| *state != State::Executing) {
         let run = running(&*engine, new(at(0))).await;
         engine.cancel(run.id, at(1)).await.expect("it runs");
-        let settlement = Settlement { scheduled_at: at(50), ..end_with_all(&run, target, at(2)) };
-        let settlement =
-            Settlement { pause_queue_until: None, follow_ons: Vec::new(), snoozed: true, ..settlement };
-        assert!(settle(&*engine, settlement.clone(), at(3)).await);
+        let asked = job(&*engine, run.id).await;
+        let loud = Settlement { scheduled_at: at(50), ..end_with_all(&run, target, at(2)) };
+        let quiet =
+            Settlement { pause_queue_until: None, follow_ons: Vec::new(), snoozed: true, ..loud.clone() };
+        if !target.is_final() {
+            for settlement in [loud, quiet.clone()] {
+                let settled = engine.settle(&[settlement], at(3)).await.expect("a settlement");
+                assert_eq!(settled, [Settled::CancelRequested], "{target}");
+            }
+            assert_eq!(fields(&job(&*engine, run.id).await), fields(&asked), "{target}: nothing is written");
+            assert!(engine.runs(run.id).await.expect("a read").is_empty(), "{target}");
+            assert!(engine.errors(run.id).await.expect("a read").is_empty(), "{target}");
+            let end = quiet.cancelled(at(3));
+            assert!(settle(&*engine, end, at(3)).await, "{target}");
+        } else {
+            assert!(settle(&*engine, quiet, at(3)).await, "{target}");
+        }
         let stored = job(&*engine, run.id).await;
         let expected = match target.is_final() {
             true => (target, Some("why"), Some(at(2))),
@@ -166,11 +181,12 @@ pub async fn cancellation_requests(database: &dyn Database) {
         };
         assert_eq!((stored.state, stored.reason.as_deref(), stored.finished_at), expected, "{target}");
         assert!(!stored.cancel_requested, "{target}: the request is answered");
-        assert_eq!((stored.node, stored.snoozes), (None, 1), "{target}");
+        assert_eq!(stored.node, None, "{target}");
         assert_eq!(engine.runs(run.id).await.expect("a read").len(), 1, "{target}: it ran all the same");
         assert_eq!(engine.errors(run.id).await.expect("a read").len(), 1, "{target}");
     }
     assert!(claim(&*engine, &ask(9, at(100))).await.is_empty());
+    assert_eq!(all_jobs(&*engine).await.len(), 6, "no follow-on jobs");
 }
 
 /// A text with a NUL in it, which some databases do not take, is no reason not to settle a run: the rest
@@ -253,7 +269,7 @@ pub async fn follow_ons(database: &dyn Database) {
             ..end(run, State::Completed, at(4))
         })
         .collect();
-    assert_eq!(engine.settle(&ends, at(4)).await.expect("a settlement"), [true, true, true]);
+    assert_eq!(written(&engine.settle(&ends, at(4)).await.expect("a settlement")), [true, true, true]);
     assert_eq!(all_jobs(&*engine).await.len(), 10 + 1_200);
 }
 
@@ -277,7 +293,7 @@ pub async fn pauses(database: &dyn Database) {
     assert_eq!(paused().await.paused_until, Some(at(60)), "a nearer one");
     // The farthest of a batch, wherever it stands in it.
     let batch = [until(&runs[2], 90), until(&runs[3], 400), until(&runs[4], 70)];
-    assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true, true, true]);
+    assert_eq!(written(&engine.settle(&batch, at(1)).await.expect("a settlement")), [true, true, true]);
     assert_eq!(paused().await.paused_until, Some(at(400)));
     engine.change_queue(QUEUE, QueueChange::Pause).await.expect("a change");
     engine.change_queue(QUEUE, QueueChange::Scale(Some(3))).await.expect("a change");
@@ -317,6 +333,7 @@ pub async fn a_large_batch(database: &dyn Database) {
         batch.push(settlement);
     }
     let settled = engine.settle(&batch, at(2)).await.expect("a settlement");
+    let settled = written(&settled);
     assert_eq!(settled, (0..RUNS).map(|number| number % 5 != 4).collect::<Vec<_>>());
     let stored = all_jobs(&*engine).await;
     for (number, (run, new)) in runs.iter().zip(&batch).enumerate() {

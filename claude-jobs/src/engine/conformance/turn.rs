@@ -6,12 +6,13 @@ use serde_json::{Map, json};
 
 use super::Database;
 use super::fixture::{
-    NODE, OTHER, QUEUE, after, all_jobs, ask, at, claim, claim_one, due, end, end_with_all, failure, fields,
-    ids, insert, insert_all, insert_each, job, keyed, new, open, run_row, running, settle, state, unique,
+    HOST, NODE, OTHER, QUEUE, after, all_jobs, ask, at, claim, claim_one, continuing, due, end, end_with_all,
+    failure, fields, ids, insert, insert_all, insert_each, job, keyed, new, open, run_row, running, settle,
+    state, unique, written,
 };
 use super::random::Random;
 use crate::engine::{ClaimRequest, Engine, Limits, Turn};
-use crate::job::{Job, JobRow, RunRow, State};
+use crate::job::{Continuation, Job, JobRow, RunRow, State};
 use crate::settlement::Settlement;
 
 /// Both answers come in one, each in its own order.
@@ -24,7 +25,7 @@ pub async fn settles_and_claims(database: &dyn Database) {
     let stale = Settlement { attempt: 7, ..end_with_all(&runs[1], State::Completed, at(1)) };
     let batch = [stale, end(&runs[0], State::Completed, at(1)), end(&runs[1], State::Discarded, at(1))];
     let turn = engine.turn(&batch, Some(&ask(5, at(1))), at(1)).await.expect("a turn");
-    assert_eq!(turn.settled, [false, true, true]);
+    assert_eq!(written(&turn.settled), [false, true, true]);
     assert_eq!(ids(&turn.claimed.jobs), [jobs[2].id, jobs[3].id]);
     assert_eq!(turn.claimed.next_due, Some(at(9)));
     assert_eq!(turn.claimed.settings.name, QUEUE);
@@ -44,7 +45,7 @@ pub async fn completes_and_claims(database: &dyn Database) {
     let back = claim_one(&*engine, at(0)).await;
     let back = Settlement {
         scheduled_at: at(0),
-        resume: Some("s".to_owned()),
+        continuation: continuing("s", None),
         reason: Some("why".to_owned()),
         ..end(&back, State::Available, at(1))
     };
@@ -65,7 +66,7 @@ pub async fn completes_and_claims(database: &dyn Database) {
     let stale = Settlement { attempt: 9, ..ends(&runs[3]) };
     let batch = [ends(&runs[2]), stale, ends(&runs[0]), ends(&runs[2]), ends(&runs[1])];
     let turn = engine.turn(&batch, Some(&ask(5, at(3))), at(3)).await.expect("a turn");
-    assert_eq!(turn.settled, [true, false, true, false, true]);
+    assert_eq!(written(&turn.settled), [true, false, true, false, true]);
     assert_eq!(ids(&turn.claimed.jobs), [next.id]);
     for run in &runs[..3] {
         let finished_at = Some(at(3));
@@ -74,7 +75,7 @@ pub async fn completes_and_claims(database: &dyn Database) {
             finished_at,
             node: None,
             reason: None,
-            resume: None,
+            continuation: Continuation::default(),
             ..run.clone()
         };
         assert_eq!(fields(&job(&*other, run.id).await), fields(&expected));
@@ -90,7 +91,7 @@ pub async fn completes_and_claims(database: &dyn Database) {
     let last = [later.clone(), ends(&runs[0]), ends(&runs[3])];
     let turn = engine.turn(&last, Some(&ClaimRequest { queue: "empty", ..ask(5, at(3)) }), at(3)).await;
     let Turn { settled, claimed } = turn.expect("a turn");
-    assert_eq!((settled, claimed.jobs.len()), (vec![true; 3], 0));
+    assert_eq!((written(&settled), claimed.jobs.len()), (vec![true; 3], 0));
     assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 2);
     let stored = job(&*other, later.id).await;
     assert_eq!(
@@ -106,10 +107,10 @@ pub async fn completes_with_more(database: &dyn Database) {
     type Says = fn(Settlement) -> Settlement;
     let all: [(&str, Says); 6] = [
         ("reason", |new| Settlement { reason: Some("why".to_owned()), ..new }),
-        ("uncounted", |new| Settlement { uncounted: true, ..new }),
+        ("uncounted", |new| Settlement { uncounted: 1, ..new }),
         ("snoozed", |new| Settlement { snoozed: true, ..new }),
         ("notes", |new| Settlement { meta: Some(Map::from_iter([("a".to_owned(), 1.into())])), ..new }),
-        ("session", |new| Settlement { resume: Some("session".to_owned()), ..new }),
+        ("session", |new| Settlement { continuation: continuing("session", Some(HOST)), ..new }),
         ("end", |new| Settlement { finished_at: Some(at(2)), scheduled_at: at(3), ..new }),
     ];
     for (what, says) in all {
@@ -118,12 +119,12 @@ pub async fn completes_with_more(database: &dyn Database) {
         let ends = says(plain(&run));
         let turn =
             engine.turn(std::slice::from_ref(&ends), Some(&ask(5, at(1))), at(1)).await.expect("a turn");
-        assert_eq!((turn.settled, ids(&turn.claimed.jobs)), (vec![true], vec![next.id]), "{what}");
+        assert_eq!((written(&turn.settled), ids(&turn.claimed.jobs)), (vec![true], vec![next.id]), "{what}");
         assert_eq!(fields(&job(&*engine, run.id).await), fields(&after(&run, &ends)), "{what}");
         let failed =
             Settlement { error: Some(failure(&turn.claimed.jobs[0], at(1))), ..plain(&turn.claimed.jobs[0]) };
         let turn = engine.turn(&[failed], Some(&ask(5, at(1))), at(1)).await.expect("a turn");
-        assert_eq!(turn.settled, [true]);
+        assert_eq!(written(&turn.settled), [true]);
         assert_eq!(engine.errors(next.id).await.expect("a read").len(), 1);
     }
 }
@@ -151,7 +152,7 @@ pub async fn settles_whatever_the_claim(database: &dyn Database) {
     for (run, request) in runs.iter().zip(&requests) {
         let batch = [end(run, State::Completed, at(1))];
         let turn = engine.turn(&batch, Some(request), at(1)).await.expect("a turn");
-        assert_eq!((turn.settled, turn.claimed.jobs.len()), (vec![true], 0), "{request:?}");
+        assert_eq!((written(&turn.settled), turn.claimed.jobs.len()), (vec![true], 0), "{request:?}");
         assert_eq!(state(&*engine, run.id).await, State::Completed);
     }
 }
@@ -249,10 +250,10 @@ pub async fn an_answer_is_lost(database: &dyn Database) {
             let turn = losing.turn(&batch, Some(&ask(1, at(1))), at(1)).await;
             (lost, all) = (lost + usize::from(turn.is_err()), all + 1);
             if let Ok(turn) = turn {
-                assert_eq!(turn.settled, [true], "{what}");
+                assert_eq!(written(&turn.settled), [true], "{what}");
                 assert_eq!(ids(&held(&*engine).await), ids(&turn.claimed.jobs), "{what}");
             }
-            assert_eq!(engine.settle(&batch, at(1)).await.expect("a settlement"), [true], "{what}");
+            assert_eq!(written(&engine.settle(&batch, at(1)).await.expect("a settlement")), [true], "{what}");
             assert_eq!(engine.runs(run.id).await.expect("a read").len(), 1, "{what}");
             for job in held(&*engine).await {
                 assert!(settle(&*engine, end(&job, State::Completed, at(2)), at(2)).await);
@@ -337,7 +338,7 @@ pub async fn under_races(database: &dyn Database) {
             while done.load(std::sync::atomic::Ordering::SeqCst) < JOBS {
                 let batch: Vec<_> = runs.iter().map(|run| end(run, State::Completed, at(1))).collect();
                 let turn = engine.turn(&batch, Some(&request), at(1)).await.expect("a turn");
-                assert!(turn.settled.iter().all(|is_ours| *is_ours));
+                assert!(turn.settled.iter().all(|settled| settled.is_written()));
                 done.fetch_add(batch.len(), std::sync::atomic::Ordering::SeqCst);
                 runs = turn.claimed.jobs;
             }
@@ -352,7 +353,7 @@ pub async fn under_races(database: &dyn Database) {
 /// What is claimed in the turn that settles and in the next one.
 async fn in_two_turns(engine: &dyn Engine, batch: &[Settlement], request: &ClaimRequest<'_>) -> Vec<Job> {
     let turn = engine.turn(batch, Some(request), request.now).await.expect("a turn");
-    assert!(turn.settled.iter().all(|is_ours| *is_ours));
+    assert!(turn.settled.iter().all(|settled| settled.is_written()));
     let mut jobs = turn.claimed.jobs;
     let running = jobs.len() as u32;
     jobs.extend(claim(engine, &ClaimRequest { running, ..request.clone() }).await);

@@ -205,7 +205,8 @@ pub async fn released_by_a_cancellation(database: &dyn Database) {
     for (key, states, held) in [("a", of_retryable, false), ("b", of_cancelled, true)] {
         let job = running(&*engine, unique(key, None, &states, at(0))).await;
         engine.cancel(job.id, at(1)).await.expect("it runs");
-        assert!(settle(&*engine, JobEnd(&job, State::Retryable).later(), at(2)).await);
+        assert!(!settle(&*engine, JobEnd(&job, State::Retryable).later(), at(2)).await);
+        assert!(settle(&*engine, end(&job, State::Cancelled, at(2)), at(2)).await);
         assert_eq!(is_held(&*engine, key, at(3)).await, held, "{key}");
     }
     for (key, states, held) in [("c", counting_in(&[]), false), ("d", counting_in(&[State::Cancelled]), true)]

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::Database;
 use super::fixture::{
-    NODE, QUEUE, ask, at, claim, due, end, insert, insert_all, keyed, new, open, running, settle,
+    NODE, QUEUE, ask, at, claim, due, end, insert, insert_all, keyed, new, open, running, settle, written,
 };
 use crate::engine::{ClaimRequest, Engine, QueueChange};
 use crate::job::{JobRow, State};
@@ -96,7 +96,7 @@ pub async fn what_others_do(database: &dyn Database) {
         let run = running(&*engine, JobRow { queue: "keys".into(), ..keyed("a", at(3)) }).await;
         watched.is_quiet().await;
         let turn = other.turn(&[end(&run, State::Completed, at(3))], claims.as_ref(), at(3)).await;
-        assert_eq!(turn.expect("a turn").settled, [true]);
+        assert_eq!(written(&turn.expect("a turn").settled), [true]);
         watched.is_woken("keys", "a concurrency key that is free").await;
     }
 

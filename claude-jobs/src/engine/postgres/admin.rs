@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::connections::Work;
 use super::moment::Moment;
-use super::row::{self, job_columns, state_bit};
+use super::row::{self, job_columns, json, state_bit};
 use super::{PostgresEngine, query};
-use crate::engine::{Cancelled, QueueChange, QueueSettings};
+use crate::engine::{Cancelled, QueueChange, QueueSettings, no_answer};
 use crate::error::{Error, Result};
-use crate::job::{Job, JobId, State};
+use crate::job::{Continuation, Job, JobId, State};
 
 /// The job, which nobody else changes until we are through. jobs_pkey, as all here.
 pub(super) const LOCKED: &str =
@@ -91,10 +91,42 @@ async fn retry_in(engine: &PostgresEngine, work: &mut Work, id: JobId, now: Time
     Ok(row::job(rows.first().ok_or(Error::NoSuchJob(id))?)?)
 }
 
-/// runs_pkey, errors_pkey, log_pkey
+/// answers_pkey
+pub(super) const RETRY_HANDLER: &str = concat!(
+    "UPDATE {schema}.jobs SET state = 'available', scheduled_at = $3, finished_at = NULL, reason = NULL, \
+     cancel_requested = false, continuation = $4, session_host = NULL WHERE id = $1 \
+     AND EXISTS (SELECT 1 FROM {schema}.answers WHERE job_id = $1) RETURNING ",
+    job_columns!(),
+    ", ",
+    tell!("$2", "queue")
+);
+
+pub(super) async fn retry_handler(engine: &PostgresEngine, id: JobId, now: Timestamp) -> Result<Job> {
+    let mut work = engine.connections.begin().await?;
+    let job = retry_handler_in(engine, &mut work, id, now).await;
+    work.finish(job).await
+}
+
+async fn retry_handler_in(
+    engine: &PostgresEngine,
+    work: &mut Work,
+    id: JobId,
+    now: Timestamp,
+) -> Result<Job> {
+    let job = locked(engine, work, id).await?;
+    if job.state == State::Executing {
+        return Err(no_answer(&job));
+    }
+    let query = engine.query(&engine.sql.retry_handler).bind(id.0).bind(engine.channel()).bind(Moment(now));
+    let rows = work.rows(query.bind(json(&Continuation::of_answer())?)).await?;
+    Ok(row::job(rows.first().ok_or_else(|| no_answer(&job))?)?)
+}
+
+/// runs_pkey, errors_pkey, log_pkey, answers_pkey
 pub(super) const DELETE: &str = "WITH ledger AS (DELETE FROM {schema}.runs WHERE job_id = $1), \
     failures AS (DELETE FROM {schema}.errors WHERE job_id = $1), \
-    log AS (DELETE FROM {schema}.log WHERE job_id = $1) \
+    log AS (DELETE FROM {schema}.log WHERE job_id = $1), \
+    answers AS (DELETE FROM {schema}.answers WHERE job_id = $1) \
     DELETE FROM {schema}.jobs WHERE id = $1";
 
 pub(super) async fn delete(engine: &PostgresEngine, id: JobId) -> Result<()> {

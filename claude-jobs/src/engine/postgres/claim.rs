@@ -23,7 +23,8 @@ pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.pau
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
         AND queue = $1) AS has_unkeyed, \
     EXISTS (SELECT 1 FROM (SELECT worker FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
-        AND queue = $1 ORDER BY priority, scheduled_at, id LIMIT 100) AS first WHERE worker = ANY ($3)) AS has_ours, \
+        AND queue = $1 AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5) \
+        ORDER BY priority, scheduled_at, id LIMIT 100) AS first WHERE worker = ANY ($3)) AS has_ours, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
         AND queue = $1) AS has_keyed \
     FROM (VALUES (1)) AS one LEFT JOIN {schema}.queues AS q ON q.name = $1";
@@ -62,14 +63,14 @@ pub(super) use take_rows;
 /// with a concurrency key. Who gets none looks why: [`claim_more`].
 ///
 /// The numbers of: the present moment; the queue, the node, the workers, the node's concurrency, how many it
-/// runs, how many more it may claim, the bit of `executing`, and whether jobs that are due must be staged
-/// first. What was found that still matters comes with each job: to have it in a row of its own, every row
+/// runs, how many more it may claim, the bit of `executing`, whether jobs that are due must be staged
+/// first, where the node keeps its sessions, and since when jobs have been abandoned. What was found that still matters comes with each job: to have it in a row of its own, every row
 /// would have to be put aside and copied.
 ///
 /// jobs_claim, in its own order; the same as [`LOOK`]'s besides.
 macro_rules! claim_rows {
     ($now:literal; $queue:literal, $node:literal, $workers:literal, $concurrency:literal, $running:literal,
-        $ahead:literal, $bit:literal, $stages:literal) => {
+        $ahead:literal, $bit:literal, $stages:literal, $host:literal, $abandoned:literal) => {
         concat!(
             "found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
                 EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = ",
@@ -88,6 +89,10 @@ macro_rules! claim_rows {
             $queue,
             " AND worker = ANY (",
             $workers,
+            ") AND (session_host IS NULL OR session_host = ",
+            $host,
+            " OR scheduled_at <= ",
+            $abandoned,
             ") ORDER BY priority, scheduled_at, id LIMIT (SELECT CASE WHEN paused OR paused_until > ",
             $now,
             " OR concurrency <= 0 OR NOT is_registered OR has_keyed OR ",
@@ -108,9 +113,9 @@ macro_rules! claim_rows {
 }
 pub(super) use claim_rows;
 
-/// Claims. `$1` the present moment, `$2` to `$9` as [`bind_claim`] has them.
+/// Claims. `$1` the present moment, `$2` to `$11` as [`bind_claim`] has them.
 pub(super) const CLAIM: &str =
-    concat!("WITH ", claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"));
+    concat!("WITH ", claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11"));
 
 /// What a look has found.
 pub(super) struct Found {
@@ -145,7 +150,13 @@ impl Found {
 }
 
 fn look<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Query<'q> {
-    engine.query(&engine.sql.look).bind(request.queue).bind(request.node).bind(request.workers)
+    engine
+        .query(&engine.sql.look)
+        .bind(request.queue)
+        .bind(request.node)
+        .bind(request.workers)
+        .bind(request.host)
+        .bind(Moment(request.abandoned_before))
 }
 
 fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
@@ -255,6 +266,8 @@ pub(super) fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stage
         .bind(i64::from(if request.limits.span_nodes() { 0 } else { request.ahead }))
         .bind(state_bit(State::Executing))
         .bind(stages_first)
+        .bind(request.host)
+        .bind(Moment(request.abandoned_before))
 }
 
 /// What was claimed, if anything was.
@@ -297,6 +310,8 @@ mod tests {
             limits: Limits::local(5),
             running: 0,
             ahead: 0,
+            host: "host",
+            abandoned_before: timestamp(0),
             now: timestamp(1_900_000_000_000_000),
         };
         assert_eq!(claim_more(&engine, &request).await.expect("a claim").jobs.len(), 1);

@@ -29,7 +29,7 @@ pub(super) const COUNT_EXECUTING: &str =
 /// first jobs are looked at: thousands of jobs that wait for one key cost nothing.
 ///
 /// `$1` now, `$2` node, `$3` the bit of `executing`, `$4` queue, `$5` workers, `$6` the most jobs, `$7`
-/// the most per key. jobs_keyed, jobs_keys_in_use, jobs_claim, jobs_pkey
+/// the most per key, `$8` the host, `$9` since when jobs have been abandoned. jobs_keyed, jobs_keys_in_use, jobs_claim, jobs_pkey
 pub(super) const TAKE_KEYED: &str = concat!(
     "WITH RECURSIVE keys (key) AS ( \
         (SELECT min(concurrency_key) FROM {schema}.jobs \
@@ -43,9 +43,11 @@ pub(super) const TAKE_KEYED: &str = concat!(
     first AS (SELECT job.id, job.priority, job.scheduled_at FROM free CROSS JOIN LATERAL ( \
         SELECT id, priority, scheduled_at FROM {schema}.jobs \
         WHERE state = 'available' AND queue = $4 AND concurrency_key = free.key AND worker = ANY ($5) \
+        AND (session_host IS NULL OR session_host = $8 OR scheduled_at <= $9) \
         ORDER BY priority, scheduled_at, id LIMIT greatest(free.slots, 0)) AS job), \
     unkeyed AS (SELECT id, priority, scheduled_at FROM {schema}.jobs \
         WHERE state = 'available' AND queue = $4 AND concurrency_key IS NULL AND worker = ANY ($5) \
+        AND (session_host IS NULL OR session_host = $8 OR scheduled_at <= $9) \
         ORDER BY priority, scheduled_at, id LIMIT $6), \
     chosen AS (SELECT id FROM (TABLE first UNION ALL TABLE unkeyed) AS any_of_both \
         ORDER BY priority, scheduled_at, id LIMIT $6) ",
@@ -97,7 +99,9 @@ pub(super) async fn take(
     }
     let query = engine.query(&engine.sql.take_keyed).bind(Moment(request.now)).bind(request.node);
     let query = query.bind(state_bit(State::Executing)).bind(request.queue).bind(request.workers);
-    let rows = work.rows(query.bind(i64::from(most)).bind(i64::from(request.limits.per_key))).await?;
+    let query = query.bind(i64::from(most)).bind(i64::from(request.limits.per_key));
+    let query = query.bind(request.host).bind(Moment(request.abandoned_before));
+    let rows = work.rows(query).await?;
     let mut jobs = row::claimed(&rows, request)?;
     in_order(&mut jobs);
     if request.limits.rate.is_some() && !jobs.is_empty() {
@@ -150,7 +154,7 @@ mod tests {
         let url = format!("{}{parameters}", database.url());
         let engine = PostgresEngine::connect(&url).await.expect("a new database");
         let now = timestamp(1_900_000_000_000_000);
-        let node = this_node(Terms::DEFAULT, now);
+        let node = this_node(Terms::DEFAULT, "host".to_owned(), now);
         engine.renew(&node, false).await.expect("a write");
         let mut frozen = engine.connections.begin().await.expect("a session");
         lock(&engine, &mut frozen).await.expect("the lock is free");
@@ -162,6 +166,8 @@ mod tests {
             limits: Limits::local(5).global(3),
             running: 0,
             ahead: 0,
+            host: "host",
+            abandoned_before: timestamp(0),
             now,
         };
         let claimed = timeout(Duration::from_secs(60), engine.claim(&request)).await;

@@ -12,8 +12,8 @@ use crate::engine::NodeRow;
 use crate::error::Result;
 use crate::job::{Job, JobId};
 
-pub(super) const REGISTER: &str = "INSERT INTO {schema}.nodes (id, host, process, started_at, lease_until, lease) \
-    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+pub(super) const REGISTER: &str = "INSERT INTO {schema}.nodes \
+    (id, host, process, started_at, lease_until, lease, session_host) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
 
 /// A node that was declared dead is gone from the table and cannot renew itself back into it.
 /// nodes_pkey
@@ -27,7 +27,7 @@ pub(super) async fn renew(engine: &PostgresEngine, node: &NodeRow, registered: b
     } else {
         let query = engine.query(&engine.sql.register).bind(&node.id).bind(cleaned(&node.host));
         let query = query.bind(cleaned(&node.process)).bind(Moment(node.started_at));
-        query.bind(Moment(node.lease_until)).bind(lease)
+        query.bind(Moment(node.lease_until)).bind(lease).bind(cleaned(&node.session_host))
     };
     Ok(!engine.rows(query).await?.is_empty())
 }
@@ -40,7 +40,7 @@ pub(super) async fn retire(engine: &PostgresEngine, node: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) const NODES: &str = "SELECT id, host, process, started_at, lease_until, lease FROM {schema}.nodes \
+pub(super) const NODES: &str = "SELECT id, host, process, session_host, started_at, lease_until, lease FROM {schema}.nodes \
     ORDER BY id COLLATE \"C\"";
 
 pub(super) async fn nodes(engine: &PostgresEngine) -> Result<Vec<NodeRow>> {
@@ -51,6 +51,7 @@ pub(super) async fn nodes(engine: &PostgresEngine) -> Result<Vec<NodeRow>> {
             id: text(row, "id")?,
             host: text(row, "host")?,
             process: text(row, "process")?,
+            session_host: text(row, "session_host")?,
             started_at: moment(row, "started_at")?,
             lease_until: moment(row, "lease_until")?,
             lease: Duration::from_micros(u64::try_from(row.try_get::<i64, _>("lease")?).unwrap_or(0)),

@@ -41,7 +41,7 @@ macro_rules! fill {
              FROM generate_series(100, 20000) AS i, generate_series(1, 5) AS n; \
              INSERT INTO claude_jobs.errors (job_id, attempt, at, kind, message) \
              SELECT i, 1, now(), 'timeout', 'too long' FROM generate_series(100, 20000) AS i; \
-             INSERT INTO claude_jobs.nodes VALUES ('node_1', 'host', 'process', now(), now(), 1)"
+             INSERT INTO claude_jobs.nodes VALUES ('node_1', 'host', 'process', now(), now(), 1, 'host')"
         )
     };
 }
@@ -115,7 +115,7 @@ const RUN: &str = "'{5}', '{1}', '{node_1}', '{2026-02-01}', '{2026-02-01}', '{N
 /// It ends well, though with an error.
 const SETTLEMENT: &str = "'{4}', '{2026-02-01}', '{2026-02-01}', \
     ARRAY['{\"error_attempt\": 1, \"error_at\": 1, \"error_kind\": \"timeout\", \"error_message\": \"why\"}'], \
-    '2026-02-01', 'c', false";
+    'c', false";
 
 fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     let sql = &engine.sql;
@@ -124,20 +124,23 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     vec![
         Case {
             sql: &sql.look,
-            values: format!("'queue_3', 'node_1', {workers}"),
+            values: format!("'queue_3', 'node_1', {workers}, 'host', '2026-01-01'"),
             indexes: &["jobs_due", "jobs_claim", "jobs_keyed"],
         },
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
         Case {
             sql: &sql.turn,
             values: format!(
-                "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"
+                "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, \
+                'host', '2026-01-01'"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
         Case {
             sql: &sql.claim,
-            values: format!("'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"),
+            values: format!(
+                "'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'host', '2026-01-01'"
+            ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },
         Case { sql: &sql.settle, values: format!("{RUN}, {SETTLEMENT}"), indexes: &["jobs_pkey"] },
@@ -146,7 +149,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
             values:
                 "'{500,501}', '{1,1}', '{node_1,NULL}', '{2026-02-01,2026-02-01}', '{completed,completed}'"
                     .to_owned(),
-            indexes: &["runs_pkey"],
+            indexes: &["jobs_pkey", "runs_pkey"],
         },
         Case {
             sql: &sql.forget,
@@ -156,12 +159,12 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.count_executing, "'queue_3'", &["jobs_executing"]),
         Case {
             sql: &sql.take_keyed,
-            values: format!("'2026-02-01', 'node_1', 4, 'keyed', {workers}, 10, 2"),
+            values: format!("'2026-02-01', 'node_1', 4, 'keyed', {workers}, 10, 2, 'host', '2026-01-01'"),
             indexes: &["jobs_keyed", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],
         },
         Case {
             sql: &sql.take_keyed,
-            values: format!("'2026-02-01', 'node_1', 4, 'queue_3', {workers}, 10, 2"),
+            values: format!("'2026-02-01', 'node_1', 4, 'queue_3', {workers}, 10, 2, 'host', '2026-01-01'"),
             indexes: &["jobs_keyed", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],
         },
         case(&sql.held, "'queue_3', 'node_1'", &["jobs_executing"]),
@@ -169,7 +172,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.cancel_requests, "'node_1'", &["jobs_executing"]),
         Case {
             sql: &sql.is_busy,
-            values: format!("'{{queue_3,idle}}', {workers}, '2026-02-01'"),
+            values: format!("'{{queue_3,idle}}', {workers}, '2026-02-01', 'host', '2026-01-01'"),
             indexes: &["jobs_executing", "jobs_claim", "jobs_keyed", "jobs_due"],
         },
         case(&sql.release_expired, "'{unique_200,other}', '{2026-02-01,2026-02-01}'", &["jobs_unique"]),
@@ -185,6 +188,9 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.request_cancel, "5, 'c'", &["jobs_pkey"]),
         case(&sql.cancel, "3, 'c', '2026-02-01', 64", &["jobs_pkey"]),
         case(&sql.retry, "3, 'c', '2026-02-01'", &["jobs_pkey"]),
+        case(&sql.retry_handler, "3, 'c', '2026-02-01', '{}'", &["jobs_pkey"]),
+        case(&sql.keep_answer, "5, 1, '{}'", &["jobs_pkey"]),
+        case(&sql.mark_begun, "'{5,6}', '{1,1}'", &["jobs_pkey"]),
         case(&sql.pause_queue, "5, '2026-02-01'", &["jobs_pkey"]),
         case(&sql.job, "500000", &["jobs_pkey"]),
         case(&sql.locked, "500000", &["jobs_pkey"]),

@@ -36,9 +36,10 @@ pub(super) const PRUNE: &str = concat!(
     SELECT id FROM pruned"
 );
 
-/// After the jobs, in the same transaction: what was written into a log while their removal waited for it is seen.
-/// log_pkey
-pub(super) const PRUNE_LOG: &str = "DELETE FROM {schema}.log WHERE job_id = ANY ($1)";
+/// After the jobs, in the same transaction: what was written into a log or as an answer while their removal waited for it is seen.
+/// log_pkey, answers_pkey
+pub(super) const PRUNE_LOG: &str = "WITH answers AS (DELETE FROM {schema}.answers WHERE job_id = ANY ($1)) \
+    DELETE FROM {schema}.log WHERE job_id = ANY ($1)";
 
 /// jobs_over
 pub(super) const PRUNABLE: &str = concat!(

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -10,7 +9,7 @@ use super::PostgresEngine;
 use super::answer::Answer;
 use super::moment::Moment;
 use super::row::{self, job_columns, moment, optional_moment, optional_text, text};
-use crate::engine::{Count, QueueSettings};
+use crate::engine::{BusyLook, Count, QueueSettings};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, JobId, RunRow, State};
 
@@ -57,20 +56,19 @@ pub(super) const IS_BUSY: &str = "WITH open AS (SELECT served.name FROM unnest($
     SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'executing' \
             AND queue = ANY ($1) AND worker = ANY ($2)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
-            AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2)) \
+            AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2) \
+            AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
-            AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2)) \
+            AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2) \
+            AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state IN ('scheduled', 'retryable') \
-            AND queue = ANY (ARRAY (SELECT name FROM open)) AND scheduled_at <= $3 AND worker = ANY ($2)) \
+            AND queue = ANY (ARRAY (SELECT name FROM open)) AND scheduled_at <= $3 AND worker = ANY ($2) \
+            AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5)) \
     AS busy";
 
-pub(super) async fn is_busy(
-    engine: &PostgresEngine,
-    queues: &[&str],
-    workers: &[&str],
-    now: Timestamp,
-) -> Result<bool> {
-    let query = engine.query(&engine.sql.is_busy).bind(queues).bind(workers).bind(Moment(now));
+pub(super) async fn is_busy(engine: &PostgresEngine, look: &BusyLook<'_>) -> Result<bool> {
+    let query = engine.query(&engine.sql.is_busy).bind(look.queues).bind(look.workers);
+    let query = query.bind(Moment(look.now)).bind(look.host).bind(Moment(look.abandoned_before));
     Ok(engine.row(query).await?.try_get("busy")?)
 }
 

@@ -22,23 +22,23 @@ macro_rules! job_columns {
         "id, state::text AS state, queue, worker, input, args, meta, \
          CASE WHEN tags <> '[]' THEN tags::text END AS tags, priority, attempt, uncounted, max_attempts, snoozes, \
          max_snoozes, inserted_at, scheduled_at, attempted_at, finished_at, node, reason, cancel_requested, \
-         concurrency_key, resume, trace"
+         concurrency_key, continuation, trace, begun"
     };
 }
 pub(super) use job_columns;
 
 /// The columns of [`claimed`]: those of [`job_columns!`] without what a claim knows, having written or asked
-/// for it. Each column costs.
+/// for it, or does not need. Each column costs.
 macro_rules! claimed_columns {
     () => {
         "id, worker, input, args, meta, CASE WHEN tags <> '[]' THEN tags::text END AS tags, priority, attempt, \
-         uncounted, max_attempts, snoozes, max_snoozes, inserted_at, scheduled_at, concurrency_key, resume, trace"
+         uncounted, max_attempts, snoozes, max_snoozes, inserted_at, scheduled_at, concurrency_key, continuation, trace"
     };
 }
 pub(super) use claimed_columns;
 
 /// The places in [`job_columns!`] of those that [`claimed_columns!`] lack, as bits.
-const KNOWN_TO_CLAIM: u32 = 1 << 1 | 1 << 2 | 0b1_1111 << 16;
+const KNOWN_TO_CLAIM: u32 = 1 << 1 | 1 << 2 | 0b1_1111 << 16 | 1 << 24;
 
 /// The job in a row of [`job_columns!`].
 pub(super) fn job(row: &PgRow) -> sqlx::Result<Job> {
@@ -89,6 +89,10 @@ impl<'r> Columns<'r> {
 impl<'r> damage::Columns<'r> for Columns<'r> {
     fn number(&mut self) -> sqlx::Result<i64> {
         self.always()
+    }
+
+    fn optional_number(&mut self) -> sqlx::Result<i64> {
+        Ok(self.value()?.unwrap_or(0))
     }
 
     fn small_number(&mut self) -> sqlx::Result<i64> {
@@ -156,7 +160,7 @@ mod tests {
         let known = (0..all.len()).filter(|place| KNOWN_TO_CLAIM >> place & 1 == 1).map(|place| all[place]);
         let known: Vec<_> = known.collect();
         let expected =
-            ["state", "queue", "attempted_at", "finished_at", "node", "reason", "cancel_requested"];
+            ["state", "queue", "attempted_at", "finished_at", "node", "reason", "cancel_requested", "begun"];
         assert_eq!(known, expected);
         let sent: Vec<_> = all.into_iter().filter(|name| !known.contains(name)).collect();
         assert_eq!(names(claimed_columns!()), sent);

@@ -1,9 +1,8 @@
 //! Settlements: the ends of runs, each all of it or nothing.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -14,6 +13,7 @@ use super::insert::insert_all;
 use super::moment::Moment;
 use super::row::{clean, json, state_bit};
 use super::{PostgresEngine, Query};
+use crate::engine::Settled;
 use crate::error::Result;
 use crate::job::State;
 use crate::settlement::Settlement;
@@ -69,37 +69,34 @@ macro_rules! ledger {
 }
 pub(super) use ledger;
 
-/// Settles. A job that somebody asked to cancel meanwhile does not go back to waiting.
+/// Settles. A job that somebody asked to cancel meanwhile does not go back to waiting: nothing of its settlement is
+/// written.
 ///
 /// A state comes as its place among [`State::ALL`]. What most settlements lack comes as one JSON text,
 /// [`Rest`]: a dozen arrays more to take apart would cost more than all else that is done for a row.
 ///
 /// The nodes are told of the queues in which something may have become claimable: a job waits again, or a
-/// concurrency key is free. `$17`: the channel; `$18`: whether a limit of all is. errors_pkey
+/// concurrency key is free. `$16`: the channel; `$17`: whether a limit of all is. errors_pkey
 pub(super) const SETTLE: &str = concat!(
     "WITH settled AS (UPDATE {schema}.jobs AS j SET \
-        state = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled' \
-            ELSE (ARRAY['scheduled', 'available', 'executing', 'retryable', 'completed', 'discarded', \
-                'cancelled']::{schema}.state[])[g.state + 1] END, \
-        finished_at = CASE WHEN j.cancel_requested AND g.state < 4 THEN $16 ELSE g.finished_at END, \
-        reason = CASE WHEN j.cancel_requested AND g.state < 4 THEN 'cancelled on request' \
-            ELSE g.rest ->> 'reason' END, \
-        scheduled_at = g.scheduled_at, \
-        uncounted = CASE WHEN (g.rest ->> 'uncounted')::boolean \
-            THEN least(j.uncounted + 1, 4294967295) ELSE j.uncounted END, \
+        state = (ARRAY['scheduled', 'available', 'executing', 'retryable', 'completed', 'discarded', \
+            'cancelled']::{schema}.state[])[g.state + 1], \
+        finished_at = g.finished_at, reason = g.rest ->> 'reason', scheduled_at = g.scheduled_at, \
+        uncounted = CASE WHEN g.rest ->> 'uncounted' IS NOT NULL THEN greatest(0, \
+            least(j.uncounted + (g.rest ->> 'uncounted')::bigint, 4294967295)) ELSE j.uncounted END, \
         snoozes = CASE WHEN (g.rest ->> 'snoozed')::boolean \
             THEN least(j.snoozes + 1, 4294967295) ELSE j.snoozes END, \
-        meta = coalesce((g.rest ->> 'meta')::json, j.meta), resume = g.rest ->> 'resume', node = NULL, \
-        cancel_requested = false, unique_key = CASE WHEN (j.unique_states \
-            >> (CASE WHEN j.cancel_requested AND g.state < 4 THEN 6 ELSE g.state END)) & 1 = 1 \
-            THEN j.unique_key END \
+        meta = coalesce((g.rest ->> 'meta')::json, j.meta), continuation = g.rest ->> 'continuation', \
+        session_host = g.rest ->> 'session_host', node = NULL, cancel_requested = false, \
+        unique_key = CASE WHEN (j.unique_states >> g.state) & 1 = 1 THEN j.unique_key END \
         FROM (SELECT ",
     runs!(),
     ", unnest($12::integer[]) AS state, unnest($13::timestamptz[]) AS scheduled_at, \
         unnest($14::timestamptz[]) AS finished_at, unnest($15::text[])::json AS rest) AS g ",
     fence!(),
-    " RETURNING g.*, CASE WHEN g.state < 4 OR j.concurrency_key IS NOT NULL OR $18 THEN ",
-    tell!("$17"),
+    " AND NOT (j.cancel_requested AND g.state < 4) \
+      RETURNING g.*, CASE WHEN g.state < 4 OR j.concurrency_key IS NOT NULL OR $17 THEN ",
+    tell!("$16"),
     " END), ",
     ledger!(),
     ", failures AS (INSERT INTO {schema}.errors (job_id, attempt, at, kind, message) \
@@ -140,12 +137,11 @@ pub(super) async fn settle(
     engine: &PostgresEngine,
     work: &mut Work,
     settlements: &[Settlement],
-    now: Timestamp,
     tells: bool,
-) -> Result<Vec<bool>> {
-    let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), tells)?;
+) -> Result<Vec<Settled>> {
+    let query = bind(engine.query(&engine.sql.settle), settlements, engine.channel(), tells)?;
     let settled = read(&work.rows(query).await?, settlements)?;
-    let ours = settlements.iter().zip(&settled).filter(|(_, is_ours)| **is_ours);
+    let ours = settlements.iter().zip(&settled).filter(|(_, settled)| settled.is_written());
     for settlement in ours.map(|(settlement, _)| settlement).filter(|settlement| has_more(settlement)) {
         insert_all(engine, work, &settlement.follow_ons).await?;
         if let Some(until) = settlement.pause_queue_until {
@@ -153,31 +149,30 @@ pub(super) async fn settle(
             work.rows(query.bind(Moment(until))).await?;
         }
     }
-    if settled.iter().all(|is_ours| *is_ours) {
+    if settled.iter().all(|settled| settled.is_written()) {
         return Ok(settled);
     }
     read(&work.rows(written(engine, settlements)).await?, settlements)
 }
 
 /// Settles what brings nothing more with it, in one statement.
-pub(super) async fn settle_only(
-    engine: &PostgresEngine,
-    settlements: &[Settlement],
-    now: Timestamp,
-) -> Result<Vec<bool>> {
-    let query = bind(engine.query(&engine.sql.settle), settlements, now, engine.channel(), false)?;
+pub(super) async fn settle_only(engine: &PostgresEngine, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    let query = bind(engine.query(&engine.sql.settle), settlements, engine.channel(), false)?;
     let settled = read(&engine.rows(query).await?, settlements)?;
-    if settled.iter().all(|is_ours| *is_ours) {
+    if settled.iter().all(|settled| settled.is_written()) {
         return Ok(settled);
     }
     read(&engine.rows(written(engine, settlements)).await?, settlements)
 }
 
-/// Which of these runs the ledger has, as they are. runs_pkey
-pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt \
+/// Which of these runs the ledger has, as they are, and which are still running: past the fence only a request to
+/// cancel the job can have kept those from being settled. runs_pkey, jobs_pkey
+pub(super) const WRITTEN: &str = "SELECT g.id, g.attempt, running.id IS NOT NULL AS is_running \
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) \
         AS g (id, attempt, node, finished_at, ending) \
-    WHERE EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
+    LEFT JOIN {schema}.jobs AS running ON running.id = g.id AND running.attempt = g.attempt \
+        AND running.state >= 'executing' AND running.state <= 'executing' \
+    WHERE running.id IS NOT NULL OR EXISTS (SELECT 1 FROM {schema}.runs AS r WHERE r.job_id = g.id AND r.attempt = g.attempt \
         AND r.node IS NOT DISTINCT FROM g.node AND r.finished_at = g.finished_at AND r.ending = g.ending)";
 
 /// Asks which of these settlements are written, by a statement that did not say so or by an earlier one. Those of a
@@ -193,26 +188,34 @@ pub(super) fn written<'q>(engine: &PostgresEngine, settlements: &[Settlement]) -
         .bind(each(new, |new| clean(&new.run.ending)))
 }
 
-/// For each settlement, whether an answer names its run.
-pub(super) fn read(rows: &[PgRow], settlements: &[Settlement]) -> Result<Vec<bool>> {
-    let runs = rows.iter().map(key).collect::<sqlx::Result<_>>()?;
+/// For each settlement, what an answer says of its run.
+pub(super) fn read(rows: &[PgRow], settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    let runs = rows.iter().map(outcome).collect::<sqlx::Result<_>>()?;
     Ok(answers(settlements, Some(runs)))
 }
 
-fn key(row: &PgRow) -> sqlx::Result<(i64, i64)> {
-    Ok((row.try_get("id")?, row.try_get("attempt")?))
+/// Of a row of [`SETTLE`], [`WRITTEN`] or the like.
+fn outcome(row: &PgRow) -> sqlx::Result<((i64, i64), Settled)> {
+    let is_running = row.try_get("is_running").unwrap_or(false);
+    let settled = if is_running { Settled::CancelRequested } else { Settled::Written };
+    Ok(((row.try_get("id")?, row.try_get("attempt")?), settled))
 }
 
-/// For each settlement, whether its run is among them; `None`: each is. Of the same run twice in a batch only the
+/// For each settlement, what became of its run; `None`: each is written. Of the same run twice in a batch only the
 /// first counts.
-pub(super) fn answers(settlements: &[Settlement], runs: Option<HashSet<(i64, i64)>>) -> Vec<bool> {
+pub(super) fn answers(
+    settlements: &[Settlement],
+    runs: Option<HashMap<(i64, i64), Settled>>,
+) -> Vec<Settled> {
     let key = |settlement: &Settlement| (settlement.id.0, i64::from(settlement.attempt));
     let mut runs = match runs {
-        None if different(settlements) == settlements.len() => return vec![true; settlements.len()],
-        None => settlements.iter().map(key).collect(),
+        None if different(settlements) == settlements.len() => {
+            return vec![Settled::Written; settlements.len()];
+        }
+        None => settlements.iter().map(|new| (key(new), Settled::Written)).collect(),
         Some(runs) => runs,
     };
-    settlements.iter().map(|settlement| runs.remove(&key(settlement))).collect()
+    settlements.iter().map(|new| runs.remove(&key(new)).unwrap_or(Settled::Superseded)).collect()
 }
 
 /// How many different runs there are in a batch.
@@ -225,8 +228,8 @@ pub(super) fn different(settlements: &[Settlement]) -> usize {
 
 /// Whether there is more to say of a settlement than where its job goes and how the run went: a [`Rest`].
 pub(super) fn has_rest(new: &Settlement) -> bool {
-    let has_text = new.reason.is_some() || new.resume.is_some() || new.meta.is_some();
-    has_text || new.uncounted || new.snoozed || new.error.is_some()
+    let has_text = new.reason.is_some() || !new.continuation.is_empty() || new.meta.is_some();
+    has_text || new.uncounted != 0 || new.snoozed || new.error.is_some()
 }
 
 /// What most settlements lack. Texts are clean: `->>` can make no text of a NUL, nor read past one, so that
@@ -235,14 +238,16 @@ pub(super) fn has_rest(new: &Settlement) -> bool {
 struct Rest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "is_false")]
-    uncounted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncounted: Option<i32>,
     #[serde(skip_serializing_if = "is_false")]
     snoozed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resume: Option<Cow<'a, str>>,
+    continuation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_host: Option<Cow<'a, str>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     error: Option<Failed<'a>>,
 }
@@ -266,10 +271,11 @@ impl<'a> Rest<'a> {
         }
         let rest = Self {
             reason: new.reason.as_deref().map(clean),
-            uncounted: new.uncounted,
+            uncounted: Some(new.uncounted).filter(|change| *change != 0),
             snoozed: new.snoozed,
             meta: new.meta.as_ref().map(json).transpose()?,
-            resume: new.resume.as_deref().map(clean),
+            continuation: new.continuation_json()?.map(|text| clean(&text).into_owned()),
+            session_host: new.continuation.session_host().map(clean),
             error: new.error.as_ref().map(|error| Failed {
                 error_attempt: error.attempt,
                 error_at: error.at.as_microsecond(),
@@ -290,13 +296,7 @@ pub(super) fn in_order(settlements: &[Settlement]) -> Vec<&Settlement> {
 }
 
 /// Binds the parameters of [`SETTLE`].
-fn bind<'q>(
-    query: Query<'q>,
-    settlements: &[Settlement],
-    now: Timestamp,
-    channel: &str,
-    tells: bool,
-) -> Result<Query<'q>> {
+fn bind<'q>(query: Query<'q>, settlements: &[Settlement], channel: &str, tells: bool) -> Result<Query<'q>> {
     let new = &in_order(settlements)[..];
     let rest = new.iter().map(|new| Rest::of(new)).collect::<Result<Vec<_>>>()?;
     Ok(bind_runs(query, new)?
@@ -304,7 +304,6 @@ fn bind<'q>(
         .bind(each(new, |new| Moment(new.scheduled_at)))
         .bind(each(new, |new| new.finished_at.map(Moment)))
         .bind(if_any(rest))
-        .bind(Moment(now))
         .bind(channel.to_owned())
         .bind(tells))
 }

@@ -6,7 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
 use super::{
-    admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks, turn,
+    admin, answers, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks,
+    turn,
 };
 
 /// A statement's text.
@@ -42,6 +43,9 @@ macro_rules! statements {
 }
 
 statements! {
+    keep_answer: answers::KEEP,
+    answer: answers::READ,
+    mark_begun: answers::MARK_BEGUN,
     job: query::JOB,
     counts: query::COUNTS,
     is_busy: query::IS_BUSY,
@@ -57,6 +61,7 @@ statements! {
     request_cancel: admin::REQUEST_CANCEL,
     cancel: admin::CANCEL,
     retry: admin::RETRY,
+    retry_handler: admin::RETRY_HANDLER,
     delete: admin::DELETE,
     change_queue: admin::CHANGE_QUEUE,
     register: nodes::REGISTER,

@@ -1,27 +1,27 @@
 //! Turns: what has ended is settled, what there is room for is claimed, in as few statements as it takes.
 
-use jiff::Timestamp;
 use sqlx::Row;
 
 use super::claim::{self, bind_claim, claim_rows, read_claim};
 use super::moment::Moment;
 use super::settle::{self, bind_runs, each, fence, in_order, ledger, runs, tell};
 use super::{PostgresEngine, retried};
-use crate::engine::{ClaimRequest, Claimed, Turn};
+use crate::engine::{ClaimRequest, Claimed, Settled, Turn};
 use crate::error::Result;
 use crate::job::State;
 use crate::settlement::Settlement;
 
 /// Completes a batch of jobs and claims the next ones: what happens most often, and so with nothing in it that
 /// [such jobs](only_completes) do not need. `$1` to `$11` as [`runs!`] has them, `$12` when each was due, `$13` how
-/// many different runs, `$14` the channel, `$15` the present moment, `$16` to `$23` as [`bind_claim`] has them.
+/// many different runs, `$14` the channel, `$15` the present moment, `$16` to `$25` as [`bind_claim`] has them.
 ///
 /// The jobs are taken first. A statement sees what was committed when it began; a job that another one claims
 /// after that still looks available to it, and is locked before it is seen not to be. Whoever has claimed it then
 /// waits with settling it: the shorter that moment, the less often.
 pub(super) const TURN: &str = concat!(
     "WITH settled AS (UPDATE {schema}.jobs AS j SET state = 'completed', scheduled_at = g.scheduled_at, \
-        finished_at = g.run_finished_at, reason = NULL, resume = NULL, node = NULL, cancel_requested = false, \
+        finished_at = g.run_finished_at, reason = NULL, continuation = NULL, session_host = NULL, \
+        node = NULL, cancel_requested = false, \
         unique_key = CASE WHEN (j.unique_states >> 4) & 1 = 1 THEN j.unique_key END \
         FROM (SELECT ",
     runs!(),
@@ -32,7 +32,7 @@ pub(super) const TURN: &str = concat!(
     " END), ",
     ledger!(),
     ", ",
-    claim_rows!("$15"; "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23"),
+    claim_rows!("$15"; "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25"),
     ", (SELECT count(*) FROM settled) = $13 AS all_settled"
 );
 
@@ -49,7 +49,6 @@ pub(super) async fn turn(
     engine: &PostgresEngine,
     settlements: &[Settlement],
     claim: Option<&ClaimRequest<'_>>,
-    now: Timestamp,
 ) -> Result<Turn> {
     if settlements.is_empty() {
         let Some(request) = claim else { return Ok(Turn::default()) };
@@ -58,16 +57,16 @@ pub(super) async fn turn(
     }
     let spans_nodes = claim.is_some_and(|request| request.limits.span_nodes());
     if spans_nodes || settlements.iter().any(settle::has_more) {
-        return retried(|| turn_in_steps(engine, settlements, claim, now)).await;
+        return retried(|| turn_in_steps(engine, settlements, claim)).await;
     }
     let Some(request) = claim else {
-        let settled = retried(|| settle::settle_only(engine, settlements, now)).await?;
+        let settled = retried(|| settle::settle_only(engine, settlements)).await?;
         return Ok(Turn { settled, ..Turn::default() });
     };
     // What fails from here on fails the turn: what the server may have claimed is to be looked up, and a settlement
     // may be said again.
     if !settlements.iter().all(only_completes) {
-        let settled = retried(|| settle::settle_only(engine, settlements, now)).await?;
+        let settled = retried(|| settle::settle_only(engine, settlements)).await?;
         let claimed = retried(|| claim::claim(engine, request)).await?;
         return Ok(Turn { settled, claimed });
     }
@@ -84,12 +83,11 @@ async fn turn_in_steps(
     engine: &PostgresEngine,
     settlements: &[Settlement],
     claim: Option<&ClaimRequest<'_>>,
-    now: Timestamp,
 ) -> Result<Turn> {
     let tells = claim.is_some_and(|request| request.limits.span_nodes());
     let mut work = engine.connections.begin().await?;
     let turn = async {
-        let settled = settle::settle(engine, &mut work, settlements, now, tells).await?;
+        let settled = settle::settle(engine, &mut work, settlements, tells).await?;
         let claimed = match claim {
             Some(request) => claim::claim_in(engine, &mut work, request).await?,
             None => Claimed::default(),
@@ -105,7 +103,7 @@ async fn complete_and_claim(
     engine: &PostgresEngine,
     settlements: &[Settlement],
     request: &ClaimRequest<'_>,
-) -> Result<(Vec<bool>, Option<Claimed>)> {
+) -> Result<(Vec<Settled>, Option<Claimed>)> {
     let new = &in_order(settlements)[..];
     let query = bind_runs(engine.query(&engine.sql.turn), new)?
         .bind(each(new, |new| Moment(new.scheduled_at)))
@@ -142,7 +140,7 @@ mod tests {
     /// Ends the run of job 1, and takes one job.
     const TURN_VALUES: &str = "'{1}', '{1}', '{node}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', \
         '{complete}', '{completed}', '{NULL}', '{}', '{2026-01-01}', 1, 'c', '2026-02-01', 'queue', 'node', \
-        '{worker}', 1, 0, 0, 4, true";
+        '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01'";
 
     #[test]
     fn the_unique_states_are_shifted_by_the_place_of_a_completed_job() {
@@ -175,7 +173,7 @@ mod tests {
         }
         let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
         second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
-        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true)";
+        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01')";
         let ids = |rows: Vec<PgRow>| rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>();
         assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
         holder.execute("COMMIT").await.expect("the lock is free");

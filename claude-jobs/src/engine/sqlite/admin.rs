@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::insert::json;
 use super::row::{self, job_columns, state_bit};
 use super::{SqliteEngine, query};
-use crate::engine::{Cancelled, QueueChange, QueueSettings};
+use crate::engine::{Cancelled, QueueChange, QueueSettings, no_answer};
 use crate::error::{Error, Result};
-use crate::job::{Job, JobId, State};
+use crate::job::{Continuation, Job, JobId, State};
 
 pub(super) async fn cancel(engine: &SqliteEngine, id: JobId, now: Timestamp) -> Result<Cancelled> {
     let mut transaction = engine.begin().await?;
@@ -65,6 +66,27 @@ pub(super) async fn retry(engine: &SqliteEngine, id: JobId, now: Timestamp) -> R
     Ok(job)
 }
 
+pub(super) async fn retry_handler(engine: &SqliteEngine, id: JobId, now: Timestamp) -> Result<Job> {
+    let mut transaction = engine.begin().await?;
+    let job = locked(&mut transaction, id).await?;
+    let retried = sqlx::query(
+        "UPDATE claude_jobs SET state = 'available', scheduled_at = ?1, finished_at = NULL, reason = NULL, \
+         cancel_requested = 0, continuation = ?2, session_host = NULL WHERE id = ?3 AND state <> 'executing' \
+         AND id IN (SELECT job_id FROM claude_jobs_answers)",
+    )
+    .bind(now.as_microsecond())
+    .bind(json(&Continuation::of_answer())?)
+    .bind(id.0)
+    .execute(&mut *transaction)
+    .await?;
+    if retried.rows_affected() == 0 {
+        return Err(no_answer(&job));
+    }
+    let job = locked(&mut transaction, id).await?;
+    transaction.commit().await?;
+    Ok(job)
+}
+
 pub(super) async fn delete(engine: &SqliteEngine, id: JobId) -> Result<()> {
     let mut transaction = engine.begin().await?;
     let job = locked(&mut transaction, id).await?;
@@ -76,6 +98,7 @@ pub(super) async fn delete(engine: &SqliteEngine, id: JobId) -> Result<()> {
         "DELETE FROM claude_jobs_runs WHERE job_id = ?",
         "DELETE FROM claude_jobs_errors WHERE job_id = ?",
         "DELETE FROM claude_jobs_log WHERE job_id = ?",
+        "DELETE FROM claude_jobs_answers WHERE job_id = ?",
         "DELETE FROM claude_jobs WHERE id = ?",
     ] {
         sqlx::query(sql).bind(id.0).execute(&mut *transaction).await?;

@@ -28,8 +28,8 @@ pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: boo
     let sql = if registered {
         "UPDATE claude_jobs_nodes SET lease_until = ?5, lease = ?6 WHERE id = ?1"
     } else {
-        "INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until, lease) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        "INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until, lease, session_host) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     };
     let write = sqlx::query(sql)
         .bind(&node.id)
@@ -38,6 +38,7 @@ pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: boo
         .bind(node.started_at.as_microsecond())
         .bind(node.lease_until.as_microsecond())
         .bind(i64::try_from(node.lease.as_micros()).unwrap_or(i64::MAX))
+        .bind(&node.session_host)
         .execute(&engine.writer);
     Ok(engine.written(write.await)?.rows_affected() == 1)
 }
@@ -49,7 +50,7 @@ pub(super) async fn retire(engine: &SqliteEngine, node: &str) -> Result<()> {
 
 pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
     let rows = sqlx::query(
-        "SELECT id, host, process, started_at, lease_until, lease FROM claude_jobs_nodes ORDER BY id",
+        "SELECT id, host, process, session_host, started_at, lease_until, lease FROM claude_jobs_nodes ORDER BY id",
     )
     .fetch_all(readers)
     .await?;
@@ -59,6 +60,7 @@ pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
             id: row.try_get("id")?,
             host: row.try_get("host")?,
             process: row.try_get("process")?,
+            session_host: row.try_get("session_host")?,
             started_at: timestamp(row.try_get("started_at")?),
             lease_until: timestamp(row.try_get("lease_until")?),
             lease: Duration::from_micros(u64::try_from(row.try_get::<i64, _>("lease")?).unwrap_or(0)),

@@ -41,7 +41,7 @@ macro_rules! fill {
              WHERE id <= 20000; \
              INSERT INTO claude_jobs_errors (job_id, attempt, at, kind, message) \
              SELECT id, 1, 0, 'timeout', 'too long' FROM claude_jobs WHERE id <= 20000; \
-             INSERT INTO claude_jobs_nodes VALUES ('node_1', 'host', 'process', 0, 0, 1)"
+             INSERT INTO claude_jobs_nodes VALUES ('node_1', 'host', 'process', 0, 0, 1, 'host')"
         )
     };
 }
@@ -189,6 +189,7 @@ fn cases() -> Vec<Case> {
     let workers = r#"["worker_0","worker_1","worker_2"]"#;
     let take =
         |queue: &str| vec![json!(now), json!("node_1"), json!(4), json!(queue), json!(workers), json!(10)];
+    let host = || vec![json!("host"), json!(0)];
     vec![
         (
             claim::STAGE,
@@ -197,7 +198,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             claim::TAKE,
-            take("queue_3"),
+            [take("queue_3"), host()].concat(),
             &[
                 "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
@@ -217,8 +218,8 @@ fn cases() -> Vec<Case> {
             vec![json!("queue_3")],
             &["SEARCH claude_jobs USING COVERING INDEX claude_jobs_executing (queue=?)"],
         ),
-        (limited::TAKE_KEYED, [take("queue_3"), vec![json!(2)]].concat(), TAKE_KEYED),
-        (limited::TAKE_KEYED, [take("keyed"), vec![json!(2)]].concat(), TAKE_KEYED),
+        (limited::TAKE_KEYED, [take("queue_3"), vec![json!(2)], host()].concat(), TAKE_KEYED),
+        (limited::TAKE_KEYED, [take("keyed"), vec![json!(2)], host()].concat(), TAKE_KEYED),
         (
             query::HELD,
             vec![json!("queue_3"), json!("node_1")],
@@ -235,7 +236,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             query::IS_BUSY,
-            vec![json!(r#"["queue_3","idle"]"#), json!(workers), json!(now)],
+            [vec![json!(r#"["queue_3","idle"]"#), json!(workers), json!(now)], host()].concat(),
             &[
                 "SEARCH claude_jobs USING INDEX claude_jobs_executing (queue=?)",
                 "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",

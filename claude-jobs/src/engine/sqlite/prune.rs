@@ -29,6 +29,7 @@ pub(super) async fn prune(engine: &SqliteEngine, state: State, before: Timestamp
         "DELETE FROM claude_jobs_runs WHERE job_id IN (SELECT value FROM json_each(?))",
         "DELETE FROM claude_jobs_errors WHERE job_id IN (SELECT value FROM json_each(?))",
         "DELETE FROM claude_jobs_log WHERE job_id IN (SELECT value FROM json_each(?))",
+        "DELETE FROM claude_jobs_answers WHERE job_id IN (SELECT value FROM json_each(?))",
     ] {
         sqlx::query(sql).bind(json(&ids)?).execute(&mut *transaction).await?;
     }

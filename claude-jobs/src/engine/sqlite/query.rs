@@ -1,13 +1,12 @@
 //! Reads.
 
-use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteExecutor, SqlitePool};
 
 use super::insert::json;
 use super::row::{self, job_columns, optional_text, text};
 use crate::clock::timestamp;
-use crate::engine::{Count, QueueSettings};
+use crate::engine::{BusyLook, Count, QueueSettings};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, JobId, RunRow, State, Tokens};
 
@@ -65,25 +64,25 @@ pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json
              AND queue IN (SELECT name FROM served) AND worker IN (SELECT name FROM known)) \
          OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_claim \
              WHERE state = 'available' AND concurrency_key IS NULL \
-             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
+             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known) \
+             AND (session_host IS NULL OR session_host = ?4 OR scheduled_at <= ?5)) \
          OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_keyed \
              WHERE state = 'available' AND concurrency_key IS NOT NULL \
-             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known)) \
+             AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known) \
+             AND (session_host IS NULL OR session_host = ?4 OR scheduled_at <= ?5)) \
          OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_due \
              WHERE state IN ('scheduled', 'retryable') \
              AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \
-             AND worker IN (SELECT name FROM known))";
+             AND worker IN (SELECT name FROM known) \
+             AND (session_host IS NULL OR session_host = ?4 OR scheduled_at <= ?5))";
 
-pub(super) async fn is_busy(
-    readers: &SqlitePool,
-    queues: &[&str],
-    workers: &[&str],
-    now: Timestamp,
-) -> Result<bool> {
+pub(super) async fn is_busy(readers: &SqlitePool, look: &BusyLook<'_>) -> Result<bool> {
     let busy = sqlx::query_scalar(IS_BUSY)
-        .bind(json(&queues)?)
-        .bind(json(&workers)?)
-        .bind(now.as_microsecond())
+        .bind(json(&look.queues)?)
+        .bind(json(&look.workers)?)
+        .bind(look.now.as_microsecond())
+        .bind(look.host)
+        .bind(look.abandoned_before.as_microsecond())
         .fetch_one(readers)
         .await?;
     Ok(busy)

@@ -14,7 +14,7 @@ macro_rules! job_columns {
     () => {
         "id, state, queue, worker, input, args, meta, tags, priority, attempt, uncounted, max_attempts, \
          snoozes, max_snoozes, inserted_at, scheduled_at, attempted_at, finished_at, node, reason, \
-         cancel_requested, concurrency_key, resume, trace"
+         cancel_requested, concurrency_key, continuation, trace, begun"
     };
 }
 pub(super) use job_columns;
@@ -38,6 +38,10 @@ impl<'r> Columns<'r> {
 
 impl<'r> damage::Columns<'r> for Columns<'r> {
     fn number(&mut self) -> sqlx::Result<i64> {
+        self.value()
+    }
+
+    fn optional_number(&mut self) -> sqlx::Result<i64> {
         self.value()
     }
 

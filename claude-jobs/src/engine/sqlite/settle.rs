@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -11,29 +10,26 @@ use super::claim::{Found, add_look, look};
 use super::insert::{insert_in, json};
 use super::row::state_bit;
 use super::script::Script;
-use crate::engine::ClaimRequest;
+use crate::engine::{ClaimRequest, Settled};
 use crate::error::Result;
-use crate::job::State;
 use crate::settlement::Settlement;
 
-/// The fence: only the run that the row still stands for may change it. A job that somebody asked to
-/// cancel meanwhile does not go back to waiting.
+/// The fence: only the run that the row still stands for may change it, and a job that somebody asked to cancel
+/// meanwhile does not go back to waiting.
 static UPDATE: Statement = Statement::new(
     "WITH new (id, attempt, state, bit, waits, scheduled_at, finished_at, reason, uncounted, snoozed, meta, \
-     resume, now) AS (VALUES",
+     continuation, session_host) AS (VALUES",
     13,
-    ") UPDATE claude_jobs SET \
-     state = CASE WHEN cancel_requested AND new.waits THEN 'cancelled' ELSE new.state END, \
-     finished_at = CASE WHEN cancel_requested AND new.waits THEN new.now ELSE new.finished_at END, \
-     reason = CASE WHEN cancel_requested AND new.waits THEN 'cancelled on request' ELSE new.reason END, \
+    ") UPDATE claude_jobs SET state = new.state, finished_at = new.finished_at, reason = new.reason, \
      scheduled_at = new.scheduled_at, \
-     uncounted = min(claude_jobs.uncounted + new.uncounted, 4294967295), \
+     uncounted = max(0, min(claude_jobs.uncounted + new.uncounted, 4294967295)), \
      snoozes = min(snoozes + new.snoozed, 4294967295), \
-     meta = coalesce(new.meta, claude_jobs.meta), resume = new.resume, node = NULL, cancel_requested = 0, \
-     unique_key = CASE WHEN unique_states & \
-         (CASE WHEN cancel_requested AND new.waits THEN 64 ELSE new.bit END) THEN unique_key END \
+     meta = coalesce(new.meta, claude_jobs.meta), continuation = new.continuation, \
+     session_host = new.session_host, node = NULL, cancel_requested = 0, \
+     unique_key = CASE WHEN unique_states & new.bit THEN unique_key END \
      FROM new WHERE claude_jobs.id = new.id AND claude_jobs.attempt = new.attempt \
-     AND claude_jobs.state = 'executing' RETURNING claude_jobs.id, claude_jobs.attempt",
+     AND claude_jobs.state = 'executing' AND NOT (cancel_requested AND new.waits) \
+     RETURNING claude_jobs.id, claude_jobs.attempt",
 );
 
 /// Behind the same fence, and so before the rows are updated.
@@ -44,11 +40,13 @@ static INSERT_RUNS: Statement = Statement::new(
     "INSERT OR REPLACE INTO claude_jobs_runs (job_id, attempt, node, started_at, finished_at, session_id, \
      outcome, verdict, ending, cost_usd, turns, input_tokens, output_tokens, cache_read_tokens, \
      cache_creation_tokens, model, cli_version, result, structured, last_events, environment) \
-     SELECT new.* FROM (VALUES",
-    21,
+     SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, \
+     column12, column13, column14, column15, column16, column17, column18, column19, column20, column21 FROM (VALUES",
+    22,
     // The join in this order: few are new, all that run may be many.
     ") AS new CROSS JOIN claude_jobs AS job \
-     WHERE job.id = new.column1 AND job.attempt = new.column2 AND job.state = 'executing'",
+     WHERE job.id = new.column1 AND job.attempt = new.column2 AND job.state = 'executing' \
+     AND NOT (job.cancel_requested AND new.column22)",
 );
 
 static INSERT_ERRORS: Statement = Statement::new(
@@ -68,8 +66,7 @@ pub(super) async fn settle(
     connection: &mut SqliteConnection,
     settlements: &[Settlement],
     claim: Option<&ClaimRequest<'_>>,
-    now: Timestamp,
-) -> Result<(Vec<bool>, Option<Found>)> {
+) -> Result<(Vec<Settled>, Option<Found>)> {
     let mut script = Script::default();
     script.add("BEGIN IMMEDIATE");
     // Of the same run twice in a batch only the first counts; of two rows for one job SQLite would
@@ -86,7 +83,7 @@ pub(super) async fn settle(
         script.add(&runs.0);
         part.iter().try_for_each(|new| add_run(&mut script, new))?;
         script.add(&update.0);
-        part.iter().try_for_each(|new| add_update(&mut script, new, now))?;
+        part.iter().try_for_each(|new| add_update(&mut script, new))?;
     }
     if !together {
         note(&mut ours, std::mem::take(&mut script).run(&mut *connection).await?)?;
@@ -108,33 +105,49 @@ pub(super) async fn settle(
         insert_in(connection, &settlement.follow_ons).await?;
         pause_queue(connection, settlement).await?;
     }
+    let mut cancelled = HashSet::new();
     for settlement in others {
-        if is_written(connection, settlement).await? {
-            ours.insert((settlement.id.0, settlement.attempt));
+        let key = (settlement.id.0, settlement.attempt);
+        match unwritten(connection, settlement).await? {
+            Settled::Written => _ = ours.insert(key),
+            Settled::CancelRequested => _ = cancelled.insert(key),
+            Settled::Superseded => {}
         }
     }
-    let settled = settlements.iter().map(|new| ours.remove(&(new.id.0, new.attempt))).collect();
+    let settled = settlements.iter().map(|new| match (new.id.0, new.attempt) {
+        key if ours.remove(&key) => Settled::Written,
+        key if cancelled.remove(&key) => Settled::CancelRequested,
+        _ => Settled::Superseded,
+    });
+    let settled = settled.collect();
     if let (Some(request), None) = (claim, &found) {
         found = Some(look(connection, request).await?);
     }
     Ok((settled, found))
 }
 
-/// Whether the ledger has this run, as it is: an earlier turn has written it.
-async fn is_written(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<bool> {
+/// Why a settlement was not written: the ledger has this run, as it is, because an earlier turn has written it; or its
+/// job is to be cancelled; or it is another run's.
+async fn unwritten(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<Settled> {
     let run = &settlement.run;
-    let row = sqlx::query(
-        "SELECT 1 FROM claude_jobs_runs \
-         WHERE job_id = ?1 AND attempt = ?2 AND node IS ?3 AND finished_at = ?4 AND ending = ?5",
+    let (is_written, is_running): (bool, bool) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM claude_jobs_runs \
+         WHERE job_id = ?1 AND attempt = ?2 AND node IS ?3 AND finished_at = ?4 AND ending = ?5), \
+         EXISTS (SELECT 1 FROM claude_jobs WHERE id = ?1 AND attempt = ?2 AND state = 'executing')",
     )
     .bind(settlement.id.0)
     .bind(settlement.attempt)
     .bind(run.node.as_deref())
     .bind(run.finished_at.as_microsecond())
     .bind(run.ending.as_str())
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(row.is_some())
+    Ok(match (is_written, is_running) {
+        // Past the fence only a request to cancel it is left as the reason.
+        (_, true) => Settled::CancelRequested,
+        (true, false) => Settled::Written,
+        (false, false) => Settled::Superseded,
+    })
 }
 
 /// Takes note of the runs that were the job's own.
@@ -145,8 +158,7 @@ fn note(ours: &mut HashSet<(i64, u32)>, rows: Vec<SqliteRow>) -> Result<()> {
     Ok(())
 }
 
-fn add_update(script: &mut Script, new: &Settlement, now: Timestamp) -> Result<()> {
-    debug_assert_eq!(state_bit(State::Cancelled), 64, "the statement names it");
+fn add_update(script: &mut Script, new: &Settlement) -> Result<()> {
     script
         .bind(new.id.0)?
         .bind(new.attempt)?
@@ -159,8 +171,8 @@ fn add_update(script: &mut Script, new: &Settlement, now: Timestamp) -> Result<(
         .bind(new.uncounted)?
         .bind(new.snoozed)?
         .bind(new.meta.as_ref().map(json).transpose()?)?
-        .bind(new.resume.as_deref())?
-        .bind(now.as_microsecond())?;
+        .bind(new.continuation_json()?)?
+        .bind(new.continuation.session_host())?;
     Ok(())
 }
 
@@ -189,7 +201,8 @@ fn add_run(script: &mut Script, settlement: &Settlement) -> Result<()> {
         .bind(run.result.as_deref())?
         .bind(run.structured.as_ref().map(ToString::to_string))?
         .bind(json(&run.last_events)?)?
-        .bind(json(&run.environment)?)?;
+        .bind(json(&run.environment)?)?
+        .bind(!settlement.state.is_final())?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ async fn a_database_that_is_deleted_while_it_is_open_is_noticed_with_the_next_re
     let file = folder.path().join("jobs.db");
     let engine =
         SqliteEngine::connect(&format!("sqlite://{}", file.display())).await.expect("a new database");
-    let node = crate::node::this_node(crate::node::Terms::DEFAULT, Timestamp::UNIX_EPOCH);
+    let node = crate::node::this_node(crate::node::Terms::DEFAULT, "host".to_owned(), Timestamp::UNIX_EPOCH);
     assert!(engine.renew(&node, false).await.expect("a write"));
     assert!(engine.renew(&node, true).await.expect("a write"));
     std::fs::copy(&file, folder.path().join("other.db")).expect("a copy");

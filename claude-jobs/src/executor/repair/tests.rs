@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::*;
 use crate::options::ArgMap;
-use crate::outcome::{Ending, Report, StopReason, judge};
 use crate::output::OutputType;
 
 fn options(args: ArgMap) -> Options {
@@ -80,12 +79,6 @@ fn answered(structured: serde_json::Value) -> Run {
     let mut run = run(Some("s"), Some(0.25));
     (run.outcome, run.structured) = (Outcome::Success, Some(structured));
     run
-}
-
-fn stopped(reason: StopReason) -> Run {
-    let mut report = Report::new(None);
-    report.ending = Ending::Stopped(reason);
-    judge(report, &Options::default())
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::rc::Rc;
 struct Review;
 
 impl Handler for Review {
-    async fn handle_result(&self, output: String, _run: &Run, _cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, output: String, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
         let held = Rc::new(output);
         std::future::ready(()).await;
-        Verdict::cancel(held.as_str())
+        Ok(Verdict::cancel(held.as_str()))
     }
 }
 

@@ -6,9 +6,9 @@ use claude_jobs::prelude::*;
 struct Review;
 
 impl Handler for Review {
-    async fn handle_result(&self, output: u64, _run: &Run, _cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, output: u64, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
         let _ = output;
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

@@ -8,8 +8,8 @@ struct Generic<T> {
 }
 
 impl Handler for Generic<u64> {
-    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Verdict {
-        Verdict::cancel(text)
+    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Result<Verdict> {
+        Ok(Verdict::cancel(text))
     }
 }
 

@@ -6,8 +6,8 @@ use claude_jobs::prelude::*;
 struct Tuple(u64);
 
 impl Handler for Tuple {
-    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Verdict {
-        Verdict::cancel(text)
+    async fn handle_result(&self, text: String, _: &Run, _: &mut Ctx) -> Result<Verdict> {
+        Ok(Verdict::cancel(text))
     }
 }
 

@@ -12,9 +12,9 @@ struct Review {
 }
 
 impl Handler for Review {
-    async fn handle_result(&self, output: String, _run: &Run, _cx: &mut Ctx) -> Verdict {
+    async fn handle_result(&self, output: String, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
         let _ = (self.number, output.len());
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }
 }
 

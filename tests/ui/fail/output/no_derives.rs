@@ -8,8 +8,8 @@ struct Answer;
 struct Ask;
 
 impl Handler for Ask {
-    async fn handle_result(&self, _answer: Answer, _run: &Run, _cx: &mut Ctx) -> Verdict {
-        Verdict::Complete
+    async fn handle_result(&self, _answer: Answer, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
+        Ok(Verdict::Complete)
     }
 }
 

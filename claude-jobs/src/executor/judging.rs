@@ -1,0 +1,133 @@
+//! Judging a run: the classifier, then the worker's handler.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::Leash;
+use crate::claude::Stop;
+use crate::definition::Definition;
+use crate::error::Result;
+use crate::job::{Job, NewJob};
+use crate::outcome::{Failure, FailureKind, Outcome, Run, StopReason};
+use crate::registry::{Handled, LoadedWorker};
+use crate::settlement::Cause;
+use crate::verdict::Verdict;
+use crate::worker::Ctx;
+
+/// How long a handler may take once it is asked to end.
+const HANDLER_GRACE: Duration = Duration::from_secs(10);
+
+/// What classifier and handler have made of a run.
+pub(super) struct Judged {
+    pub(super) cause: Cause,
+    pub(super) run: Run,
+    pub(super) meta: Map<String, Value>,
+    pub(super) follow_ons: Vec<Result<NewJob>>,
+}
+
+/// Asks the classifier, then the handler. User code may fail, panic, or not end when it is asked to. Where the answer is
+/// stored the handler has another try; else the job is cancelled, because its run is paid for and its effects are done.
+pub(super) async fn judged(
+    definition: &'static Definition,
+    worker: LoadedWorker,
+    run: Run,
+    answered_in: u32,
+    is_stored: bool,
+    job: &Arc<Job>,
+    leash: &Leash,
+) -> Judged {
+    let cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
+    let mut cx = cx.answered_in(answered_in);
+    let said = tokio::select! {
+        biased;
+        said = catch_panic(last_word(definition, &worker, &run, &mut cx)) => match said {
+            Ok((Ok(verdict), judged)) => {
+                let (meta, follow_ons) = cx.into_parts();
+                let run = judged.unwrap_or(run);
+                return Judged { cause: Cause::Judged(verdict), run, meta, follow_ons };
+            }
+            Ok((Err(error), _)) => Cause::HandlerFailed(error.to_string()),
+            Err(panic) => Cause::HandlerFailed(format!("it panicked: {}", panic_text(panic))),
+        },
+        () = has_had_its_time(&leash.stop) => unfinished(&leash.stop),
+    };
+    let cause = match said {
+        Cause::HandlerFailed(problem) if !is_stored => {
+            Cause::Judged(Verdict::cancel(format!("handler: {problem}")))
+        }
+        Cause::HandlerInterrupted(why) if !is_stored => {
+            Cause::Judged(Verdict::cancel(format!("handler: {why}")))
+        }
+        cause => cause,
+    };
+    Judged { cause, run, meta: job.meta.clone(), follow_ons: Vec::new() }
+}
+
+/// A handler that did not end when it was asked to.
+fn unfinished(stop: &Stop) -> Cause {
+    match stop.reason() {
+        Some(StopReason::Cancel) => Cause::Cancelled,
+        _ => Cause::HandlerInterrupted("the runtime shut down before its handler had ended"),
+    }
+}
+
+/// The verdict, and the run as it is to be seen where its answer is not what the worker declares.
+async fn last_word(
+    definition: &Definition,
+    worker: &LoadedWorker,
+    run: &Run,
+    cx: &mut Ctx,
+) -> (Handled, Option<Run>) {
+    let mut judged = None;
+    if run.failure().is_none() {
+        let verdict = (definition.classifier)(run);
+        if verdict != Verdict::Complete {
+            return (Ok(verdict), None);
+        }
+        match worker.handle_result(definition, run, cx) {
+            Ok(handled) => return (handled.await, None),
+            Err(problem) => {
+                let failure = Failure::new(FailureKind::OutputMismatch, problem.to_string());
+                judged = Some(Run { outcome: Outcome::Failure(failure), ..run.clone() });
+            }
+        }
+    }
+    let run = judged.as_ref().unwrap_or(run);
+    let verdict = (definition.classifier)(run);
+    let handled = match run.failure() {
+        Some(failure) => worker.handle_error(verdict, failure, run, cx).await,
+        None => Ok(verdict),
+    };
+    (handled, judged)
+}
+
+/// Resolves when whoever was asked to end has had its time for it.
+async fn has_had_its_time(stop: &Stop) {
+    stop.fired().await;
+    tokio::select! {
+        () = tokio::time::sleep(HANDLER_GRACE) => {}
+        () = stop.hurried() => {}
+    }
+}
+
+/// Awaits a future that may panic. Here and not in a task of its own: that would cost a change of threads.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
+    let mut future = pin!(future);
+    let poll = |context: &mut Context<'_>| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+    };
+    poll_fn(poll).await
+}
+
+fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
+    let panic = AssertUnwindSafe(panic);
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+}
