@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::job::Tokens;
@@ -14,15 +14,17 @@ use crate::job::Tokens;
 mod failure;
 mod judge;
 mod report;
+mod reset;
 mod stderr;
 
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, Fault};
 pub use judge::judge;
-pub(crate) use judge::{Asked, judge_asked};
-pub use report::{Ending, NotStarted, Report, StopReason};
+pub(crate) use judge::{Asked, judge_asked, refusal};
+pub(crate) use report::missing_servers;
+pub use report::{Ending, NotStarted, Report, StopReason, ToolCall};
 
 /// One finished run of claude.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Run {
     /// What it came to.
@@ -52,13 +54,23 @@ pub struct Run {
     pub last_events: Vec<String>,
     /// The variables for unattended runs that were in effect.
     pub environment: BTreeMap<String, String>,
+    /// Whether claude was started: the start event came, or what follows it. The first request to the API is made
+    /// after it.
+    #[serde(default)]
+    pub started: bool,
+    /// Whether claude worked: it said something or used a tool. What it has done may have effects.
+    #[serde(default)]
+    pub worked: bool,
+    /// What the run lacked from its start, such as an MCP server that has failed; a sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What was done about an answer that was not of the worker's `output`. Cost, turns, tokens and events
     /// are those of the run and its repair together.
     pub repair: Option<Repair>,
 }
 
 /// What was done about an answer that was not what its worker declares.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Repair {
@@ -69,7 +81,7 @@ pub enum Repair {
 }
 
 /// Success or failure, as far as claude is concerned.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// An answer came, and it is what was asked for.
@@ -95,6 +107,11 @@ impl Run {
     /// The structured answer.
     pub fn structured(&self) -> Option<&Value> {
         self.structured.as_ref()
+    }
+
+    /// What the run lacked from its start, such as an MCP server that has failed; a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What the run came to.

@@ -43,6 +43,12 @@ pub(super) fn added_up(first: Run, mut second: Run) -> Run {
         sum.cache_creation += tokens.cache_creation;
     }
     second.last_events.splice(0..0, first.last_events);
+    second.worked |= first.worked;
+    for warning in first.warnings {
+        if !second.warnings.contains(&warning) {
+            second.warnings.push(warning);
+        }
+    }
     second
 }
 
