@@ -104,7 +104,7 @@ const TABLE: &[(&str, &str, &str, Option<f64>)] = &[
     ("usage_limit_weekly", "usage_limit", "snooze", Some(0.0)),
     ("worktree_bad_name", "invalid_option", "cancel", Some(0.0)),
     ("worktree_outside_git", "not_a_git_repository", "cancel", Some(0.0)),
-    ("worktree_without_commit", "git_unusable", "cancel", Some(0.0)),
+    ("worktree_without_commit", "no_commit", "cancel", Some(0.0)),
 ];
 
 fn folder() -> std::path::PathBuf {

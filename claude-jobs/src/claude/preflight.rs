@@ -70,6 +70,11 @@ pub(super) fn check_working_dir(path: &str) -> Result<(), NotStarted> {
     Err(NotStarted::WorkingDirMissing(format!("working_dir `{path}` {problem}")))
 }
 
+/// Whether there is a git that runs would find.
+pub(super) fn has_git(environment: &BTreeMap<String, String>) -> bool {
+    find_binary("git", environment.get("PATH").map(String::as_str)).is_ok()
+}
+
 /// Whether the folders are there that the CLI writes to: without the first it fails, without the second it keeps no
 /// session, silently.
 pub(super) fn check_folders(

@@ -58,6 +58,9 @@ pub struct Report {
     pub is_stop_hook_endless: bool,
     /// The last event that says that the API failed and is to be asked again.
     pub api_retry: Option<Value>,
+    /// Whether there is no git on the run's `PATH`, as far as the runner has looked: the CLI's words for that are those
+    /// for a repository that it cannot use.
+    pub lacks_git: bool,
     /// Lines of the CLI that could not be read.
     pub unreadable: u64,
     /// When the process had ended. Needed to read a time of day in a message.
@@ -197,6 +200,7 @@ impl Report {
             stop_hook: None,
             is_stop_hook_endless: false,
             api_retry: None,
+            lacks_git: false,
             unreadable: 0,
             ended_at: None,
             events: 0,

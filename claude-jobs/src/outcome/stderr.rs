@@ -9,6 +9,7 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("Can only use --worktree in a git repository", FailureKind::NotAGitRepository),
     ("already checked out elsewhere", FailureKind::WorktreeBusy),
     ("Error creating worktree: Failed to resolve base branch", FailureKind::NoCommit),
+    ("git` is not on PATH", FailureKind::GitUnusable),
     ("Error creating worktree", FailureKind::InvalidOption),
     ("is already in use.", FailureKind::SessionInUse),
     ("No conversation found with session ID", FailureKind::SessionNotFound),

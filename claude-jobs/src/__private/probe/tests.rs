@@ -74,6 +74,9 @@ fn run(text: &str) -> Run {
         turns: None,
         tokens: None,
         denials: Vec::new(),
+        started: true,
+        worked: true,
+        warnings: Vec::new(),
         ending: Ending::Exited(0),
     }
 }
