@@ -238,6 +238,11 @@ mod tests {
                 "idle_timeout",
                 json!({"idle_timeout": "2m", "timeout": 90.5}),
             ),
+            (
+                Args::EMPTY.tool_timeout(text("2m")).timeout(Literal::Float(90.5)),
+                "tool_timeout",
+                json!({"tool_timeout": "2m", "timeout": 90.5}),
+            ),
         ]
     }
 

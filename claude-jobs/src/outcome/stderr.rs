@@ -30,6 +30,8 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("Claude configuration file at", FailureKind::ConfigCorrupted),
     ("onfiguration Error", FailureKind::ConfigCorrupted),
     ("CLAUDE_CODE_TMPDIR", FailureKind::Environment),
+    // Its temporary folder cannot be made.
+    (", mkdir '", FailureKind::Environment),
     ("ENOSPC", FailureKind::Environment),
     ("EMFILE", FailureKind::Environment),
     ("ENFILE", FailureKind::Environment),

@@ -198,6 +198,8 @@ mod tests {
         let without_words = [
             Kind::Timeout,
             Kind::IdleTimeout,
+            Kind::ToolTimeout,
+            Kind::McpUnavailable,
             Kind::Cancelled,
             Kind::Killed,
             Kind::Interrupted,

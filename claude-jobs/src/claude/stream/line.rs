@@ -19,7 +19,7 @@ const MOST_OF_INNER: usize = MOST_OF_A_LINE - MOST_OF_A_STRING;
 /// The most elements of lists and objects in a line: each takes far more memory as a value than as text.
 const MOST_ELEMENTS: usize = 250_000;
 
-/// Strings of the event itself keep so much when its line is full.
+/// A string keeps so much when its line is full.
 const SHORT: usize = 4 * 1024;
 
 /// Deeper lists and objects become `null`: serde_json reads 127 levels, and what is kept is nested in other JSON.
@@ -268,10 +268,11 @@ impl Line {
         self.emit(b"\"");
         let left = |of: usize| of.saturating_sub(self.kept.len()).min(MOST_OF_A_STRING);
         self.room = match self.depth {
-            // Even a line of nothing but such strings has an end.
-            0 | 1 if self.kept.len() < 2 * MOST_OF_A_LINE => left(MOST_OF_A_LINE).max(SHORT),
-            _ if self.elements > MOST_ELEMENTS => 0,
-            _ => left(MOST_OF_INNER),
+            // Even a line of nothing but short strings has an end.
+            _ if self.kept.len() > 2 * MOST_OF_A_LINE => 0,
+            0 | 1 => left(MOST_OF_A_LINE).max(SHORT),
+            _ if self.elements > MOST_ELEMENTS => SHORT,
+            _ => left(MOST_OF_INNER).max(SHORT),
         };
     }
 
