@@ -47,12 +47,17 @@ const INIT: &[u8] = br#"{"type":"system","subtype":"init","session_id":"s","mode
 async fn a_paid_result_is_kept_whatever_its_form() {
     let deep = format!(r#"{{"type":"user","x":{}{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
     let result = |fields: &str| {
-        format!(r#"{{"type":"result","subtype":"success","is_error":false,"num_turns":1,{fields}}}"#).into_bytes()
+        format!(r#"{{"type":"result","subtype":"success","is_error":false,"num_turns":1,{fields}}}"#)
+            .into_bytes()
     };
     let cost = r#""total_cost_usd":0.5"#;
     for (last, text, dollars) in [
         (result(&format!(r#""result":"end \ud83d",{cost}"#)), "end \u{fffd}", Some(0.5)),
-        (result(&format!(r#""result":"ok","permission_denials":[{{"tool_input":"\ude00"}}],{cost}"#)), "ok", Some(0.5)),
+        (
+            result(&format!(r#""result":"ok","permission_denials":[{{"tool_input":"\ude00"}}],{cost}"#)),
+            "ok",
+            Some(0.5),
+        ),
         (result(r#""result":"ok","total_cost_usd":"0.5""#), "ok", Some(0.5)),
         (result(r#""result":"ok""#), "ok", None),
         (result(&format!(r#""result":{{"a":1}},{cost}"#)), r#"{"a":1}"#, Some(0.5)),
@@ -60,7 +65,8 @@ async fn a_paid_result_is_kept_whatever_its_form() {
         (result(&format!(r#""result":"ok","x":NaN,{cost}"#)), "ok", Some(0.5)),
         ([&result(&format!(r#""result":"ok",{cost}"#))[..], b"\r"].concat(), "ok", Some(0.5)),
     ] {
-        let lines: [&[u8]; 6] = [INIT, b"garbage \xff\0", b"{\"type\":\"assis", deep.as_bytes(), b"{\"type\":\"news\"}", &last];
+        let lines: [&[u8]; 6] =
+            [INIT, b"garbage \xff\0", b"{\"type\":\"assis", deep.as_bytes(), b"{\"type\":\"news\"}", &last];
         let (_sandbox, binary) = prints(&lines);
         let (run, unreadable) = run(&binary, ArgMap::new()).await;
         let shown = String::from_utf8_lossy(&last);
@@ -99,7 +105,10 @@ async fn a_silent_tool_is_no_run_that_hangs_and_has_a_limit_of_its_own() {
     let fake = FakeClaude::new([take()]);
     let (run, _) = self::run(&fake.path(), ArgMap::new().tool_timeout(second)).await;
     let failure = run.failure().expect("it was stopped");
-    assert_eq!((failure.kind, &run.ending), (FailureKind::ToolTimeout, &Ending::Stopped(StopReason::ToolTimeout)));
+    assert_eq!(
+        (failure.kind, &run.ending),
+        (FailureKind::ToolTimeout, &Ending::Stopped(StopReason::ToolTimeout))
+    );
     assert!(failure.message.contains("`Bash`"), "{failure:?}");
 }
 
@@ -142,7 +151,8 @@ async fn work_that_ends_without_a_word_is_done() {
 #[tokio::test]
 async fn a_stop_hook_that_never_lets_go_is_named() {
     let stage = Stage::new([Reply::text("done now")]);
-    let hook = json!({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "echo not yet >&2; exit 2"}]}]}});
+    let hook =
+        json!({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "echo not yet >&2; exit 2"}]}]}});
     std::fs::create_dir(stage.repo.join(".claude")).expect("a folder");
     std::fs::write(stage.repo.join(".claude/settings.json"), hook.to_string()).expect("a file");
     let run = stage.run(ArgMap::new(), &[], false).await;

@@ -65,9 +65,13 @@ pub(super) fn spawn_failure(error: &std::io::Error) -> NotStarted {
 /// What the machine lacks, if that is why something failed, and what helps.
 pub(super) fn lack(error: &std::io::Error) -> Option<&'static str> {
     match errno(error)? {
-        Errno::MFILE => Some("this process has no file descriptor left (raise `ulimit -n`, or run fewer jobs)"),
+        Errno::MFILE => {
+            Some("this process has no file descriptor left (raise `ulimit -n`, or run fewer jobs)")
+        }
         Errno::NFILE => Some("the machine has no file descriptor left (raise `fs.file-max`)"),
-        Errno::AGAIN => Some("the machine has no process left (raise `ulimit -u` or the cgroup's `pids.max`)"),
+        Errno::AGAIN => {
+            Some("the machine has no process left (raise `ulimit -u` or the cgroup's `pids.max`)")
+        }
         Errno::NOMEM => Some("the machine has no memory left (run fewer jobs)"),
         Errno::NOSPC => Some("the disk is full (make room)"),
         Errno::TXTBSY => Some("the program is being written (an update will be done in a moment)"),

@@ -167,7 +167,8 @@ mod tests {
             {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}});
         let text = json!({"type": "assistant", "message": {"content": [{"type": "text", "text": "hi"}]}});
         let result = json!({"type": "result", "subtype": "success", "result": "done"});
-        let tasks = |tasks: Value| json!({"type": "system", "subtype": "background_tasks_changed", "tasks": tasks});
+        let tasks =
+            |tasks: Value| json!({"type": "system", "subtype": "background_tasks_changed", "tasks": tasks});
         let (none, idle) = (Limits::default(), Limits { idle: secs(60), tool: None });
         let both = Limits { idle: secs(60), tool: secs(90) };
         let (silent, overdue) = (StopReason::IdleTimeout, StopReason::ToolTimeout);

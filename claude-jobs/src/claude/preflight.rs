@@ -94,7 +94,8 @@ pub(super) fn check_folders(
     // The CLI makes what is missing of the path.
     let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&folder);
     usable(there).map_err(|problem| {
-        let what = format!("claude's folder `{}` cannot be used: `{}` {problem}", folder.display(), there.display());
+        let what =
+            format!("claude's folder `{}` cannot be used: `{}` {problem}", folder.display(), there.display());
         let remedy = format!("set `{name}` to a folder that can be written, or `no_session_persistence`");
         NotStarted::Environment(format!("{what}: {remedy}"))
     })
@@ -133,7 +134,8 @@ mod tests {
         let path = |name: &str| root.path().join(name).display().to_string();
         std::fs::write(path("file"), "").expect("a file");
         let check = |pairs: &[(&str, &str)], keeps| {
-            let environment = pairs.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
+            let environment =
+                pairs.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
             match check_folders(&environment, keeps) {
                 Ok(()) => String::new(),
                 Err(NotStarted::Environment(why)) => why,

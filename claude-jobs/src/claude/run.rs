@@ -62,7 +62,10 @@ pub(super) async fn run(setup: &Setup, request: Request) -> Report {
     report.ended_at = Some(Clock::system().now());
     report.lacks_git = request.options.worktree.is_some() && !preflight::has_git(&setup.environment);
     if report.unreadable > 0 {
-        tracing::warn!(lines = report.unreadable, "lines that claude printed could not be read and were left out");
+        tracing::warn!(
+            lines = report.unreadable,
+            "lines that claude printed could not be read and were left out"
+        );
     }
     report
 }

@@ -90,7 +90,8 @@ impl Running {
         kill: impl Future<Output = ()>,
         mut event: impl FnMut(Value),
     ) -> io::Result<Ended> {
-        let (stdin, stdout, stderr) = (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
+        let (stdin, stdout, stderr) =
+            (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
         let (mut lines, mut tail) = (Lines::default(), Tail::default());
         let streams = async {
             let read_out = read(stdout, |bytes| lines.feed(bytes, &mut event));

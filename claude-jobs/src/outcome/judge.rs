@@ -129,7 +129,10 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
                 StopReason::ToolTimeout => return Some(overdue(report)),
                 StopReason::McpUnavailable => {
                     let what = report.warnings.join("; ");
-                    return Some(Failure::new(Kind::McpUnavailable, format!("{what}: the worker requires it")));
+                    return Some(Failure::new(
+                        Kind::McpUnavailable,
+                        format!("{what}: the worker requires it"),
+                    ));
                 }
                 StopReason::Refused => return Some(refused(report)),
                 StopReason::Rehearsed => (Kind::Interrupted, "stopped: it was a rehearsal"),
@@ -187,7 +190,8 @@ pub(crate) fn refusal(retry: &Value) -> Option<FailureKind> {
         Some(FailureKind::Billing)
     } else if error.contains("credit") {
         Some(FailureKind::CreditsRequired)
-    } else if error.contains("authentication") || error.contains("oauth") || matches!(status, Some(401 | 403)) {
+    } else if error.contains("authentication") || error.contains("oauth") || matches!(status, Some(401 | 403))
+    {
         Some(FailureKind::Authentication)
     } else {
         None
@@ -250,7 +254,8 @@ fn success_failure(report: &Report, result: &Value, asked: Asked) -> Option<Fail
     let answer = answer(result).unwrap_or_default();
     if report.is_stop_hook_endless {
         let said = report.stop_hook.as_deref().unwrap_or("it said nothing");
-        let message = format!("a Stop hook never let claude end its turn, and the CLI gave up: {}", last_lines(said));
+        let message =
+            format!("a Stop hook never let claude end its turn, and the CLI gave up: {}", last_lines(said));
         return Some(Failure::new(Kind::StopHook, message));
     }
     if report.stderr.contains("continuing in the current directory without worktree isolation") {
@@ -267,7 +272,8 @@ fn success_failure(report: &Report, result: &Value, asked: Asked) -> Option<Fail
             .then(|| Failure::new(Kind::OutputMismatch, "no structured answer came"));
     }
     // Work that is done is not done again because the model has not said so.
-    (answer.trim().is_empty() && report.tools_used == 0).then(|| Failure::new(Kind::EmptyAnswer, "the model answered with nothing"))
+    (answer.trim().is_empty() && report.tools_used == 0)
+        .then(|| Failure::new(Kind::EmptyAnswer, "the model answered with nothing"))
 }
 
 /// A result with `is_error`: by HTTP status, by the typed error of the last assistant event, by the
@@ -293,9 +299,8 @@ fn error_result(report: &Report, result: &Value, terminal: &str, message: String
             _ => error_kind(report, result, status, event_text("error"), &message),
         },
     };
-    let resets_at = matches!(kind, Kind::UsageLimit | Kind::RateLimit)
-        .then(|| resets_at(report, &message))
-        .flatten();
+    let resets_at =
+        matches!(kind, Kind::UsageLimit | Kind::RateLimit).then(|| resets_at(report, &message)).flatten();
     // Only a limit of the account has a time at which it is lifted.
     let kind = if resets_at.is_some() { Kind::UsageLimit } else { kind };
     Failure { kind, message, api_status: status, resets_at }
@@ -316,7 +321,9 @@ fn error_kind(
         (_, "billing_error") => Kind::Billing,
         (_, "model_not_found") | (Some(404), _) => Kind::ModelNotFound,
         (_, "authentication_failed" | "oauth_org_not_allowed") | (Some(401 | 403), _) => Kind::Authentication,
-        (Some(429), _) | (None, "rate_limit") if names_a_limit(report) || is_usage_limit(message) => Kind::UsageLimit,
+        (Some(429), _) | (None, "rate_limit") if names_a_limit(report) || is_usage_limit(message) => {
+            Kind::UsageLimit
+        }
         (Some(429), _) | (None, "rate_limit") => Kind::RateLimit,
         (Some(529), _) => Kind::Overloaded,
         (Some(413), _) => Kind::RequestTooLarge,
@@ -368,7 +375,10 @@ const CONNECTION: &[&str] = &[
 
 /// Whether an event says which limit was reached. For a mere rate there is such an event too, which does not.
 fn names_a_limit(report: &Report) -> bool {
-    report.rate_limit.as_ref().is_some_and(|info| info["rateLimitType"].is_string() || !info["resetsAt"].is_null())
+    report
+        .rate_limit
+        .as_ref()
+        .is_some_and(|info| info["rateLimitType"].is_string() || !info["resetsAt"].is_null())
 }
 
 /// Whether it is a limit of the account's use: the event says so, or the CLI, in its words of several versions. The
@@ -376,7 +386,8 @@ fn names_a_limit(report: &Report) -> bool {
 fn is_usage_limit(message: &str) -> bool {
     let message = message.to_lowercase();
     let is_hit = message.contains("hit your ") && message.contains("limit");
-    let is_reached = ["usage limit reached", "-hour limit reached", "weekly limit reached", "session limit reached"];
+    let is_reached =
+        ["usage limit reached", "-hour limit reached", "weekly limit reached", "session limit reached"];
     let is_negated = message.contains("not your usage limit");
     is_hit || (is_reached.iter().any(|it| message.contains(it)) && !is_negated)
 }
@@ -426,11 +437,27 @@ mod tests {
             ("You've hit your session limit", reached.clone(), None),
             ("You've hit your 5-hour limit", json!({}), None),
             ("You've hit your monthly spend limit.", json!({}), None),
-            ("You've hit your weekly limit · resets Dec 3, 7am (Europe/Zurich)", json!({}), Some("2026-12-03T06:00:00Z")),
+            (
+                "You've hit your weekly limit · resets Dec 3, 7am (Europe/Zurich)",
+                json!({}),
+                Some("2026-12-03T06:00:00Z"),
+            ),
             ("5-hour limit reached ∙ resets 10pm", json!({}), Some("2026-11-30T22:00:00Z")),
-            ("API Error: Request rejected (429) · Claude AI usage limit reached|1795400000", json!({}), Some("2026-11-23T02:13:20Z")),
-            ("limit", json!({"api_error": "usage_limit_reached", "api_error_params": {"rate_limit_info": {"resetsAt": 1_795_400_000_000_i64}}}), Some("2026-11-23T02:13:20Z")),
-            ("limit", json!({"api_error": "usage_limit_reached", "api_error_params": {"rate_limit_info": {"resetsAt": null}}}), None),
+            (
+                "API Error: Request rejected (429) · Claude AI usage limit reached|1795400000",
+                json!({}),
+                Some("2026-11-23T02:13:20Z"),
+            ),
+            (
+                "limit",
+                json!({"api_error": "usage_limit_reached", "api_error_params": {"rate_limit_info": {"resetsAt": 1_795_400_000_000_i64}}}),
+                Some("2026-11-23T02:13:20Z"),
+            ),
+            (
+                "limit",
+                json!({"api_error": "usage_limit_reached", "api_error_params": {"rate_limit_info": {"resetsAt": null}}}),
+                None,
+            ),
         ] {
             let run = refused(Some(429), "rate_limit", words, more);
             let failure = run.failure().expect("a failure");
@@ -451,13 +478,38 @@ mod tests {
         for (error, words, more, expected) in [
             ("unknown", "API Error: Connection error.", json!({}), "connection"),
             ("unknown", "Connection error.", json!({}), "connection"),
-            ("server_error", "API Error: Connection dropped (ECONNRESET)", json!({"api_error": "connection_failed"}), "connection"),
-            ("unknown", "API Error: The model has reached its context window limit.", json!({}), "max_output_tokens"),
-            ("max_output_tokens", "API Error: The model has reached its context window limit.", json!({"api_error": "max_output_tokens"}), "max_output_tokens"),
+            (
+                "server_error",
+                "API Error: Connection dropped (ECONNRESET)",
+                json!({"api_error": "connection_failed"}),
+                "connection",
+            ),
+            (
+                "unknown",
+                "API Error: The model has reached its context window limit.",
+                json!({}),
+                "max_output_tokens",
+            ),
+            (
+                "max_output_tokens",
+                "API Error: The model has reached its context window limit.",
+                json!({"api_error": "max_output_tokens"}),
+                "max_output_tokens",
+            ),
             ("unknown", "too long", json!({"api_error": "message_over_context_limit"}), "prompt_too_long"),
-            ("unknown", "API Error: The response could not be read (X). Try again.", json!({}), "malformed_response"),
+            (
+                "unknown",
+                "API Error: The response could not be read (X). Try again.",
+                json!({}),
+                "malformed_response",
+            ),
             ("unknown", "Credit balance is too low", json!({}), "billing"),
-            ("unknown", "API Error: Usage credits ran out before the response was finished.", json!({}), "credits_required"),
+            (
+                "unknown",
+                "API Error: Usage credits ran out before the response was finished.",
+                json!({}),
+                "credits_required",
+            ),
             ("unknown", "something else", json!({}), "result_error"),
         ] {
             assert_eq!(refused(None, error, words, more).outcome_name(), expected, "{words}");
@@ -478,7 +530,10 @@ mod tests {
     #[test]
     fn a_retry_of_the_api_that_is_of_no_use_is_known() {
         for (event, expected) in [
-            (json!({"error_status": 401, "error": "authentication_failed"}), Some(FailureKind::Authentication)),
+            (
+                json!({"error_status": 401, "error": "authentication_failed"}),
+                Some(FailureKind::Authentication),
+            ),
             (json!({"error_status": 403}), Some(FailureKind::Authentication)),
             (json!({"error": "oauth_org_not_allowed"}), Some(FailureKind::Authentication)),
             (json!({"error_status": 400, "error": "billing_error"}), Some(FailureKind::Billing)),

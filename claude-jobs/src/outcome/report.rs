@@ -324,7 +324,8 @@ impl Report {
                 let id = text(block, "tool_use_id");
                 self.under_way.retain(|call| Some(call.id.as_str()) != id);
             }
-            if let Some(said) = text(block, "text").and_then(|text| text.strip_prefix("Stop hook feedback:")) {
+            if let Some(said) = text(block, "text").and_then(|text| text.strip_prefix("Stop hook feedback:"))
+            {
                 self.stop_hook = Some(said.trim().to_owned());
             }
         }
@@ -336,8 +337,7 @@ impl Report {
         let usage = event.get("model_usage_since_last_result").and_then(Value::as_object);
         match usage {
             Some(models) => {
-                let sum =
-                    |field: &str| models.values().filter_map(|model| whole(&model[field])).sum::<u64>();
+                let sum = |field: &str| models.values().filter_map(|model| whole(&model[field])).sum::<u64>();
                 let cost: f64 = models.values().filter_map(|model| number(&model["costUSD"])).sum();
                 *self.cost_usd.get_or_insert(0.0) += cost;
                 let tokens = self.tokens.get_or_insert_default();

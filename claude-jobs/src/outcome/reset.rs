@@ -131,7 +131,10 @@ mod tests {
     fn every_form_of_a_reset_is_read() {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().expect("a time");
         for (text, expected) in [
-            ("You've hit your weekly limit · resets Dec 3, 7am (Europe/Zurich)", Some("2026-12-03T06:00:00Z")),
+            (
+                "You've hit your weekly limit · resets Dec 3, 7am (Europe/Zurich)",
+                Some("2026-12-03T06:00:00Z"),
+            ),
             ("resets Dec 1, 4:26pm (UTC)", Some("2026-12-01T16:26:00Z")),
             ("resets 10pm (America/New_York)", Some("2026-12-01T03:00:00Z")),
             ("resets 10pm (Nowhere/Land)", Some("2026-11-30T22:00:00Z")),

@@ -117,7 +117,8 @@ fn a_full_line_keeps_the_fields_of_its_event() {
         r#"{{"type":"result","many":[{}"end"],"o":{{"a":1,"b":{{"c":[1,2]}},"d":2}},"result":"done","cost":1}}"#,
         piece.repeat(12)
     );
-    let numbers = format!(r#"{{"many":[{}1],"o":{{"a":1,"b":2}},"result":"done","cost":1}}"#, "1,".repeat(2_000_000));
+    let numbers =
+        format!(r#"{{"many":[{}1],"o":{{"a":1,"b":2}},"result":"done","cost":1}}"#, "1,".repeat(2_000_000));
     for line in [strings, numbers] {
         let (events, unread) = read_in(1 << 20, line.as_bytes());
         assert_eq!(unread.lines, 0);
