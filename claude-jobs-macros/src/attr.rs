@@ -304,7 +304,7 @@ mod tests {
         let (attr, problems) = read(
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
                unique_period = "5m", unique_by = ["args"], unique_states = ["scheduled", "available"], tags = [],
-               prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, args = { model = "opus", ..BASE }, pinned_args = {},
+               prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, require_mcp = true, args = { model = "opus", ..BASE }, pinned_args = {},
                output = Vec<Answer>,
                classifier = my::classifier, backoff = slow, on_lost = "hold", concurrency_key = "model",
                cron = "@daily", timezone = "UTC", missed = "one", if_busy = "skip", crate = jobs,"#,
