@@ -28,6 +28,7 @@ pub(crate) const KEYS: &[&str] = &[
     "prompt",
     "prompt_file",
     "allow_untrusted_writes",
+    "require_mcp",
     "args",
     "pinned_args",
     "output",
@@ -76,6 +77,8 @@ pub(crate) struct Attr {
     pub(crate) prompt_file: Option<PromptFile>,
     /// `allow_untrusted_writes`.
     pub(crate) allow_untrusted_writes: bool,
+    /// `require_mcp`.
+    pub(crate) require_mcp: bool,
     /// `args = { key = value, …, ..BASE }`: options beneath the job's own.
     pub(crate) args: Layer,
     /// `pinned_args = { … }`: options over the job's own.
@@ -174,9 +177,16 @@ impl Attr {
         input: ParseStream<'_>,
         problems: &mut Problems,
     ) -> syn::Result<()> {
-        if key == "allow_untrusted_writes" && (input.is_empty() || input.peek(Token![,])) {
-            self.allow_untrusted_writes = true;
-            return Ok(());
+        if input.is_empty() || input.peek(Token![,]) {
+            let alone = match key.to_string().as_str() {
+                "allow_untrusted_writes" => Some(&mut self.allow_untrusted_writes),
+                "require_mcp" => Some(&mut self.require_mcp),
+                _ => None,
+            };
+            if let Some(flag) = alone {
+                *flag = true;
+                return Ok(());
+            }
         }
         read_equals(key, input)?;
         match key.to_string().as_str() {
@@ -192,6 +202,7 @@ impl Attr {
             "prompt" => self.prompt = Some(value(input)?),
             "prompt_file" => self.prompt_file = Some(PromptFile::read(text(key, input)?)?),
             "allow_untrusted_writes" => self.allow_untrusted_writes = flag(key, input)?,
+            "require_mcp" => self.require_mcp = flag(key, input)?,
             "args" => self.args = Layer::braced(key, input, problems)?,
             "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
             "output" => self.output = Some(output(input)?),
@@ -305,7 +316,7 @@ mod tests {
         let (attr, problems) = read(
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
                unique_period = "5m", unique_by = ["args"], unique_states = ["scheduled", "available"], tags = [],
-               prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, args = { model = "opus", ..BASE }, pinned_args = {},
+               prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, require_mcp = true, args = { model = "opus", ..BASE }, pinned_args = {},
                output = Vec<Answer>,
                classifier = my::classifier, backoff = slow, on_lost = "hold", retry_from = "start",
                max_interruptions = 0, max_handler_attempts = 1, concurrency_key = "model",

@@ -312,8 +312,9 @@ impl Worker<'_> {
         let some = |value: LitStr| quote!(::core::option::Option::Some(#value));
         let key = attr.concurrency_key.as_ref().map(|name| self.fields.written(name));
         let key = key.map(|name| setting("concurrency_key", some(name)));
+        let mcp = attr.require_mcp.then(|| setting("require_mcp", quote!(true)));
         let writes = attr.allow_untrusted_writes.then(|| setting("allow_untrusted_writes", quote!(true)));
-        quote!(#writes #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost
+        quote!(#writes #mcp #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost
             #retry_from #interruptions #handlers #key #cron)
     }
 

@@ -77,6 +77,7 @@ use proc_macro::TokenStream;
 /// | `prompt` | the prompt of all its jobs: a [template](#templates), or a constant expression such as `include_str!("review.md")`, taken as it is | `new` takes the prompt |
 /// | `prompt_file` | the same from a file: its path from the folder of `Cargo.toml`, such as `"prompts/review.md"`. A change of the file builds the crate anew | none |
 /// | `allow_untrusted_writes` | stands alone: runs that can write may read [untrusted](#untrusted-text) fields | they may not |
+/// | `require_mcp` | stands alone: a run whose MCP servers are not all there ends before it is paid for, as `mcp_unavailable` | it runs without them, with a warning |
 /// | `args` | claude options beneath the job's own: `{ key = value, …, ..BASE }` | none |
 /// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
 /// | `output` | the [type of claude's answers](#typed-answers): serde's `Deserialize` and schemars' `JsonSchema` | text |
@@ -196,7 +197,8 @@ use proc_macro::TokenStream;
 /// paid run that may write again. No key stands both in `args` and `pinned_args`. `system_prompt` excludes
 /// `system_prompt_file`, `append_system_prompt` excludes `append_system_prompt_file`, `resume` excludes
 /// `from_pr`; `no_session_persistence` excludes `resume`, `from_pr` and `on_lost = "resume"`; `fork_session`
-/// needs `resume`; `session_id` with `resume` needs `fork_session`; `idle_timeout` is not above `timeout`.
+/// needs `resume`; `session_id` with `resume` needs `fork_session`; `idle_timeout` and
+/// `tool_timeout` are not above `timeout`.
 ///
 /// # What it generates
 ///

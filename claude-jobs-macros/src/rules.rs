@@ -23,6 +23,7 @@ const CONTRADICTED: &[&str] = &[
     "fork_session",
     "session_id",
     "idle_timeout",
+    "tool_timeout",
 ];
 
 /// What lets a run write.

@@ -6,14 +6,15 @@
 //! | failure | verdict | why |
 //! |---|---|---|
 //! | (success) | complete | the handler may decide otherwise |
-//! | `timeout` `idle_timeout` | snooze 30 s | transient; bounded by `max_snoozes`, then a counted retry |
-//! | `usage_limit` | snooze until the reset | no attempt is burned; the queue pauses until then |
+//! | `timeout` `idle_timeout` `tool_timeout` | snooze 30 s | transient; bounded by `max_snoozes`, then a counted retry |
+//! | `usage_limit` | snooze until the reset, or for an hour where none is known | no attempt is burned; the queue pauses until then |
 //! | `rate_limit` | retry after at least 60 s | the CLI never prints the server's own wait |
 //! | `overloaded` `server_error` `connection` `request_timeout` `malformed_response` | retry | transient |
-//! | `interrupted` `killed` `crashed` `io` `output_limit` `command_failed` `lost` | retry | cause unknown, probably transient |
+//! | `interrupted` `killed` `crashed` `io` `command_failed` `lost` | retry | cause unknown, probably transient |
 //! | `worktree_busy` `config_corrupted` | retry | gone the next time |
 //! | `result_error` `output_mismatch` `empty_answer` | retry | capped by `max_attempts` |
 //! | `max_turns` `max_budget` | cancel | a rail stop: going on is a deliberate act; session and cost are kept |
+//! | `stop_hook` `mcp_unavailable` `no_commit` | cancel | the same project and machine fail the same way |
 //! | `authentication` `billing` `credits_required` `dangerous_mode_refused` `git_unusable` `binary_missing` `binary_not_runnable` `unsupported_version` `environment` | cancel | the same environment fails the same way |
 //! | `invalid_option` `invalid_args` `bad_request` `prompt_too_long` `request_too_large` `model_not_found` `max_output_tokens` `refused` `no_turn` `not_a_git_repository` `working_dir_missing` `worktree_gone` `session_in_use` `session_not_found` | cancel | the same job fails the same way |
 //! | `runner` | cancel | an error that nobody classified is never re-run blindly |
@@ -28,7 +29,10 @@ use crate::verdict::Verdict;
 /// How long a timed-out job is snoozed.
 pub const TIMEOUT_SNOOZE: Duration = Duration::from_secs(30);
 
-/// The least wait after a rate limit that came without a reset time.
+/// How long a job is snoozed for a usage limit of which nobody knows when it ends.
+pub const USAGE_LIMIT_SNOOZE: Duration = Duration::from_secs(3_600);
+
+/// The least wait after a rate limit.
 pub const RATE_LIMIT_WAIT: Duration = Duration::from_secs(60);
 
 /// A function that proposes a verdict for a run.
@@ -46,10 +50,10 @@ fn of_failure(failure: &Failure) -> Verdict {
     use FailureKind as Kind;
     let reason = format!("{}: {}", failure.kind.name(), failure.message);
     match failure.kind {
-        Kind::Timeout | Kind::IdleTimeout => Verdict::snooze(TIMEOUT_SNOOZE, reason),
+        Kind::Timeout | Kind::IdleTimeout | Kind::ToolTimeout => Verdict::snooze(TIMEOUT_SNOOZE, reason),
         Kind::UsageLimit => match failure.resets_at {
             Some(reset) => Verdict::snooze_until(reset, reason),
-            None => Verdict::retry_after(RATE_LIMIT_WAIT, reason),
+            None => Verdict::snooze(USAGE_LIMIT_SNOOZE, reason),
         },
         Kind::RateLimit => Verdict::retry_after(RATE_LIMIT_WAIT, reason),
         Kind::Overloaded
@@ -61,7 +65,6 @@ fn of_failure(failure: &Failure) -> Verdict {
         | Kind::Killed
         | Kind::Crashed
         | Kind::Io
-        | Kind::OutputLimit
         | Kind::CommandFailed
         | Kind::Lost
         | Kind::WorktreeBusy
@@ -77,6 +80,9 @@ fn of_failure(failure: &Failure) -> Verdict {
         | Kind::CreditsRequired
         | Kind::DangerousModeRefused
         | Kind::GitUnusable
+        | Kind::NoCommit
+        | Kind::StopHook
+        | Kind::McpUnavailable
         | Kind::BinaryMissing
         | Kind::BinaryNotRunnable
         | Kind::UnsupportedVersion

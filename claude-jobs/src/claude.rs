@@ -22,12 +22,15 @@ use crate::outcome::{Report, StopReason};
 use crate::telemetry::TraceContext;
 
 mod cli;
+mod descriptors;
 mod ending;
 pub mod environment;
 mod hold;
+mod liveness;
 mod preflight;
 mod run;
 mod sessions;
+mod stream;
 #[cfg(supervisor)]
 mod supervisor;
 mod sweep;
@@ -107,6 +110,10 @@ pub struct Request {
     /// `<job>.<attempt>`, put into the environment as `CLAUDE_JOBS_RUN` so that every process of the
     /// run can be told apart. None outside a queue.
     pub marker: Option<String>,
+    /// Whether the run shall end before it is paid for when an MCP server is missing.
+    pub require_mcp: bool,
+    /// Whether it is only to be seen how the run would start.
+    pub(crate) is_rehearsal: bool,
     /// The database of that job, put into the environment as `CLAUDE_JOBS_DATABASE_ID`.
     pub database_id: Option<Uuid>,
     /// Tells when to stop.
@@ -135,6 +142,8 @@ impl Request {
             worker: None,
             session_id: None,
             marker: None,
+            require_mcp: false,
+            is_rehearsal: false,
             database_id: None,
             stop,
             lease,

@@ -18,7 +18,7 @@
 //! | 1 | a queue would run it again; or the command failed (the database, an unknown job) |
 //! | 2 | usage: a flag, a value, the args or the job cannot be right |
 //! | 3 | the classifier cancels: the same run would fail the same way |
-//! | 4 | `timeout` or `idle_timeout` passed |
+//! | 4 | `timeout`, `idle_timeout` or `tool_timeout` passed |
 //! | 5 | a rail stop: `max_turns` or `max_budget_usd` |
 //! | 6 | a fault of the machine or the account: the CLI, its login, git |
 //!

@@ -62,6 +62,8 @@ pub struct Definition {
     pub placeholders: &'static [Placeholder],
     /// Whether runs that can write may see values that are not to be trusted.
     pub allow_untrusted_writes: bool,
+    /// Whether its runs end before they are paid for when an MCP server is missing.
+    pub require_mcp: bool,
     /// `file:line` of the struct.
     pub defined_at: &'static str,
 }
@@ -182,6 +184,7 @@ impl Definition {
             untrusted_fields: &[],
             placeholders: &[],
             allow_untrusted_writes: false,
+            require_mcp: false,
             defined_at: "",
         }
     }

@@ -47,6 +47,8 @@ pub struct Description {
     pub max_handler_attempts: u32,
     /// Whether runs that can write may read untrusted fields.
     pub allow_untrusted_writes: bool,
+    /// Whether its runs end before they are paid for when an MCP server is missing.
+    pub require_mcp: bool,
     /// Options under the job's own, with the prompt; templates as they are written.
     pub args: ArgMap,
     /// Options over the job's own; templates as they are written.
@@ -135,6 +137,7 @@ impl From<&Definition> for Description {
             retry_from: definition.retry_from,
             max_handler_attempts: definition.max_handler_attempts,
             allow_untrusted_writes: definition.allow_untrusted_writes,
+            require_mcp: definition.require_mcp,
             args: definition.args.into(),
             pinned_args: definition.pinned_args.into(),
         }

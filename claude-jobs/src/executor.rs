@@ -352,6 +352,8 @@ impl Executor {
         request.worker = Some(job.worker.clone());
         request.session_id = Some(self.known.session_id(job));
         request.marker = Some(marker(job));
+        request.require_mcp =
+            self.known.registry.get(&job.worker).is_ok_and(|worker| worker.definition.require_mcp);
         request.database_id = Some(self.known.database_id);
         request
     }

@@ -96,8 +96,13 @@ macro_rules! for_each_option {
             max_thinking_tokens: Count, |query, value| query.extra_args(["--max-thinking-tokens".into(), value.to_string()]);
             /// Wall-clock limit of one run; then the run is stopped and the job snoozed. Default: none.
             timeout: Seconds;
-            /// Longest silence (no event from the CLI) before the run is stopped. Default: none.
+            /// Longest silence of the CLI before the run is stopped as one that hangs. Silence does not count while
+            /// a tool or background task is under way, nor while an answer is being written (unless nothing of it
+            /// comes for ten minutes more). Waiting for the first word of an answer counts. Default: none.
             idle_timeout: Seconds;
+            /// The longest that one tool call may take, a sub-agent's whole work included; then the run is stopped
+            /// and the job snoozed. Default: none.
+            tool_timeout: Seconds;
             /// The JSON Schema the answer must satisfy; the answer is then in `structured`.
             json_schema: JsonSchema, |query, value| query.json_schema(value);
             /// Work in a git worktree that the CLI makes (and never removes): `true` or its name.

@@ -14,12 +14,14 @@ use crate::job::Tokens;
 mod failure;
 mod judge;
 mod report;
+mod reset;
 mod stderr;
 
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, Fault};
 pub use judge::judge;
-pub(crate) use judge::{Asked, judge_asked};
-pub use report::{Ending, NotStarted, Report, StopReason};
+pub(crate) use judge::{Asked, judge_asked, refusal};
+pub(crate) use report::missing_servers;
+pub use report::{Ending, NotStarted, Report, StopReason, ToolCall};
 
 /// One finished run of claude.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,12 +48,6 @@ pub struct Run {
     pub tokens: Option<Tokens>,
     /// Tool uses that were denied, by tool name.
     pub denials: Vec<String>,
-    /// Whether claude was seen to start. A request to the API can have been made then.
-    #[serde(default)]
-    pub started: bool,
-    /// Whether anything came back from the API: an answer, a part of one, the use of a tool.
-    #[serde(default)]
-    pub worked: bool,
     /// Whether its session was to be kept, so that it can be continued.
     #[serde(default)]
     pub(crate) keeps_session: bool,
@@ -61,6 +57,16 @@ pub struct Run {
     pub last_events: Vec<String>,
     /// The variables for unattended runs that were in effect.
     pub environment: BTreeMap<String, String>,
+    /// Whether claude was started: the start event came, or what follows it. The first request to the API is made
+    /// after it.
+    #[serde(default)]
+    pub started: bool,
+    /// Whether claude worked: it said something or used a tool. What it has done may have effects.
+    #[serde(default)]
+    pub worked: bool,
+    /// What the run lacked from its start, such as an MCP server that has failed; a sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What was done about an answer that was not of the worker's `output`. Cost, turns, tokens and events
     /// are those of the run and its repair together.
     pub repair: Option<Repair>,
@@ -104,6 +110,11 @@ impl Run {
     /// The structured answer.
     pub fn structured(&self) -> Option<&Value> {
         self.structured.as_ref()
+    }
+
+    /// What the run lacked from its start, such as an MCP server that has failed; a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What the run came to.

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use crate::classify::{self, Classifier};
 use crate::claude::{Claude, ClaudeCli, Observer, Request, RunnerError, Stop};
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Asked, Ending, Report, Run, StopReason, judge_asked};
@@ -120,11 +121,12 @@ async fn watched(claude: &dyn Claude, request: Request) -> Run {
         Some(timeout) => within(timeout, claude, request).await,
         None => claude.run(request).await,
     };
-    let report = report.unwrap_or_else(|error| {
+    let mut report = report.unwrap_or_else(|error| {
         let mut report = Report::new(session);
         report.ending = Ending::Custom(error.to_string());
         report
     });
+    report.ended_at.get_or_insert_with(|| Clock::system().now());
     judge_asked(report, asked)
 }
 

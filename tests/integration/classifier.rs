@@ -90,7 +90,7 @@ const TABLE: &[(&str, &str, &str, Option<f64>)] = &[
     ("success_oauth", "success", "complete", Some(0.00022)),
     ("success_partial_messages", "success", "complete", Some(0.00044)),
     ("system_prompt_file_missing", "invalid_option", "cancel", Some(0.0)),
-    ("tmpdir_unusable", "command_failed", "retry", Some(0.0)),
+    ("tmpdir_unusable", "environment", "cancel", Some(0.0)),
     ("tool_denied", "success", "complete", Some(0.00088)),
     ("tool_failed", "success", "complete", Some(0.00088)),
     ("tool_use", "success", "complete", Some(0.00088)),
@@ -104,7 +104,7 @@ const TABLE: &[(&str, &str, &str, Option<f64>)] = &[
     ("usage_limit_weekly", "usage_limit", "snooze", Some(0.0)),
     ("worktree_bad_name", "invalid_option", "cancel", Some(0.0)),
     ("worktree_outside_git", "not_a_git_repository", "cancel", Some(0.0)),
-    ("worktree_without_commit", "git_unusable", "cancel", Some(0.0)),
+    ("worktree_without_commit", "no_commit", "cancel", Some(0.0)),
 ];
 
 fn folder() -> std::path::PathBuf {

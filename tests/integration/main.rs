@@ -24,6 +24,7 @@ mod postgres;
 mod queue;
 mod rows;
 mod runtime;
+mod said;
 mod schedules;
 mod serving;
 mod supervision;

@@ -77,7 +77,7 @@ fn the_promised_options_are_there() {
     let promised = "prompt model fallback_model working_dir binary add_dir system_prompt append_system_prompt \
         system_prompt_file append_system_prompt_file permission_mode permission_prompt_tool allowed_tools \
         disallowed_tools tools mcp_config strict_mcp_config agent agents settings setting_sources effort max_turns \
-        max_budget_usd max_thinking_tokens timeout idle_timeout json_schema worktree hermetic resume session_id \
+        max_budget_usd max_thinking_tokens timeout idle_timeout tool_timeout json_schema worktree hermetic resume session_id \
         no_session_persistence fork_session betas plugin_dir disable_slash_commands";
     for name in promised.split_whitespace() {
         assert!(ROWS.iter().any(|row| row.name == name), "{name}");

@@ -1,7 +1,6 @@
 //! [`ClaudeCli`]: the runner that drives the real command.
 //!
-//! All runs live on one thread of its own. Two reasons: the wrapper's streaming future is not `Send`;
-//! and a run must outlive whoever waits for it. When a waiter is dropped (an aborted task, a dropped
+//! All runs live on one thread of its own, because a run must outlive whoever waits for it. When a waiter is dropped (an aborted task, a dropped
 //! runtime), the run is asked to stop in an orderly way, by a thread that is still there to do it.
 
 use std::collections::BTreeMap;
@@ -17,7 +16,7 @@ use tracing::{Instrument, Span};
 
 use super::hold::Wish;
 use super::run::{Setup, run};
-use super::{Claude, Request, RunnerError, Stop, Supervision, environment, sessions};
+use super::{Claude, Request, RunnerError, Stop, Supervision, descriptors, environment, sessions};
 use crate::outcome::{Report, StopReason};
 
 /// Runs the `claude` command. Cheap to clone; clones share one thread.
@@ -139,6 +138,7 @@ impl ClaudeCliBuilder {
 
     /// The runner. The environment is read now.
     pub fn build(self) -> ClaudeCli {
+        descriptors::raise_limit();
         let environment = environment::build(&self.overrides);
         let supervision = Supervision::available(self.wish);
         let setup = Setup {

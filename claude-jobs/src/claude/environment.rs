@@ -12,7 +12,6 @@ pub const DEFAULTS: &[(&str, &str, &str)] = &[
     ("DISABLE_AUTOUPDATER", "1", "no binary changes under a running fleet"),
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1", "nobody reads its telemetry"),
     ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1", "a run ends when its answer is there"),
-    ("CLAUDE_CODE_MAX_RETRIES", "2", "about 2 s inside the CLI; its default is about 180 s"),
     ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", "1", "start-up failures come as structured results"),
     ("CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "120000", "a silent connection is given up"),
     ("API_TIMEOUT_MS", "300000", "so is one that never answers"),
@@ -48,7 +47,7 @@ const FOREIGN: &[&str] = &[
 /// The environment of a run: inherited < defaults where unset < `overrides`.
 pub(super) fn build(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let inherited = std::env::vars_os().filter_map(|(name, value)| {
-        // The wrapper takes text only; a variable that is none is of no use to the CLI either.
+        // A variable that is no text is of no use to the CLI.
         Some((name.into_string().ok()?, value.into_string().ok()?))
     });
     let mut environment: BTreeMap<_, _> =

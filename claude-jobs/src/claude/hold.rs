@@ -82,7 +82,7 @@ impl Supervision {
 /// What keeps hold of one run.
 #[derive(Debug)]
 pub(super) struct Hold {
-    /// The wrapper's child, once it is there.
+    /// Our child, once it is there.
     child: Arc<AtomicU32>,
     grace: Duration,
     #[cfg(supervisor)]
@@ -119,12 +119,12 @@ impl Hold {
         Ok((binary, None))
     }
 
-    /// Where to write the id of the wrapper's child.
+    /// Where to write the id of our child.
     pub(super) fn child(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.child)
     }
 
-    /// Asks the run to end. False where there is no supervisor to ask: then the wrapper ends the CLI's
+    /// Asks the run to end. False where there is no supervisor to ask: then the stream ends the CLI's
     /// group.
     pub(super) fn stop(&self) -> bool {
         #[cfg(supervisor)]
@@ -135,7 +135,7 @@ impl Hold {
         false
     }
 
-    /// The grace that the wrapper gives the CLI's group where there is no supervisor.
+    /// The grace that the stream gives the CLI's group where there is no supervisor.
     pub(super) fn grace_of_the_group(&self) -> Option<Duration> {
         (!self.is_supervised()).then_some(self.grace)
     }
@@ -163,7 +163,7 @@ impl Hold {
         let _ = until;
     }
 
-    /// What the supervisor says of the end, once the wrapper's child has ended; it may take a stop's time to
+    /// What the supervisor says of the end, once our child has ended; it may take a stop's time to
     /// say so.
     #[cfg(supervisor)]
     pub(super) async fn verdict(&self) -> Option<supervisor::Verdict> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::options::Options;
 use crate::outcome::NotStarted;
 
 /// Where the executable is: `name` as a path, or looked for on `search_path`.
@@ -69,14 +70,56 @@ pub(super) fn check_working_dir(path: &str) -> Result<(), NotStarted> {
     Err(NotStarted::WorkingDirMissing(format!("working_dir `{path}` {problem}")))
 }
 
-/// The executable of a run, after both checks.
+/// Whether there is a git that runs would find.
+pub(super) fn has_git(environment: &BTreeMap<String, String>) -> bool {
+    find_binary("git", environment.get("PATH").map(String::as_str)).is_ok()
+}
+
+/// Whether the folders are there that the CLI writes to: without the first it fails, without the second it keeps no
+/// session, silently.
+pub(super) fn check_folders(
+    environment: &BTreeMap<String, String>,
+    keeps_session: bool,
+) -> Result<(), NotStarted> {
+    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let temporary = ["CLAUDE_CODE_TMPDIR", "TMPDIR"].iter().find_map(|name| Some((*name, variable(name)?)));
+    let (name, folder) = temporary.map_or(("TMPDIR", "/tmp"), |(name, folder)| (name, folder.as_str()));
+    usable(Path::new(folder)).map_err(|problem| {
+        let what = format!("the temporary folder `{folder}` {problem}");
+        NotStarted::Environment(format!("{what}: make it writable, or set `{name}` to one that is"))
+    })?;
+    let own = variable("CLAUDE_CONFIG_DIR").map(|folder| ("CLAUDE_CONFIG_DIR", PathBuf::from(folder)));
+    let home = || Some(("HOME", Path::new(variable("HOME")?).join(".claude")));
+    let Some((name, folder)) = own.or_else(home).filter(|_| keeps_session) else { return Ok(()) };
+    // The CLI makes what is missing of the path.
+    let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&folder);
+    usable(there).map_err(|problem| {
+        let what =
+            format!("claude's folder `{}` cannot be used: `{}` {problem}", folder.display(), there.display());
+        let remedy = format!("set `{name}` to a folder that can be written, or `no_session_persistence`");
+        NotStarted::Environment(format!("{what}: {remedy}"))
+    })
+}
+
+fn usable(folder: &Path) -> Result<(), String> {
+    match folder.metadata() {
+        Ok(data) if !data.is_dir() => Err("is not a directory".to_owned()),
+        Ok(_) => access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| format!("cannot be written ({error})")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err("does not exist".to_owned()),
+        Err(error) => Err(format!("cannot be looked at ({error})")),
+    }
+}
+
+/// The executable of a run, after all checks.
 pub(super) fn check(
     binary: &str,
-    working_dir: Option<&str>,
+    options: &Options,
     environment: &BTreeMap<String, String>,
 ) -> Result<PathBuf, NotStarted> {
-    working_dir.map_or(Ok(()), check_working_dir)?;
+    options.working_dir.as_deref().map_or(Ok(()), check_working_dir)?;
     let found = find_binary(binary, environment.get("PATH").map(String::as_str))?;
+    check_folders(environment, options.no_session_persistence != Some(true))?;
     // The child starts in its working directory; a relative path is ours.
     Ok(std::path::absolute(&found).unwrap_or(found))
 }
@@ -84,6 +127,40 @@ pub(super) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_claude_cannot_write_to_is_told_before_the_start() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| root.path().join(name).display().to_string();
+        std::fs::write(path("file"), "").expect("a file");
+        let check = |pairs: &[(&str, &str)], keeps| {
+            let environment =
+                pairs.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
+            match check_folders(&environment, keeps) {
+                Ok(()) => String::new(),
+                Err(NotStarted::Environment(why)) => why,
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        let (good, gone, file) = (path(""), path("gone"), path("file"));
+        let below = path("file/below");
+        for (variables, keeps, expected) in [
+            (vec![("TMPDIR", &good), ("HOME", &good)], true, vec![]),
+            (vec![("HOME", &gone)], true, vec![]),
+            (vec![("TMPDIR", &gone)], true, vec![gone.as_str(), "does not exist", "`TMPDIR`"]),
+            (vec![("TMPDIR", &gone), ("CLAUDE_CODE_TMPDIR", &good)], true, vec![]),
+            (vec![("CLAUDE_CODE_TMPDIR", &file)], true, vec!["is not a directory", "`CLAUDE_CODE_TMPDIR`"]),
+            (vec![("HOME", &file)], true, vec![file.as_str(), "`HOME`", "no_session_persistence"]),
+            (vec![("HOME", &file)], false, vec![]),
+            (vec![("HOME", &file), ("CLAUDE_CONFIG_DIR", &good)], true, vec![]),
+            (vec![("CLAUDE_CONFIG_DIR", &below)], true, vec!["`CLAUDE_CONFIG_DIR`"]),
+        ] {
+            let variables: Vec<_> = variables.iter().map(|(name, path)| (*name, path.as_str())).collect();
+            let told = check(&variables, keeps);
+            assert_eq!(told.is_empty(), expected.is_empty(), "{variables:?}: {told}");
+            assert!(expected.iter().all(|part| told.contains(part)), "{variables:?}: {told}");
+        }
+    }
 
     #[test]
     fn a_folder_that_cannot_be_searched_hides_nothing_and_is_told() {

@@ -5,32 +5,31 @@
 //!
 //! # Memory
 //!
-//! Standard output is read line by line and not kept: a run costs about three times its longest line
-//! (the line, its text, its JSON tree), besides the few events that the report keeps. The wrapper has
-//! one limit for both the whole output and, because a line is a part of it, a line that never ends:
-//! [`OUTPUT_LIMIT`]. It must let an eight-hour session with partial messages through, so it is generous;
-//! it is also the cap on what a run that prints one endless line can take (measured: 50 MiB of
-//! events grow the process by 1 MiB, an endless line by 256 MiB before it is cut off).
+//! Standard output is read line by line and not kept: a run costs about three times its longest line (the line, its
+//! text, its JSON tree), besides the few events that the report keeps. What is kept of a line is bounded
+//! ([`stream`](super::stream)), so that neither the length of a line nor that of the output matters (measured: 50 MiB of
+//! events grow the process by 1 MiB).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use claude_wrapper::streaming::{StreamEvent, stream_query_cancellable};
-use claude_wrapper::{CommandOutput, OutputFormat, QueryCommand};
+use claude_wrapper::{ClaudeCommand, OutputFormat, QueryCommand};
+use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::{self, BROKEN_PIPE};
 use super::hold::{Hold, Supervision};
-use super::{Request, environment, preflight};
-use crate::clock::Uptime;
-use crate::outcome::{Ending, NotStarted, Report, StopReason};
+use super::liveness::{Limits, Liveness};
+use super::stream::{Ended, Invocation};
+use super::{Request, ending, environment, preflight};
+use crate::clock::{Clock, Uptime};
+use crate::outcome::{Ending, NotStarted, Report, StopReason, missing_servers, refusal};
 use crate::telemetry::TraceContext;
 
 /// What all runs of a runner share.
@@ -44,31 +43,32 @@ pub(super) struct Setup {
     pub(super) session_host: OnceLock<String>,
 }
 
-/// The most that a run may print, on standard output and on standard error each.
-pub(super) const OUTPUT_LIMIT: usize = 256 * 1024 * 1024;
-
-/// Prompts above the pipe's capacity can break the pipe when the CLI refuses to start, and then its
-/// reason is lost.
-const PIPE_CAPACITY: usize = 64 * 1024;
-
 pub(super) async fn run(setup: &Setup, request: Request) -> Report {
     let mut report = Report::new(request.pinned_session().map(str::to_owned));
     report.environment = environment::in_effect(&setup.environment);
     report.environment.extend(request.trace.iter().flat_map(TraceContext::variables));
     let binary = request.options.binary.as_deref().unwrap_or(&setup.binary);
-    let working_dir = request.options.working_dir.as_deref();
-    let binary = match preflight::check(binary, working_dir, &setup.environment) {
+    let binary = match preflight::check(binary, &request.options, &setup.environment) {
         Ok(binary) => binary,
         Err(why) => {
             report.ending = Ending::NotStarted(why);
             return report;
         }
     };
+    if request.require_mcp
+        && let Some(ended) = rehearse(setup, &request, &binary, &report).await
+    {
+        return ended;
+    }
     let prompt = prompt_text(request.prompt());
-    let broke_pipe = |report: &Report| matches!(&report.ending, Ending::Failed(why) if why == BROKEN_PIPE);
-    let report = drive(setup, &request, &binary, &prompt, report).await;
-    if broke_pipe(&report) && prompt.len() > PIPE_CAPACITY && report.events == 0 {
-        return ask_for_the_reason(setup, &request, &binary, report).await;
+    let mut report = drive(setup, &request, &binary, &prompt, report).await;
+    report.ended_at = Some(Clock::system().now());
+    report.lacks_git = request.options.worktree.is_some() && !preflight::has_git(&setup.environment);
+    if report.unreadable > 0 {
+        tracing::warn!(
+            lines = report.unreadable,
+            "lines that claude printed could not be read and were left out"
+        );
     }
     report
 }
@@ -78,11 +78,32 @@ fn prompt_text(prompt: &str) -> String {
     if prompt.starts_with('/') { format!("\n{prompt}") } else { prompt.to_owned() }
 }
 
-/// The CLI refused to start before it had read the prompt. The same arguments with a blank prompt
-/// cost nothing and say why; if they are fine, it says that the prompt is blank.
-async fn ask_for_the_reason(setup: &Setup, request: &Request, binary: &Path, first: Report) -> Report {
-    let second = drive(setup, request, binary, " ", first.clone()).await;
-    if second.stderr.contains("only whitespace") { first } else { second }
+/// A command of the CLI that makes no request to the API.
+const FREE: &str = "/cost";
+
+/// Starts the CLI once for nothing, to see which MCP servers it reaches: when it says so, the first paid request is on
+/// its way, and it says nothing before it has its prompt. Returns how the run ends, if it ends here.
+async fn rehearse(setup: &Setup, request: &Request, binary: &Path, blank: &Report) -> Option<Report> {
+    let mut rehearsal = Request::on(request.options.clone(), request.stop.clone(), request.lease.clone());
+    rehearsal.require_mcp = true;
+    rehearsal.is_rehearsal = true;
+    rehearsal.marker.clone_from(&request.marker);
+    rehearsal.database_id = request.database_id;
+    let options = &mut rehearsal.options;
+    // Nothing of it is to remain.
+    (options.resume, options.session_id, options.from_pr) = (None, None, None);
+    (options.fork_session, options.worktree, options.json_schema) = (None, None, None);
+    options.no_session_persistence = Some(true);
+    let mut report = drive(setup, &rehearsal, binary, FREE, blank.clone()).await;
+    let is_stopped = matches!(report.ending, Ending::Stopped(reason) if reason != StopReason::Rehearsed);
+    if !is_stopped {
+        // A CLI that refuses to start will say why when it is asked in earnest.
+        return None;
+    }
+    report.session_id.clone_from(&blank.session_id);
+    (report.started, report.cost_usd) = (false, Some(0.0));
+    report.ended_at = Some(Clock::system().now());
+    Some(report)
 }
 
 async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mut report: Report) -> Report {
@@ -93,19 +114,22 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
         report.ending = Ending::Stopped(StopReason::Shutdown);
         return report;
     }
+    let limits = Limits { idle: request.options.idle_timeout, tool: request.options.tool_timeout };
     let started = Hold::new(setup.grace, &setup.supervision)
-        .map_err(|error| format!("the run's pipes: {error}"))
-        .and_then(|hold| Ok((client(setup, request, binary, until, &hold)?, hold)));
-    let (claude, hold) = match started {
+        .map_err(|error| pipes_failed(&error))
+        .and_then(|hold| Ok((invocation(setup, request, binary, prompt, until, &hold)?, hold)))
+        .and_then(|(invocation, hold)| {
+            let running = invocation.start().map_err(|error| ending::spawn_failure(&error))?;
+            Ok((running, hold))
+        });
+    let (running, hold) = match started {
         Ok(started) => started,
-        Err(problem) => {
-            report.ending = Ending::NotStarted(NotStarted::Refused(problem));
+        Err(why) => {
+            report.ending = Ending::NotStarted(why);
             return report;
         }
     };
-    let query = query(request, prompt);
-    let report = RefCell::new(report);
-    let quiet = Quiet::default();
+    let watched = Watched::new(request, report, limits);
     let kill = CancellationToken::new();
     let follow_lease = async {
         while lease.changed().await.is_ok() {
@@ -113,39 +137,128 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
         }
         std::future::pending::<StopReason>().await
     };
-    let (result, asked) = {
-        let stream = stream_query_cancellable(&claude, &query, kill.cancelled(), |event: StreamEvent| {
-            report.borrow_mut().observe(&event.data);
-            quiet.heard(report.borrow().is_done());
-            if let Some(observer) = &request.observer {
-                observer(&event.data);
-            }
-        });
+    let (ended, asked) = {
+        let stream = running.finish(prompt, kill.cancelled(), |event| watched.take(&event));
         let mut stream = pin!(stream);
         tokio::select! {
-            result = &mut stream => (result, None),
-            reason = stop_reason(request, &quiet) => {
+            ended = &mut stream => (ended, None),
+            reason = watched.stop_reason() => {
+                watched.note(reason);
                 (end(request, &hold, stream, &kill).await, Some(reason))
             }
             // Never resolves.
             reason = follow_lease => (end(request, &hold, stream, &kill).await, Some(reason)),
         }
     };
-    let mut report = report.into_inner();
-    let (ending, stderr) = ending::of_wrapper(result);
-    report.stderr = stderr;
+    let mut report = watched.report.into_inner();
+    let ending = match ended {
+        Ok(Ended { status, said, unreadable }) => {
+            (report.stderr, report.unreadable) = (said, unreadable);
+            ending::of_status(status)
+        }
+        Err(error) => Ending::Failed(format!("the CLI's end: {error}")),
+    };
     report.ending = settle(request, &hold, ending, &report.stderr, asked).await;
     report
 }
 
-/// Ends the run in an orderly way, and if that does not help, otherwise. The stream has not ended, so the
-/// wrapper's child is not reaped.
+fn pipes_failed(error: &io::Error) -> NotStarted {
+    match ending::lack(error) {
+        Some(lack) => NotStarted::Environment(format!("the run's pipes: {lack}: {error}")),
+        None => NotStarted::Refused(format!("the run's pipes: {error}")),
+    }
+}
+
+/// A run and what is seen of it.
+struct Watched<'run> {
+    request: &'run Request,
+    report: RefCell<Report>,
+    liveness: Liveness,
+    /// Whether the CLI has a key that does not change: it will not find a better one by itself.
+    has_fixed_key: Cell<bool>,
+    /// Why the run shall end, by what it has printed.
+    end: Cell<Option<StopReason>>,
+    ends: Notify,
+}
+
+impl<'run> Watched<'run> {
+    fn new(request: &'run Request, report: Report, limits: Limits) -> Self {
+        Self {
+            request,
+            report: RefCell::new(report),
+            liveness: Liveness::new(limits),
+            has_fixed_key: Cell::new(false),
+            end: Cell::new(None),
+            ends: Notify::new(),
+        }
+    }
+
+    fn take(&self, event: &Value) {
+        let mut report = self.report.borrow_mut();
+        report.observe(event);
+        self.liveness.heard(&report);
+        drop(report);
+        // The parts of messages are asked for by us, to know that claude writes.
+        if event["type"] == "stream_event" {
+            return;
+        }
+        if let Some(reason) = self.judge(event) {
+            self.end.set(Some(reason));
+            self.ends.notify_one();
+        }
+        if let Some(observer) = &self.request.observer {
+            observer(event);
+        }
+    }
+
+    /// Why the run shall end by this event.
+    fn judge(&self, event: &Value) -> Option<StopReason> {
+        match event["subtype"].as_str().filter(|_| event["type"] == "system")? {
+            "init" => {
+                self.has_fixed_key.set(event["apiKeySource"] == "ANTHROPIC_API_KEY");
+                let missing: Vec<String> = missing_servers(event).collect();
+                if !self.request.is_rehearsal || !missing.is_empty() {
+                    missing.iter().for_each(|what| tracing::warn!("{what}"));
+                }
+                match (missing.is_empty(), self.request.require_mcp) {
+                    (false, true) => Some(StopReason::McpUnavailable),
+                    _ => self.request.is_rehearsal.then_some(StopReason::Rehearsed),
+                }
+            }
+            // A login may have been renewed meanwhile: the CLI reads it again, and is given that one try.
+            "api_retry" if refusal(event).is_some() => {
+                let is_first = event["attempt"].as_u64().is_some_and(|attempt| attempt < 2);
+                (self.has_fixed_key.get() || !is_first).then_some(StopReason::Refused)
+            }
+            _ => None,
+        }
+    }
+
+    /// Resolves with the reason when the run is to be stopped.
+    async fn stop_reason(&self) -> StopReason {
+        tokio::select! {
+            reason = self.request.stop.fired() => reason,
+            reason = self.liveness.is_over() => reason,
+            () = self.ends.notified() => self.end.get().unwrap_or(StopReason::Shutdown),
+        }
+    }
+
+    /// Keeps what the reason is about.
+    fn note(&self, reason: StopReason) {
+        if reason == StopReason::ToolTimeout {
+            self.report.borrow_mut().overdue_tool = self.liveness.oldest_tool();
+        }
+    }
+}
+
+/// Ends the run in an orderly way, and if that does not help, otherwise. The stream has not ended, so our child is not
+/// reaped.
 async fn end(
     request: &Request,
     hold: &Hold,
-    mut stream: Pin<&mut impl Future<Output = claude_wrapper::Result<CommandOutput>>>,
+    mut stream: Pin<&mut impl Future<Output = io::Result<Ended>>>,
     kill: &CancellationToken,
-) -> claude_wrapper::Result<CommandOutput> {
+) -> io::Result<Ended> {
     if !hold.stop() {
         kill.cancel();
         return stream.await;
@@ -197,67 +310,19 @@ async fn settle(
     asked.map_or(ending, Ending::Stopped)
 }
 
-/// How long a CLI may stay that has done its work, and says nothing more: its hooks may take a while, but one that hangs
-/// is not to keep its slot for ever.
-const LINGER: Duration = Duration::from_secs(300);
-
-/// Since when the CLI is quiet, and whether its work is done.
-struct Quiet {
-    since: Cell<Instant>,
-    is_done: Cell<bool>,
-    changed: Notify,
-}
-
-impl Default for Quiet {
-    fn default() -> Self {
-        Self { since: Cell::new(Instant::now()), is_done: Cell::new(false), changed: Notify::new() }
-    }
-}
-
-impl Quiet {
-    fn heard(&self, is_done: bool) {
-        self.since.set(Instant::now());
-        if self.is_done.replace(is_done) != is_done {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Resolves when it has been quiet for too long.
-    async fn for_too_long(&self, idle_timeout: Option<Duration>) {
-        loop {
-            let linger = self.is_done.get().then_some(LINGER);
-            let Some(most) = idle_timeout.into_iter().chain(linger).min() else {
-                self.changed.notified().await;
-                continue;
-            };
-            let deadline = self.since.get() + most;
-            if deadline <= Instant::now() {
-                return;
-            }
-            tokio::select! {
-                () = sleep_until(deadline) => {}
-                () = self.changed.notified() => {}
-            }
-        }
-    }
-}
-
-/// Resolves with the reason when the run is to be stopped: asked from outside, or silent too long.
-async fn stop_reason(request: &Request, quiet: &Quiet) -> StopReason {
-    tokio::select! {
-        reason = request.stop.fired() => reason,
-        () = quiet.for_too_long(request.options.idle_timeout) => StopReason::IdleTimeout,
-    }
-}
-
-fn client(
+fn invocation(
     setup: &Setup,
     request: &Request,
     binary: &Path,
+    prompt: &str,
     until: Option<Uptime>,
     hold: &Hold,
-) -> Result<claude_wrapper::Claude, String> {
-    let (program, variable) = hold.program(binary, until).map_err(|error| error.to_string())?;
+) -> Result<Invocation, NotStarted> {
+    let refused = |error: io::Error| match ending::lack(&error) {
+        Some(lack) => NotStarted::Environment(format!("{lack}: {error}")),
+        None => NotStarted::Refused(error.to_string()),
+    };
+    let (program, variable) = hold.program(binary, until).map_err(refused)?;
     let marker = request.marker.iter().map(|marker| (environment::RUN.to_owned(), marker.clone()));
     let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
     let mut environment = setup.environment.clone();
@@ -267,24 +332,14 @@ fn client(
         let (name, value) = environment::NO_FILE_MENTIONS;
         environment.insert(name.to_owned(), value.to_owned());
     }
-    let child = hold.child();
-    let mut builder = claude_wrapper::Claude::builder()
-        .binary(program)
-        .clear_env()
-        .envs(environment)
-        .output_limit(OUTPUT_LIMIT)
-        // A group of its own: the terminal's Ctrl-C is for the runtime, which stops runs in order.
-        .process_group(true)
-        // It follows the thread, and the supervisor sees our death.
-        .die_with_parent(false)
-        .on_spawn(Arc::new(move |info| child.store(info.pid, Ordering::SeqCst)));
-    if let Some(grace) = hold.grace_of_the_group() {
-        builder = builder.kill_grace(grace);
-    }
-    if let Some(folder) = &request.options.working_dir {
-        builder = builder.working_dir(PathBuf::from(folder));
-    }
-    builder.build().map_err(|error| error.to_string())
+    Ok(Invocation {
+        program: program.to_owned(),
+        args: query(request, prompt).args(),
+        environment,
+        working_dir: request.options.working_dir.as_ref().map(PathBuf::from),
+        pid: hold.child(),
+        grace: hold.grace_of_the_group(),
+    })
 }
 
 fn query(request: &Request, prompt: &str) -> QueryCommand {
@@ -294,33 +349,7 @@ fn query(request: &Request, prompt: &str) -> QueryCommand {
     if !continues || options.fork_session == Some(true) {
         options.session_id = options.session_id.or_else(|| request.session_id.clone());
     }
+    let limits = Limits { idle: options.idle_timeout, tool: options.tool_timeout };
+    let query = if limits.need_parts() { query.include_partial_messages() } else { query };
     options.apply(query)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One that has nothing more to do and hangs is ended in the end; one that works may be silent, unless it is said
-    /// how long.
-    #[tokio::test(start_paused = true)]
-    async fn a_cli_may_stay_for_a_while_when_its_work_is_done() {
-        let idle = Some(Duration::from_secs(60));
-        for (idle_timeout, is_done, expected) in
-            [(None, false, None), (None, true, Some(LINGER)), (idle, false, idle), (idle, true, idle)]
-        {
-            let (quiet, start) = (Quiet::default(), Instant::now());
-            let heard = async {
-                tokio::time::sleep(Duration::from_secs(10)).await;
-                quiet.heard(is_done);
-                std::future::pending::<()>().await;
-            };
-            let ended = tokio::select! {
-                () = heard => unreachable!("it never resolves"),
-                () = quiet.for_too_long(idle_timeout) => Some(start.elapsed() - Duration::from_secs(10)),
-                () = tokio::time::sleep(LINGER * 2) => None,
-            };
-            assert_eq!(ended.map(|ended| ended.as_secs()), expected.map(|expected| expected.as_secs()));
-        }
-    }
 }

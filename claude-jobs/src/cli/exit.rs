@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::error::Error;
-use crate::outcome::Run;
+use crate::outcome::{FailureKind, Run};
 use crate::verdict::Verdict;
 
 /// The exit codes of the command.
@@ -20,7 +20,7 @@ pub enum Exit {
     Usage = 2,
     /// The classifier cancels: the same run would fail the same way.
     Cancelled = 3,
-    /// `timeout` or `idle_timeout` passed.
+    /// `timeout`, `idle_timeout` or `tool_timeout` passed.
     Timeout = 4,
     /// `max_turns` or `max_budget_usd` was reached.
     RailStop = 5,
@@ -47,7 +47,7 @@ impl Exit {
             Self::Retry => "a queue would run it again; or the command failed (database, unknown job)",
             Self::Usage => "usage: a flag, a value, the args or the job cannot be right",
             Self::Cancelled => "cancelled by the classifier: the same run would fail the same way",
-            Self::Timeout => "`timeout` or `idle_timeout` passed",
+            Self::Timeout => "`timeout`, `idle_timeout` or `tool_timeout` passed",
             Self::RailStop => "a rail stop: `max_turns` or `max_budget_usd`",
             Self::Environment => "a fault of the machine or the account: the CLI, its login, git",
         }
@@ -58,7 +58,9 @@ impl Exit {
         match (run.failure().map(|failure| failure.kind), verdict) {
             (Some(kind), _) if kind.is_rail_stop() => Self::RailStop,
             (Some(kind), _) if kind.is_timeout() => Self::Timeout,
-            (Some(kind), _) if kind.is_environment() => Self::Environment,
+            (Some(kind), _) if kind.fault().is_some() || kind == FailureKind::DangerousModeRefused => {
+                Self::Environment
+            }
             (_, Verdict::Complete) => Self::Complete,
             (_, Verdict::Retry { .. } | Verdict::Resume { .. } | Verdict::Snooze { .. }) => Self::Retry,
             (_, Verdict::Cancel { .. }) => Self::Cancelled,

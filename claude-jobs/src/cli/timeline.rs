@@ -61,6 +61,7 @@ pub(super) fn progress(progress: &Progress) -> String {
             let parts = [turns, tokens, cost_usd.map(|dollars| output::cost(Some(dollars)))];
             format!("answer: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
+        Progress::Warning { text } => format!("warning: {text}"),
         Progress::Missing { events, why } => {
             let why = match why {
                 Why::Slow => "the database was too slow",

@@ -122,6 +122,9 @@ fn text(of: &Description) -> String {
     if of.allow_untrusted_writes {
         lines.push("runs that can write may read untrusted fields".to_owned());
     }
+    if of.require_mcp {
+        lines.push("ends before it is paid for when an MCP server is missing".to_owned());
+    }
     if !of.fields.is_empty() {
         lines.push("fields:".to_owned());
         lines.extend(of.fields.iter().map(|field| {

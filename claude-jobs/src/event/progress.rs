@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::log::RunLog;
 use crate::job::Tokens;
-use crate::outcome::Report;
+use crate::outcome::{Report, missing_servers};
 use crate::secrets::Secrets;
 
 /// The most bytes of a text that a log keeps.
@@ -91,6 +91,11 @@ pub enum Progress {
         /// Whether the CLI calls its answer an error.
         is_error: bool,
     },
+    /// The run lacks something from its start, such as an MCP server that has failed.
+    Warning {
+        /// What, in a sentence.
+        text: String,
+    },
     /// Events are not in the log.
     Missing {
         /// How many.
@@ -155,7 +160,9 @@ impl Reader<'_> {
         match (field("type"), field("subtype")) {
             (Some("system"), Some("init")) => {
                 let (session_id, model) = (self.name(&event["session_id"]), self.name(&event["model"]));
-                vec![Progress::Session { session_id, model }]
+                let warning = |text: String| Progress::Warning { text: self.kept(&text, MOST_OF_A_NAME).0 };
+                let missing = missing_servers(event).map(warning);
+                std::iter::once(Progress::Session { session_id, model }).chain(missing).collect()
             }
             (Some("system"), Some("api_retry")) => vec![Progress::ApiRetry {
                 attempt: event["attempt"].as_u64().unwrap_or(0),

@@ -60,6 +60,11 @@ pub(super) fn added_up(first: Run, mut second: Run) -> Run {
     second.started |= first.started;
     second.worked |= first.worked;
     second.last_events.splice(0..0, first.last_events);
+    for warning in first.warnings {
+        if !second.warnings.contains(&warning) {
+            second.warnings.push(warning);
+        }
+    }
     second
 }
 

@@ -19,6 +19,7 @@ struct Facts {
     session_id: bool,
     no_session_persistence: bool,
     idle_timeout: Option<Duration>,
+    tool_timeout: Option<Duration>,
     timeout: Option<Duration>,
 }
 
@@ -31,6 +32,7 @@ pub const SHOWN_AT: &[&str] = &[
     "fork_session",
     "session_id",
     "idle_timeout",
+    "tool_timeout",
 ];
 
 impl Facts {
@@ -68,6 +70,12 @@ impl Facts {
         {
             return Some("`idle_timeout` is above `timeout` and could never fire: lower it");
         }
+        if is_one_of(option, &["tool_timeout"])
+            && let (Some(tool), Some(total)) = (self.tool_timeout, self.timeout)
+            && tool.as_nanos() > total.as_nanos()
+        {
+            return Some("`tool_timeout` is above `timeout` and could never fire: lower it");
+        }
         None
     }
 }
@@ -87,6 +95,7 @@ impl Options {
             session_id: self.session_id.is_some(),
             no_session_persistence: on(self.no_session_persistence),
             idle_timeout: self.idle_timeout,
+            tool_timeout: self.tool_timeout,
             timeout: self.timeout,
         };
         SHOWN_AT.iter().filter_map(move |option| facts.problem_at(option))
@@ -106,6 +115,7 @@ impl Args {
             session_id: self.session_id.is_some(),
             no_session_persistence: is_on(self.no_session_persistence),
             idle_timeout: duration(self.idle_timeout),
+            tool_timeout: duration(self.tool_timeout),
             timeout: duration(self.timeout),
         }
     }
@@ -227,6 +237,11 @@ mod tests {
                 Args::EMPTY.idle_timeout(text("2m")).timeout(Literal::Float(90.5)),
                 "idle_timeout",
                 json!({"idle_timeout": "2m", "timeout": 90.5}),
+            ),
+            (
+                Args::EMPTY.tool_timeout(text("2m")).timeout(Literal::Float(90.5)),
+                "tool_timeout",
+                json!({"tool_timeout": "2m", "timeout": 90.5}),
             ),
         ]
     }

@@ -9,7 +9,10 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("output_format", "the runner reads the event stream"),
     ("input_format", "the runner writes the prompt as plain text"),
     ("verbose", "the runner decides; the event stream forces it"),
-    ("include_partial_messages", "the runner needs whole messages; partial ones double the output"),
+    (
+        "include_partial_messages",
+        "the runner asks for them where `idle_timeout` or `tool_timeout` needs them",
+    ),
     ("replay_user_messages", "only for streaming input"),
     ("prompt_via_stdin", "always on: the prompt must not be on the command line"),
     ("retry", "the queue owns retries"),

@@ -53,11 +53,13 @@ macro_rules! failure_kinds {
 failure_kinds! {
     /// The wall-clock `timeout` passed.
     Timeout = "timeout",
-    /// The CLI was silent for longer than `idle_timeout`.
+    /// The CLI was silent for longer than `idle_timeout`, with no tool under way and no answer being written.
     IdleTimeout = "idle_timeout",
-    /// The account's usage limit is reached; the CLI said until when.
+    /// One tool ran for longer than `tool_timeout`.
+    ToolTimeout = "tool_timeout",
+    /// The account's usage limit is reached, until a time that the CLI may say.
     UsageLimit = "usage_limit",
-    /// The API refused for rate (429) without saying until when.
+    /// The API refused for rate (429), which is no limit of the account's use.
     RateLimit = "rate_limit",
     /// The API is overloaded (529).
     Overloaded = "overloaded",
@@ -79,7 +81,7 @@ failure_kinds! {
     ResultError = "result_error",
     /// A structured answer was asked for, and none came that satisfies the schema and is of the worker's `output`.
     OutputMismatch = "output_mismatch",
-    /// The model answered with nothing.
+    /// The model answered with nothing, and had used no tool.
     EmptyAnswer = "empty_answer",
     /// Another process was making the same worktree.
     WorktreeBusy = "worktree_busy",
@@ -89,8 +91,10 @@ failure_kinds! {
     CommandFailed = "command_failed",
     /// Reading from or writing to the CLI failed.
     Io = "io",
-    /// The CLI printed more than the runner accepts.
-    OutputLimit = "output_limit",
+    /// A Stop hook never let claude end its turn, until the CLI gave up.
+    StopHook = "stop_hook",
+    /// An MCP server is missing that the worker requires.
+    McpUnavailable = "mcp_unavailable",
     /// The CLI ran no turn: a built-in command or a hook swallowed the prompt.
     NoTurn = "no_turn",
     /// Not logged in, or the credential is invalid, expired or not allowed.
@@ -127,8 +131,10 @@ failure_kinds! {
     DangerousModeRefused = "dangerous_mode_refused",
     /// A worktree was asked for outside a git repository.
     NotAGitRepository = "not_a_git_repository",
-    /// Git is missing, or the repository has no commit.
+    /// Git is missing or cannot be run.
     GitUnusable = "git_unusable",
+    /// A worktree was asked for in a repository without a commit.
+    NoCommit = "no_commit",
     /// The `claude` executable does not exist.
     BinaryMissing = "binary_missing",
     /// The `claude` executable cannot be run.
@@ -137,7 +143,7 @@ failure_kinds! {
     UnsupportedVersion = "unsupported_version",
     /// `working_dir` does not exist or is not a directory.
     WorkingDirMissing = "working_dir_missing",
-    /// The machine does not give the CLI what it needs: temporary folder, proxy.
+    /// The machine does not give the CLI what it needs: folders, descriptors, memory, disk, proxy.
     Environment = "environment",
     /// The job's args or input cannot run.
     InvalidArgs = "invalid_args",
@@ -157,24 +163,32 @@ impl FailureKind {
         matches!(self, Self::MaxTurns | Self::MaxBudget)
     }
 
-    /// The wall-clock or idle timeout.
+    /// A limit in time: `timeout`, `idle_timeout` or `tool_timeout`.
     pub const fn is_timeout(self) -> bool {
-        matches!(self, Self::Timeout | Self::IdleTimeout)
+        matches!(self, Self::Timeout | Self::IdleTimeout | Self::ToolTimeout)
     }
 
-    /// A fault of the machine or the account, not of the job.
-    pub const fn is_environment(self) -> bool {
-        matches!(
-            self,
-            Self::Authentication
-                | Self::Billing
-                | Self::CreditsRequired
-                | Self::DangerousModeRefused
-                | Self::GitUnusable
-                | Self::BinaryMissing
-                | Self::BinaryNotRunnable
-                | Self::UnsupportedVersion
-                | Self::Environment
-        )
+    /// Whose fault it is, where it is not the job's: every job fails in this way until somebody mends it.
+    pub const fn fault(self) -> Option<Fault> {
+        match self {
+            Self::BinaryMissing
+            | Self::BinaryNotRunnable
+            | Self::UnsupportedVersion
+            | Self::GitUnusable
+            | Self::Environment => Some(Fault::Node),
+            Self::Authentication | Self::Billing | Self::CreditsRequired => Some(Fault::Account),
+            _ => None,
+        }
     }
+}
+
+/// What is at fault when it is not the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// The machine: its CLI, git, folders, memory.
+    Node,
+    /// The account that claude runs under: its login, its means.
+    Account,
 }

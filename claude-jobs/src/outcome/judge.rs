@@ -4,10 +4,10 @@
 //! texts of the CLI second. Exit codes alone prove nothing: an interrupted CLI exits 0, and an API
 //! failure says `subtype: "success"`.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::report::{NotStarted, text};
+use super::report::{NotStarted, text, whole};
+use super::reset::resets_at;
 use super::stderr::{last_lines, startup_failure};
 use super::{Ending, Failure, FailureKind, Outcome, Report, Run, StopReason};
 use crate::options::Options;
@@ -38,36 +38,53 @@ impl Asked {
 /// As [`judge`], where the options are no longer at hand.
 pub(crate) fn judge_asked(report: Report, asked: Asked) -> Run {
     let result = report.result.as_ref().filter(|_| !report.went_on);
-    let failure = failure_of(&report, asked);
+    let failure = failure_of(&report, asked).map(|failure| match failure.kind {
+        FailureKind::NoCommit | FailureKind::NotAGitRepository if report.lacks_git => Failure {
+            kind: FailureKind::GitUnusable,
+            message: format!("`git` is not on PATH: {}", failure.message),
+            ..failure
+        },
+        _ => failure,
+    });
     let denials = result
         .and_then(|result| result["permission_denials"].as_array())
         .into_iter()
         .flatten()
         .filter_map(|denial| text(denial, "tool_name").map(str::to_owned))
         .collect();
+    let is_hooked = failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::StopHook);
+    let said = result.and_then(answer).filter(|said| !(is_hooked && said.trim().is_empty()));
+    let warnings = report.warnings.iter().map(|warning| format!("warning: {warning}"));
     Run {
         outcome: failure.map_or(Outcome::Success, Outcome::Failure),
-        text: result
-            .and_then(|result| text(result, "result"))
-            .map(str::to_owned)
-            .or_else(|| report.last_text.clone()),
+        text: said.or_else(|| report.last_text.clone()),
         structured: result.and_then(|result| result.get("structured_output").cloned()),
         cost_usd: cost(&report, asked),
         turns: result
-            .and_then(|result| result["num_turns"].as_u64())
+            .and_then(|result| whole(&result["num_turns"]))
             .and_then(|turns| u32::try_from(turns).ok()),
         tokens: report.tokens,
         denials,
+        started: report.started || report.worked || report.result.is_some(),
+        worked: report.worked,
+        last_events: warnings.chain(report.last_events).collect(),
+        warnings: report.warnings,
         session_id: report.session_id,
         model: report.model,
         cli_version: report.cli_version,
-        started: report.started,
-        worked: report.worked,
         keeps_session: true,
         ending: report.ending,
-        last_events: report.last_events.into(),
         environment: report.environment,
         repair: None,
+    }
+}
+
+/// The answer's text; of an answer that is no text, its JSON.
+fn answer(result: &Value) -> Option<String> {
+    match result.get("result")? {
+        Value::Null => None,
+        Value::String(said) => Some(said.clone()),
+        other => Some(other.to_string()),
     }
 }
 
@@ -82,9 +99,11 @@ fn cost(report: &Report, asked: Asked) -> Option<f64> {
         // An interrupted request is billed for what had come by then, and nobody says how much.
         (Some(result), _) if is_interrupted(result) => report.cost_usd.filter(|cost| *cost > 0.0),
         (Some(result), _) => {
-            let is_running_total = result.get("model_usage_since_last_result").is_none();
+            let is_running_total = !result["model_usage_since_last_result"].is_object();
             report.cost_usd.filter(|_| !(asked.continues && is_running_total))
         }
+        // Of a run that ended before it began the runner knows that it cost nothing.
+        (None, Ending::Stopped(StopReason::McpUnavailable)) => report.cost_usd,
         (None, _) => None,
     }
 }
@@ -99,10 +118,25 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
         // What is done is paid for: that the process was still there when it was to end changes nothing of it.
         Ending::Stopped(StopReason::Timeout | StopReason::IdleTimeout | StopReason::Shutdown)
             if report.is_done() => {}
+        // The result says more than the event for which it was stopped.
+        Ending::Stopped(StopReason::Refused) => match &report.result {
+            Some(result) if result["is_error"] == true => return result_failure(report, result, asked),
+            _ => return Some(refused(report)),
+        },
         Ending::Stopped(reason) => {
             let (kind, message) = match reason {
                 StopReason::Timeout => (Kind::Timeout, "stopped: `timeout` passed"),
                 StopReason::IdleTimeout => (Kind::IdleTimeout, "stopped: silent for `idle_timeout`"),
+                StopReason::ToolTimeout => return Some(overdue(report)),
+                StopReason::McpUnavailable => {
+                    let what = report.warnings.join("; ");
+                    return Some(Failure::new(
+                        Kind::McpUnavailable,
+                        format!("{what}: the worker requires it"),
+                    ));
+                }
+                StopReason::Refused => return Some(refused(report)),
+                StopReason::Rehearsed => (Kind::Interrupted, "stopped: it was a rehearsal"),
                 StopReason::Cancel => (Kind::Cancelled, "stopped: the job was cancelled"),
                 StopReason::Shutdown => (Kind::Shutdown, "stopped: the runtime shut down"),
             };
@@ -113,12 +147,12 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
                 NotStarted::BinaryMissing(what) => (Kind::BinaryMissing, what),
                 NotStarted::BinaryNotRunnable(what) => (Kind::BinaryNotRunnable, what),
                 NotStarted::WorkingDirMissing(what) => (Kind::WorkingDirMissing, what),
+                NotStarted::Environment(what) => (Kind::Environment, what),
                 NotStarted::TooLong(what) => (Kind::InvalidOption, what),
                 NotStarted::Refused(what) => (Kind::Io, what),
             };
             return Some(Failure::new(kind, message));
         }
-        Ending::OutputLimit(message) => return Some(Failure::new(Kind::OutputLimit, message)),
         Ending::Lost => return Some(Failure::new(Kind::Lost, "the node that ran it died")),
         Ending::Custom(message) => return Some(Failure::new(Kind::Runner, message)),
         Ending::Exited(_) | Ending::Signalled(_) | Ending::Failed(_) => {}
@@ -126,6 +160,42 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
     match &report.result {
         Some(result) if !report.went_on => result_failure(report, result, asked),
         _ => Some(missing_result(report)),
+    }
+}
+
+/// A tool ran for longer than `tool_timeout`.
+fn overdue(report: &Report) -> Failure {
+    let under_way = report.under_way.first().map(|call| &call.name);
+    let what = report.overdue_tool.as_ref().or(under_way);
+    let what = what.map_or_else(|| "a tool".to_owned(), |name| format!("the tool `{name}`"));
+    Failure::new(FailureKind::ToolTimeout, format!("stopped: {what} ran for longer than `tool_timeout`"))
+}
+
+/// Stopped because the API will refuse again: by the event that said so.
+fn refused(report: &Report) -> Failure {
+    let event = report.api_retry.as_ref().unwrap_or(&Value::Null);
+    let kind = refusal(event).unwrap_or(FailureKind::Authentication);
+    let api_status = whole(&event["error_status"]).and_then(|status| u16::try_from(status).ok());
+    let error = text(event, "error").unwrap_or("the API refused");
+    let what = ["error_message", "message"].into_iter().find_map(|field| text(event, field)).unwrap_or(error);
+    let status = api_status.map_or_else(String::new, |status| format!(" ({status})"));
+    let message = format!("{what}{status}: stopped, because to try again is of no use");
+    Failure { api_status, ..Failure::new(kind, message) }
+}
+
+/// The kind of failure, if an `api_retry` event names one that no further try can mend.
+pub(crate) fn refusal(retry: &Value) -> Option<FailureKind> {
+    let status = whole(&retry["error_status"]);
+    let error = text(retry, "error").unwrap_or_default();
+    if error.contains("billing") || status == Some(402) {
+        Some(FailureKind::Billing)
+    } else if error.contains("credit") {
+        Some(FailureKind::CreditsRequired)
+    } else if error.contains("authentication") || error.contains("oauth") || matches!(status, Some(401 | 403))
+    {
+        Some(FailureKind::Authentication)
+    } else {
+        None
     }
 }
 
@@ -182,12 +252,18 @@ fn result_failure(report: &Report, result: &Value, asked: Asked) -> Option<Failu
 /// A result that claims success may still not be one.
 fn success_failure(report: &Report, result: &Value, asked: Asked) -> Option<Failure> {
     use FailureKind as Kind;
-    let answer = text(result, "result").unwrap_or_default();
+    let answer = answer(result).unwrap_or_default();
+    if report.is_stop_hook_endless {
+        let said = report.stop_hook.as_deref().unwrap_or("it said nothing");
+        let message =
+            format!("a Stop hook never let claude end its turn, and the CLI gave up: {}", last_lines(said));
+        return Some(Failure::new(Kind::StopHook, message));
+    }
     if report.stderr.contains("continuing in the current directory without worktree isolation") {
         return Some(Failure::new(Kind::WorktreeGone, last_lines(report.stderr.trim())));
     }
-    if result["num_turns"] == 0 {
-        let what = if answer.is_empty() { "a built-in command or hook took the prompt" } else { answer };
+    if whole(&result["num_turns"]) == Some(0) {
+        let what = if answer.is_empty() { "a built-in command or hook took the prompt" } else { &answer };
         return Some(Failure::new(Kind::NoTurn, what));
     }
     if asked.structured {
@@ -196,14 +272,16 @@ fn success_failure(report: &Report, result: &Value, asked: Asked) -> Option<Fail
             .is_none_or(Value::is_null)
             .then(|| Failure::new(Kind::OutputMismatch, "no structured answer came"));
     }
-    answer.trim().is_empty().then(|| Failure::new(Kind::EmptyAnswer, "the model answered with nothing"))
+    // Work that is done is not done again because the model has not said so.
+    (answer.trim().is_empty() && report.tools_used == 0)
+        .then(|| Failure::new(Kind::EmptyAnswer, "the model answered with nothing"))
 }
 
 /// A result with `is_error`: by HTTP status, by the typed error of the last assistant event, by the
 /// exact text.
 fn error_result(report: &Report, result: &Value, terminal: &str, message: String) -> Failure {
     use FailureKind as Kind;
-    let status = result["api_error_status"].as_u64().and_then(|status| u16::try_from(status).ok());
+    let status = whole(&result["api_error_status"]).and_then(|status| u16::try_from(status).ok());
     let event = report.api_error.as_ref();
     let event_text = |field: &str| event.and_then(|event| text(event, field)).unwrap_or_default();
     let api_error = text(result, "api_error").unwrap_or_else(|| event_text("api_error"));
@@ -214,6 +292,9 @@ fn error_result(report: &Report, result: &Value, terminal: &str, message: String
             "usage_limit_reached" => Kind::UsageLimit,
             "long_context_credits_required" => Kind::CreditsRequired,
             "max_output_tokens" => Kind::MaxOutputTokens,
+            "message_over_context_limit" => Kind::PromptTooLong,
+            "empty_completion" => Kind::EmptyAnswer,
+            "connection_failed" | "network_edge_blocked" => Kind::Connection,
             "org_disabled_credential" => Kind::Authentication,
             _ if event_text("api_error_code") == "credits_required" => Kind::CreditsRequired,
             _ => error_kind(report, result, status, event_text("error"), &message),
@@ -221,12 +302,8 @@ fn error_result(report: &Report, result: &Value, terminal: &str, message: String
     };
     let resets_at =
         matches!(kind, Kind::UsageLimit | Kind::RateLimit).then(|| resets_at(report, &message)).flatten();
-    // "usage limit" is what a known reset time makes of a rate limit, and the other way round.
-    let kind = match (kind, resets_at) {
-        (Kind::RateLimit, Some(_)) => Kind::UsageLimit,
-        (Kind::UsageLimit, None) => Kind::RateLimit,
-        (kind, _) => kind,
-    };
+    // Only a limit of the account has a time at which it is lifted.
+    let kind = if resets_at.is_some() { Kind::UsageLimit } else { kind };
     Failure { kind, message, api_status: status, resets_at }
 }
 
@@ -245,26 +322,75 @@ fn error_kind(
         (_, "billing_error") => Kind::Billing,
         (_, "model_not_found") | (Some(404), _) => Kind::ModelNotFound,
         (_, "authentication_failed" | "oauth_org_not_allowed") | (Some(401 | 403), _) => Kind::Authentication,
+        (Some(429), _) | (None, "rate_limit") if names_a_limit(report) || is_usage_limit(message) => {
+            Kind::UsageLimit
+        }
         (Some(429), _) | (None, "rate_limit") => Kind::RateLimit,
         (Some(529), _) => Kind::Overloaded,
         (Some(413), _) => Kind::RequestTooLarge,
         (Some(408 | 409 | 500..), _) => Kind::ServerError,
         (Some(_), _) if message.contains("Prompt is too long") => Kind::PromptTooLong,
         (Some(_), _) => Kind::BadRequest,
+        (None, _) if is_usage_limit(message) => Kind::UsageLimit,
         (None, _) => match message {
             text if text.contains("Not logged in") => Kind::Authentication,
             text if text.contains("Prompt is too long") => Kind::PromptTooLong,
+            text if text.contains("Credit balance is too low") => Kind::Billing,
+            text if text.contains("sage credits") => Kind::CreditsRequired,
+            text if text.contains("context window limit") || text.contains("output token maximum") => {
+                Kind::MaxOutputTokens
+            }
+            text if text.contains("Overloaded") => Kind::Overloaded,
             text if text.contains("Request timed out") || text.contains("stream idle") => {
                 Kind::RequestTimeout
             }
-            text if text.contains("JSON Parse error") || text.contains("malformed response") => {
-                Kind::MalformedResponse
-            }
+            text if MALFORMED.iter().any(|what| text.contains(what)) => Kind::MalformedResponse,
+            text if CONNECTION.iter().any(|what| text.contains(what)) => Kind::Connection,
             text if text.contains("No conversation found with session ID") => Kind::SessionNotFound,
             _ if error == "server_error" => Kind::Connection,
             _ => startup_failure(report.stderr.trim()).map_or(Kind::ResultError, |failure| failure.kind),
         },
     }
+}
+
+/// What the CLI says of an answer that it cannot read.
+const MALFORMED: &[&str] = &["JSON Parse error", "malformed response", "response could not be read"];
+
+/// What it says of an API that it cannot reach.
+const CONNECTION: &[&str] = &[
+    "Connection error",
+    "Connection dropped",
+    "Connection refused",
+    "Connection to the API was lost",
+    "Can't reach the API server",
+    "Unable to connect",
+    "socket hang up",
+    "fetch failed",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ENOTFOUND",
+    "ETIMEDOUT",
+    "EPIPE",
+    "EAI_AGAIN",
+];
+
+/// Whether an event says which limit was reached. For a mere rate there is such an event too, which does not.
+fn names_a_limit(report: &Report) -> bool {
+    report
+        .rate_limit
+        .as_ref()
+        .is_some_and(|info| info["rateLimitType"].is_string() || !info["resetsAt"].is_null())
+}
+
+/// Whether it is a limit of the account's use: the event says so, or the CLI, in its words of several versions. The
+/// server's own words for a rate ("exceed your account's rate limit") are none of them.
+fn is_usage_limit(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let is_hit = message.contains("hit your ") && message.contains("limit");
+    let is_reached =
+        ["usage limit reached", "-hour limit reached", "weekly limit reached", "session limit reached"];
+    let is_negated = message.contains("not your usage limit");
+    is_hit || (is_reached.iter().any(|it| message.contains(it)) && !is_negated)
 }
 
 fn startup_reason(reason: &str, message: String) -> Failure {
@@ -275,29 +401,148 @@ fn startup_reason(reason: &str, message: String) -> Failure {
     Failure::new(kind, format!("{message} ({reason})"))
 }
 
-/// When the limit is lifted: the rate-limit event, the error's parameters, or the old text
-/// `…|<epoch seconds>`.
-fn resets_at(report: &Report, message: &str) -> Option<Timestamp> {
-    let from_event = report.rate_limit.as_ref().and_then(|info| info["resetsAt"].as_i64());
-    let from_error = || {
-        let event = report.api_error.as_ref()?;
-        event.pointer("/api_error_params/rate_limit_info/resetsAt")?.as_i64()
-    };
-    let from_text = || {
-        let (_, digits) = message.rsplit_once('|')?;
-        let digits = digits.trim();
-        (digits.len() == 10).then(|| digits.parse().ok()).flatten()
-    };
-    let seconds = from_event.or_else(from_error).or_else(from_text)?;
-    Timestamp::from_second(seconds).ok()
-}
-
 fn message_of(result: &Value) -> String {
     let errors = result["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let joined = errors.collect::<Vec<_>>().join("; ");
-    match text(result, "result") {
-        Some(said) if joined.is_empty() => said.to_owned(),
+    match answer(result) {
+        Some(said) if joined.is_empty() => said,
         _ if joined.is_empty() => "the CLI reported an error without a message".to_owned(),
         _ => joined,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A run that the API refused in these words.
+    fn refused(status: Option<u16>, error: &str, words: &str, more: Value) -> Run {
+        let mut said = json!({"type": "assistant", "error": error, "is_api_error_message": true});
+        let mut result = json!({"type": "result", "subtype": "success", "is_error": true, "num_turns": 1,
+            "terminal_reason": "api_error", "api_error_status": status, "result": words});
+        for (field, value) in more.as_object().into_iter().flatten() {
+            said[field] = value.clone();
+            result[field] = value.clone();
+        }
+        let mut report = Report::from_events([&said, &result], 1);
+        report.ended_at = "2026-11-30T12:00:00Z".parse().ok();
+        judge(report, &Options::default())
+    }
+
+    #[test]
+    fn a_limit_of_the_account_is_one_however_it_is_told() {
+        let reached = json!({"api_error": "usage_limit_reached"});
+        for (words, more, reset) in [
+            ("You've hit your session limit", reached.clone(), None),
+            ("You've hit your 5-hour limit", json!({}), None),
+            ("You've hit your monthly spend limit.", json!({}), None),
+            (
+                "You've hit your weekly limit · resets Dec 3, 7am (Europe/Zurich)",
+                json!({}),
+                Some("2026-12-03T06:00:00Z"),
+            ),
+            ("5-hour limit reached ∙ resets 10pm", json!({}), Some("2026-11-30T22:00:00Z")),
+            (
+                "API Error: Request rejected (429) · Claude AI usage limit reached|1795400000",
+                json!({}),
+                Some("2026-11-23T02:13:20Z"),
+            ),
+            (
+                "limit",
+                json!({"api_error": "usage_limit_reached", "api_error_params": {"rate_limit_info": {"resetsAt": 1_795_400_000_000_i64}}}),
+                Some("2026-11-23T02:13:20Z"),
+            ),
+            (
+                "limit",
+                json!({"api_error": "usage_limit_reached", "api_error_params": {"rate_limit_info": {"resetsAt": null}}}),
+                None,
+            ),
+        ] {
+            let run = refused(Some(429), "rate_limit", words, more);
+            let failure = run.failure().expect("a failure");
+            assert_eq!(failure.kind, FailureKind::UsageLimit, "{words}");
+            assert_eq!(failure.resets_at.map(|reset| reset.to_string()).as_deref(), reset, "{words}");
+        }
+        for words in [
+            "API Error: Request rejected (429) · This request would exceed your account's rate limit",
+            "API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited",
+        ] {
+            let run = refused(Some(429), "rate_limit", words, json!({}));
+            assert_eq!(run.outcome_name(), "rate_limit", "{words}");
+        }
+    }
+
+    #[test]
+    fn what_the_cli_says_without_a_status_has_its_kind() {
+        for (error, words, more, expected) in [
+            ("unknown", "API Error: Connection error.", json!({}), "connection"),
+            ("unknown", "Connection error.", json!({}), "connection"),
+            (
+                "server_error",
+                "API Error: Connection dropped (ECONNRESET)",
+                json!({"api_error": "connection_failed"}),
+                "connection",
+            ),
+            (
+                "unknown",
+                "API Error: The model has reached its context window limit.",
+                json!({}),
+                "max_output_tokens",
+            ),
+            (
+                "max_output_tokens",
+                "API Error: The model has reached its context window limit.",
+                json!({"api_error": "max_output_tokens"}),
+                "max_output_tokens",
+            ),
+            ("unknown", "too long", json!({"api_error": "message_over_context_limit"}), "prompt_too_long"),
+            (
+                "unknown",
+                "API Error: The response could not be read (X). Try again.",
+                json!({}),
+                "malformed_response",
+            ),
+            ("unknown", "Credit balance is too low", json!({}), "billing"),
+            (
+                "unknown",
+                "API Error: Usage credits ran out before the response was finished.",
+                json!({}),
+                "credits_required",
+            ),
+            ("unknown", "something else", json!({}), "result_error"),
+        ] {
+            assert_eq!(refused(None, error, words, more).outcome_name(), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn an_empty_answer_is_a_failure_only_where_nothing_was_done() {
+        let result = json!({"type": "result", "subtype": "success", "num_turns": 2, "result": ""});
+        let said = json!({"type": "assistant", "message": {"content": [
+            {"type": "text", "text": "Doing it now."}, {"type": "tool_use", "id": "t", "name": "Bash"}]}});
+        let run = judge(Report::from_events([&said, &result], 0), &Options::default());
+        assert_eq!((run.outcome_name(), run.text(), run.worked), ("success", "", true));
+        let run = judge(Report::from_events([&result], 0), &Options::default());
+        assert_eq!((run.outcome_name(), run.worked), ("empty_answer", false));
+    }
+
+    #[test]
+    fn a_retry_of_the_api_that_is_of_no_use_is_known() {
+        for (event, expected) in [
+            (
+                json!({"error_status": 401, "error": "authentication_failed"}),
+                Some(FailureKind::Authentication),
+            ),
+            (json!({"error_status": 403}), Some(FailureKind::Authentication)),
+            (json!({"error": "oauth_org_not_allowed"}), Some(FailureKind::Authentication)),
+            (json!({"error_status": 400, "error": "billing_error"}), Some(FailureKind::Billing)),
+            (json!({"error": "credits_required"}), Some(FailureKind::CreditsRequired)),
+            (json!({"error_status": 500, "error": "server_error"}), None),
+            (json!({"error_status": 429, "error": "rate_limit"}), None),
+        ] {
+            assert_eq!(refusal(&event), expected, "{event}");
+        }
     }
 }

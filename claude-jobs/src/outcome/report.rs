@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,8 +24,6 @@ pub struct Report {
     pub cli_version: Option<String>,
     /// Whether the start event came. It precedes the first request to the API.
     pub started: bool,
-    /// Whether anything came back from the API: an answer, a part of one, the use of a tool.
-    pub worked: bool,
     /// The last `result` event.
     pub result: Option<Value>,
     /// Whether work went on after it: a background task has ended, say, and claude takes note of that.
@@ -41,7 +40,32 @@ pub struct Report {
     pub cost_usd: Option<f64>,
     /// Tokens that the results so far say, summed.
     pub tokens: Option<Tokens>,
-    /// How many events came.
+    /// Whether claude worked: it said something, used a tool, or was seen to write.
+    pub worked: bool,
+    /// How many tools were called.
+    pub tools_used: u32,
+    /// The tool calls under way: those whose answer has not come.
+    pub under_way: Vec<ToolCall>,
+    /// Whether an answer is being written, as far as partial messages tell.
+    pub is_writing: bool,
+    /// The tool that ran for longer than `tool_timeout`.
+    pub overdue_tool: Option<String>,
+    /// What the run lacked from its start, such as an MCP server that has failed; a sentence each.
+    pub warnings: Vec<String>,
+    /// What the Stop hook said when it last sent claude back to work.
+    pub stop_hook: Option<String>,
+    /// Whether that hook never let claude end, until the CLI gave up.
+    pub is_stop_hook_endless: bool,
+    /// The last event that says that the API failed and is to be asked again.
+    pub api_retry: Option<Value>,
+    /// Whether there is no git on the run's `PATH`, as far as the runner has looked: the CLI's words for that are those
+    /// for a repository that it cannot use.
+    pub lacks_git: bool,
+    /// Lines of the CLI that could not be read.
+    pub unreadable: u64,
+    /// When the process had ended. Needed to read a time of day in a message.
+    pub ended_at: Option<Timestamp>,
+    /// How many events came, parts of messages not counted.
     pub events: u64,
     /// The last of them, each in a few words.
     pub last_events: VecDeque<String>,
@@ -51,6 +75,18 @@ pub struct Report {
     pub ending: Ending,
     /// The end of what it wrote to standard error.
     pub stderr: String,
+}
+
+/// A call of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ToolCall {
+    /// Tells the call from others of the run.
+    pub id: String,
+    /// The tool, such as `Bash`.
+    pub name: String,
+    /// Whether a sub-agent called it.
+    pub is_inner: bool,
 }
 
 /// How a claude process ended.
@@ -68,8 +104,6 @@ pub enum Ending {
     NotStarted(NotStarted),
     /// The pipes to it failed.
     Failed(String),
-    /// It printed more than is accepted.
-    OutputLimit(String),
     /// A custom runner's own error.
     Custom(String),
     /// Unseen: the node that ran it died.
@@ -85,6 +119,15 @@ pub enum StopReason {
     Timeout,
     /// It was silent for too long.
     IdleTimeout,
+    /// A tool ran for too long.
+    ToolTimeout,
+    /// The CLI says that it is not logged in, or cannot pay: to try again is of no use.
+    Refused,
+    /// An MCP server is missing, and the worker requires it.
+    McpUnavailable,
+    /// What was to be seen before the run is seen: only within a runner.
+    #[doc(hidden)]
+    Rehearsed,
     /// Somebody cancelled the job.
     Cancel,
     /// The runtime is shutting down.
@@ -104,6 +147,8 @@ pub enum NotStarted {
     WorkingDirMissing(String),
     /// The options do not fit on a command line.
     TooLong(String),
+    /// The machine lacks what a process needs: descriptors, memory, disk, a folder that can be written.
+    Environment(String),
     /// The system refused.
     Refused(String),
 }
@@ -116,11 +161,14 @@ impl fmt::Display for Ending {
             Self::Signalled(None) => formatter.write_str("signal"),
             Self::Stopped(StopReason::Timeout) => formatter.write_str("stopped: timeout"),
             Self::Stopped(StopReason::IdleTimeout) => formatter.write_str("stopped: idle timeout"),
+            Self::Stopped(StopReason::ToolTimeout) => formatter.write_str("stopped: tool timeout"),
+            Self::Stopped(StopReason::Refused) => formatter.write_str("stopped: refused by the API"),
+            Self::Stopped(StopReason::McpUnavailable) => formatter.write_str("stopped: MCP server missing"),
+            Self::Stopped(StopReason::Rehearsed) => formatter.write_str("stopped: rehearsed"),
             Self::Stopped(StopReason::Cancel) => formatter.write_str("stopped: cancel"),
             Self::Stopped(StopReason::Shutdown) => formatter.write_str("stopped: shutdown"),
             Self::NotStarted(_) => formatter.write_str("not started"),
             Self::Failed(_) => formatter.write_str("failed"),
-            Self::OutputLimit(_) => formatter.write_str("stopped: output limit"),
             Self::Lost => formatter.write_str("lost"),
             Self::Custom(_) => formatter.write_str("custom"),
         }
@@ -135,7 +183,6 @@ impl Report {
             model: None,
             cli_version: None,
             started: false,
-            worked: false,
             result: None,
             went_on: false,
             background_tasks: 0,
@@ -144,6 +191,18 @@ impl Report {
             last_text: None,
             cost_usd: None,
             tokens: None,
+            worked: false,
+            tools_used: 0,
+            under_way: Vec::new(),
+            is_writing: false,
+            overdue_tool: None,
+            warnings: Vec::new(),
+            stop_hook: None,
+            is_stop_hook_endless: false,
+            api_retry: None,
+            lacks_git: false,
+            unreadable: 0,
+            ended_at: None,
             events: 0,
             last_events: VecDeque::new(),
             environment: BTreeMap::new(),
@@ -162,28 +221,25 @@ impl Report {
 
     /// Takes in one event of the stream.
     pub fn observe(&mut self, event: &Value) {
+        if let Some(id) = text(event, "session_id") {
+            self.session_id = Some(id.to_owned());
+        }
+        if text(event, "type") == Some("stream_event") {
+            return self.observe_part(event);
+        }
         self.events += 1;
         if self.last_events.len() == LAST_EVENTS {
             self.last_events.pop_front();
         }
         self.last_events.push_back(brief(event));
-        if let Some(id) = text(event, "session_id") {
-            self.session_id = Some(id.to_owned());
-        }
         let (kind, subtype) = (text(event, "type"), text(event, "subtype"));
         self.went_on |= self.result.is_some()
             && (matches!(kind, Some("assistant" | "user"))
                 || (kind == Some("system") && matches!(subtype, Some("init" | "task_notification"))));
         match kind {
-            Some("system") if subtype == Some("background_tasks_changed") => {
-                self.background_tasks = event["tasks"].as_array().map_or(0, Vec::len);
-            }
-            Some("system") if subtype == Some("init") => {
-                self.started = true;
-                self.model = text(event, "model").map(str::to_owned);
-                self.cli_version = text(event, "claude_code_version").map(str::to_owned);
-            }
+            Some("system") => self.observe_system(event, subtype.unwrap_or_default()),
             Some("assistant") => self.observe_assistant(event),
+            Some("user") => self.observe_user(event),
             Some("rate_limit_event")
                 if event.pointer("/rate_limit_info/status").and_then(Value::as_str) == Some("rejected") =>
             {
@@ -194,16 +250,83 @@ impl Report {
         }
     }
 
+    /// A part of a message, which tells that claude is at work. The whole message comes as an event of its own.
+    fn observe_part(&mut self, event: &Value) {
+        let is_inner = event["parent_tool_use_id"].is_string();
+        match event.pointer("/event/type").and_then(Value::as_str) {
+            Some("message_start") if !is_inner => {
+                self.is_writing = true;
+                // Claude is asked again when it has all answers, those included that were not printed.
+                self.under_way.retain(|call| call.is_inner);
+            }
+            Some("message_stop") if !is_inner => self.is_writing = false,
+            Some("content_block_start" | "content_block_delta") => self.worked = true,
+            _ => {}
+        }
+    }
+
+    fn observe_system(&mut self, event: &Value, subtype: &str) {
+        match subtype {
+            "init" => {
+                self.started = true;
+                self.model = text(event, "model").map(str::to_owned);
+                self.cli_version = text(event, "claude_code_version").map(str::to_owned);
+                for warning in missing_servers(event) {
+                    if !self.warnings.contains(&warning) {
+                        self.warnings.push(warning);
+                    }
+                }
+            }
+            "background_tasks_changed" => {
+                self.background_tasks = event["tasks"].as_array().map_or(0, Vec::len);
+            }
+            "api_retry" => {
+                self.is_writing = false;
+                self.api_retry = Some(event.clone());
+            }
+            "informational" | "notification" => {
+                let said = text(event, "content").or_else(|| text(event, "text")).unwrap_or_default();
+                self.is_stop_hook_endless |= text(event, "key") == Some("stop-hook-block-cap")
+                    || said.starts_with("A hook blocked the turn from ending");
+            }
+            _ => {}
+        }
+    }
+
     fn observe_assistant(&mut self, event: &Value) {
         if event["is_api_error_message"] == true || event.get("error").is_some_and(Value::is_string) {
+            self.is_writing = false;
             self.api_error = Some(event.clone());
             return;
         }
-        self.worked = true;
-        let blocks = event.pointer("/message/content").and_then(Value::as_array);
-        for block in blocks.into_iter().flatten() {
+        // A built-in command of the CLI answers in claude's name.
+        self.worked |= event.pointer("/message/model").and_then(Value::as_str) != Some("<synthetic>");
+        self.is_stop_hook_endless = false;
+        let is_inner = event["parent_tool_use_id"].is_string();
+        for block in blocks(event) {
             if let Some(text) = text(block, "text") {
                 self.last_text = Some(text.to_owned());
+            }
+            if text(block, "type") == Some("tool_use") {
+                let own = |field: &str| text(block, field).unwrap_or_default().to_owned();
+                self.tools_used = self.tools_used.saturating_add(1);
+                self.under_way.push(ToolCall { id: own("id"), name: own("name"), is_inner });
+                let over = self.under_way.len().saturating_sub(MOST_UNDER_WAY);
+                self.under_way.drain(..over);
+            }
+        }
+    }
+
+    fn observe_user(&mut self, event: &Value) {
+        for block in blocks(event) {
+            if text(block, "type") == Some("tool_result") {
+                self.worked = true;
+                let id = text(block, "tool_use_id");
+                self.under_way.retain(|call| Some(call.id.as_str()) != id);
+            }
+            if let Some(said) = text(block, "text").and_then(|text| text.strip_prefix("Stop hook feedback:"))
+            {
+                self.stop_hook = Some(said.trim().to_owned());
             }
         }
     }
@@ -214,9 +337,8 @@ impl Report {
         let usage = event.get("model_usage_since_last_result").and_then(Value::as_object);
         match usage {
             Some(models) => {
-                let sum =
-                    |field: &str| models.values().filter_map(|model| model[field].as_u64()).sum::<u64>();
-                let cost: f64 = models.values().filter_map(|model| model["costUSD"].as_f64()).sum();
+                let sum = |field: &str| models.values().filter_map(|model| whole(&model[field])).sum::<u64>();
+                let cost: f64 = models.values().filter_map(|model| number(&model["costUSD"])).sum();
                 *self.cost_usd.get_or_insert(0.0) += cost;
                 let tokens = self.tokens.get_or_insert_default();
                 tokens.input += sum("inputTokens");
@@ -226,15 +348,17 @@ impl Report {
             }
             // Older CLIs give only the session's running total.
             None => {
-                self.cost_usd = event["total_cost_usd"].as_f64();
+                self.cost_usd = number(&event["total_cost_usd"]);
                 self.tokens = event.get("usage").filter(|usage| usage.is_object()).map(|usage| Tokens {
-                    input: usage["input_tokens"].as_u64().unwrap_or(0),
-                    output: usage["output_tokens"].as_u64().unwrap_or(0),
-                    cache_read: usage["cache_read_input_tokens"].as_u64().unwrap_or(0),
-                    cache_creation: usage["cache_creation_input_tokens"].as_u64().unwrap_or(0),
+                    input: whole(&usage["input_tokens"]).unwrap_or(0),
+                    output: whole(&usage["output_tokens"]).unwrap_or(0),
+                    cache_read: whole(&usage["cache_read_input_tokens"]).unwrap_or(0),
+                    cache_creation: whole(&usage["cache_creation_input_tokens"]).unwrap_or(0),
                 });
             }
         }
+        self.under_way.clear();
+        self.is_writing = false;
         self.result = Some(event.clone());
         self.went_on = false;
     }
@@ -249,13 +373,44 @@ impl Report {
 /// How many events a report remembers in a few words.
 const LAST_EVENTS: usize = 10;
 
+/// More calls at once than any run makes; it bounds what an odd stream can fill.
+const MOST_UNDER_WAY: usize = 1_000;
+
+/// What is said of each MCP server that the run has not, by the start event.
+pub(crate) fn missing_servers(init: &Value) -> impl Iterator<Item = String> {
+    let servers = init["mcp_servers"].as_array().into_iter().flatten().take(50);
+    servers.filter_map(|server| {
+        let name: String = text(server, "name")?.chars().filter(|it| !it.is_control()).take(100).collect();
+        match text(server, "status")? {
+            "failed" => Some(format!("MCP server `{name}` failed to start")),
+            "pending" => Some(format!("MCP server `{name}` did not answer in time")),
+            "needs-auth" => Some(format!("MCP server `{name}` needs a login")),
+            _ => None,
+        }
+    })
+}
+
+fn blocks(event: &Value) -> impl Iterator<Item = &Value> {
+    event.pointer("/message/content").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// An amount, also where it is given as text.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    Some(number).filter(|number| number.is_finite() && *number >= 0.0)
+}
+
+/// A count, also where it is given as a float or as text.
+pub(super) fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| number(value).map(|number| number as u64))
+}
+
 /// An event in a few words: its type, the tools it names, the start of its text.
 fn brief(event: &Value) -> String {
     const MOST: usize = 120;
     let kind = [text(event, "type"), text(event, "subtype")];
     let mut words = kind.into_iter().flatten().collect::<Vec<_>>().join("/");
-    let blocks = event.pointer("/message/content").and_then(Value::as_array);
-    for block in blocks.into_iter().flatten() {
+    for block in blocks(event) {
         let parts = [text(block, "type"), text(block, "name"), text(block, "text")];
         for part in parts.into_iter().flatten() {
             words.push(' ');

@@ -8,7 +8,8 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("cannot be used with root/sudo privileges", FailureKind::DangerousModeRefused),
     ("Can only use --worktree in a git repository", FailureKind::NotAGitRepository),
     ("already checked out elsewhere", FailureKind::WorktreeBusy),
-    ("Error creating worktree: Failed to resolve base branch", FailureKind::GitUnusable),
+    ("Error creating worktree: Failed to resolve base branch", FailureKind::NoCommit),
+    ("git` is not on PATH", FailureKind::GitUnusable),
     ("Error creating worktree", FailureKind::InvalidOption),
     ("is already in use.", FailureKind::SessionInUse),
     ("No conversation found with session ID", FailureKind::SessionNotFound),
@@ -29,6 +30,12 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("Claude configuration file at", FailureKind::ConfigCorrupted),
     ("onfiguration Error", FailureKind::ConfigCorrupted),
     ("CLAUDE_CODE_TMPDIR", FailureKind::Environment),
+    // Its temporary folder cannot be made.
+    (", mkdir '", FailureKind::Environment),
+    ("ENOSPC", FailureKind::Environment),
+    ("EMFILE", FailureKind::Environment),
+    ("ENFILE", FailureKind::Environment),
+    ("ENOMEM", FailureKind::Environment),
     ("Invalid proxy URL", FailureKind::Environment),
     ("Bun v", FailureKind::Crashed),
 ];

@@ -336,6 +336,7 @@ fn is_transient(kind: FailureKind) -> bool {
         kind,
         Kind::Timeout
             | Kind::IdleTimeout
+            | Kind::ToolTimeout
             | Kind::Interrupted
             | Kind::Killed
             | Kind::Crashed

@@ -255,6 +255,7 @@ fn a_transient_failure_of_a_run_that_had_begun_goes_on_in_its_session() {
             kind,
             Kind::Timeout
                 | Kind::IdleTimeout
+                | Kind::ToolTimeout
                 | Kind::UsageLimit
                 | Kind::RateLimit
                 | Kind::Overloaded

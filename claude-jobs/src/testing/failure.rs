@@ -40,7 +40,9 @@ pub(super) fn played(kind: Kind, details: &Details, now: Timestamp) -> Played {
         Kind::Cancelled => Played::begun(Ending::Stopped(StopReason::Cancel)),
         Kind::Killed => Played::begun(Ending::Signalled(Some(9))),
         Kind::Io => Played::begun(Ending::Failed(said("the pipe broke"))),
-        Kind::OutputLimit => Played::begun(Ending::OutputLimit(said("it printed too much"))),
+        Kind::ToolTimeout => Played::begun(Ending::Stopped(StopReason::ToolTimeout)),
+        Kind::McpUnavailable => Played::without_mcp(),
+        Kind::StopHook => Played::hooked(said("not yet")),
         Kind::Runner => Played::silent(Ending::Custom(said("an error of the runner"))),
 
         Kind::BinaryMissing => not_started(NotStarted::BinaryMissing(said("`claude` is not on PATH"))),
@@ -59,7 +61,8 @@ pub(super) fn played(kind: Kind, details: &Details, now: Timestamp) -> Played {
         Kind::SessionInUse => refused("Error: Session ID is already in use."),
         Kind::SessionNotFound => refused("No conversation found with session ID:"),
         Kind::NotAGitRepository => refused("Error: Can only use --worktree in a git repository"),
-        Kind::GitUnusable => refused("Error creating worktree: Failed to resolve base branch \"HEAD\""),
+        Kind::NoCommit => refused("Error creating worktree: Failed to resolve base branch \"HEAD\""),
+        Kind::GitUnusable => Played::refused("`git` is not on PATH".to_owned()),
         Kind::Environment => refused("Invalid proxy URL in HTTPS_PROXY"),
         Kind::DangerousModeRefused => {
             refused("--dangerously-skip-permissions cannot be used with root/sudo privileges")
@@ -195,6 +198,8 @@ mod tests {
         let without_words = [
             Kind::Timeout,
             Kind::IdleTimeout,
+            Kind::ToolTimeout,
+            Kind::McpUnavailable,
             Kind::Cancelled,
             Kind::Killed,
             Kind::Interrupted,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::Details;
 use crate::claude::Request;
 use crate::job::Tokens;
-use crate::outcome::{Ending, Report};
+use crate::outcome::{Ending, Report, StopReason};
 
 /// What is seen of one run: what it printed, and how it ended.
 #[derive(Clone, Debug)]
@@ -36,6 +36,32 @@ impl Played {
             "claude_code_version": "scripted", "permissionMode": "default", "tools": [], "mcp_servers": [],
         });
         Self { events: vec![start], ..Self::silent(ending) }
+    }
+
+    /// It starts, an MCP server is missing, and it is ended for that.
+    pub(super) fn without_mcp() -> Self {
+        let mut played = Self::begun(Ending::Stopped(StopReason::McpUnavailable));
+        let server = json!([{"name": "scripted", "status": "failed"}]);
+        overlay(&mut played.events[0], json!({"mcp_servers": server}));
+        played
+    }
+
+    /// It answers, and a Stop hook says this to each answer, until the CLI gives up.
+    pub(super) fn hooked(said: String) -> Self {
+        let mut played = Self::begun(Ending::Exited(0));
+        let message = |role: &str, text: String| {
+            let content = json!([{"type": "text", "text": text}]);
+            json!({"type": role, "message": {"role": role, "content": content}, "session_id": ""})
+        };
+        played.events.extend([
+            message("assistant", "Done.".to_owned()),
+            message("user", format!("Stop hook feedback:\n{said}\n")),
+            json!({
+                "type": "system", "subtype": "informational", "session_id": "",
+                "content": "A hook blocked the turn from ending 9 consecutive times",
+            }),
+        ]);
+        played.with_result(json!({"result": "", "num_turns": 10}))
     }
 
     /// It starts, the assistant says this, and a result comes with these fields.

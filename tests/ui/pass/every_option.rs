@@ -15,7 +15,7 @@ use claude_jobs::prelude::*;
         mcp_config = ["mcp.json"], strict_mcp_config = true, agent = "reviewer",
         agents = r#"{"reviewer": {"description": "Reviews.", "prompt": "Review."}}"#,
         settings = r#"{"env": {}}"#, setting_sources = ["user", "project", "local"], effort = "xhigh",
-        max_turns = 40, max_budget_usd = 2, max_thinking_tokens = 1_000, timeout = 15 * 60, idle_timeout = "1m30s",
+        max_turns = 40, max_budget_usd = 2, max_thinking_tokens = 1_000, timeout = 15 * 60, idle_timeout = "1m30s", tool_timeout = 60,
         json_schema = r#"{"type": "object", "properties": {}}"#, worktree = true, hermetic = "project", resume = "s",
         session_id = "0199f1de-7a4c-7d10-a1b2-c3d4e5f60718", no_session_persistence = false, fork_session = true,
         betas = "one,two", plugin_dir = ["plugins"], plugin_url = ["one"], disable_slash_commands = true,

@@ -83,6 +83,7 @@ fn run(text: &str) -> Run {
         started: true,
         worked: true,
         keeps_session: true,
+        warnings: Vec::new(),
         ending: Ending::Exited(0),
     }
 }

@@ -108,6 +108,7 @@ fn every_option_reaches_the_command_line() {
         ("max_thinking_tokens", json!(1000), &["--max-thinking-tokens", "1000"]),
         ("timeout", json!("15m"), &[]),
         ("idle_timeout", json!(60), &[]),
+        ("tool_timeout", json!(60), &[]),
         ("json_schema", json!("{\"type\":\"object\"}"), &["--json-schema", r#"{"type":"object"}"#]),
         ("worktree", json!("issue-1"), &["--worktree", "issue-1"]),
         (
