@@ -4,7 +4,7 @@
 //! would refuse when a job is inserted; a validator would take longer to compile than all macros. It is pure
 //! and looks nothing up.
 //!
-//! The rules are those of the CLI (2.1.309), which refuses to start with a schema that breaks one: draft-07
+//! The rules are those of the CLI (2.1.309 and 2.1.332), which refuses to start with a schema that breaks one: draft-07
 //! of JSON Schema and its meta-schema; no keyword that the draft does not have; no keyword that is without
 //! effect where it stands. One rule is the Messages API's: an answer is the input of a tool, and so an object.
 

@@ -34,11 +34,13 @@ mod stream;
 #[cfg(supervisor)]
 mod supervisor;
 mod sweep;
+mod version;
 
 pub use cli::{ClaudeCli, ClaudeCliBuilder};
 pub use hold::Supervision;
 pub use preflight::find_binary;
 pub(crate) use sweep::sweep;
+pub use version::{NEWEST_TESTED, OLDEST_TESTED};
 
 /// An error of a custom runner that it could not express as a report.
 pub type RunnerError = Box<dyn std::error::Error + Send + Sync>;

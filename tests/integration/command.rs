@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use claude_jobs_tests::api::{Api, Reply};
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::Sandbox;
 use serde_json::Value;
 
@@ -41,8 +42,8 @@ impl Machine {
     }
 
     /// With the real CLI, talking to this API.
-    fn with_api(api: &Api) -> Machine {
-        let mut machine = Machine::with_claude(&claude_jobs_tests::real_claude::real_claude());
+    fn with_api(claude: RealClaude, api: &Api) -> Machine {
+        let mut machine = Machine::with_claude(&claude.path());
         machine.set("ANTHROPIC_BASE_URL", &api.url());
         machine
     }
@@ -107,8 +108,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A stand-in that gives these replies, and a machine that talks to it.
-fn machine(replies: impl IntoIterator<Item = Reply>) -> (Api, Machine) {
+fn machine(claude: RealClaude, replies: impl IntoIterator<Item = Reply>) -> (Api, Machine) {
     let api = Api::start(replies);
-    let machine = Machine::with_api(&api);
+    let machine = Machine::with_api(claude, &api);
     (api, machine)
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use claude_jobs_tests::api::Api;
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::Sandbox;
 
 /// What the issue of the examples promises.
@@ -46,10 +46,10 @@ fn ended_well(name: &str, command: &mut Command) -> String {
 const GH: &str = concat!("#!/bin/sh\ncat '", env!("CARGO_MANIFEST_DIR"), "/../examples/data/issues.json'\n");
 
 /// Runs an example with the real claude, which gets its answers from this stand-in of the API.
-fn run_live(name: &str, api: &Api) -> String {
+fn run_live(claude: RealClaude, name: &str, api: &Api) -> String {
     let sandbox = Sandbox::new();
     let programs = sandbox.folder("bin");
-    symlink(real_claude(), programs.join("claude")).expect("a link");
+    symlink(claude.path(), programs.join("claude")).expect("a link");
     std::fs::write(programs.join("gh"), GH).expect("a program");
     std::fs::set_permissions(programs.join("gh"), Permissions::from_mode(0o755)).expect("it may be run");
     let mut command = Command::new(built(name));
@@ -104,12 +104,15 @@ macro_rules! live {
     ($($name:ident: $api:expr => $says:literal;)*) => {
         mod live {
             use claude_jobs_tests::api::{Api, Reply, Request};
+            use claude_jobs_tests::on_each_claude;
+            use claude_jobs_tests::real_claude::RealClaude;
             use serde_json::json;
 
+            on_each_claude! { $($name),* }
+
             $(
-            #[test]
-            fn $name() {
-                let said = super::run_live(stringify!($name), &$api);
+            fn $name(claude: RealClaude) {
+                let said = super::run_live(claude, stringify!($name), &$api);
                 assert!(said.contains($says), "{said}");
             }
             )*

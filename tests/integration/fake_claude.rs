@@ -104,7 +104,8 @@ async fn questions_use_up_no_take() {
     let fake = FakeClaude::from_script(Script { auth: signed_out, takes, ..Script::default() });
 
     let version = run(&fake, &["--version"], "").await;
-    assert_eq!(version.stdout, b"2.1.309 (Claude Code)\n");
+    let line = format!("{} (Claude Code)\n", claude_jobs::claude::NEWEST_TESTED);
+    assert_eq!(version.stdout, line.as_bytes());
     let auth = run(&fake, &["auth", "status"], "").await;
     assert_eq!((auth.stdout.as_slice(), auth.status.code()), (&b"{\"loggedIn\":false}\n"[..], Some(1)));
     assert!(fake.records().is_empty());

@@ -10,21 +10,23 @@ use std::path::PathBuf;
 
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::invocation::{Finished, Invocation};
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::Sandbox;
 use serde_json::Value;
 
 /// A sandbox with a git repository and a stand-in, ready for runs of the CLI.
 struct Stage {
+    claude: RealClaude,
     sandbox: Sandbox,
     repo: PathBuf,
     api: Api,
 }
 
 impl Stage {
-    fn new(replies: impl IntoIterator<Item = Reply>) -> Stage {
+    fn new(claude: RealClaude, replies: impl IntoIterator<Item = Reply>) -> Stage {
         let sandbox = Sandbox::new();
         let repo = sandbox.git_repo();
-        Stage { sandbox, repo, api: Api::start(replies) }
+        Stage { claude, sandbox, repo, api: Api::start(replies) }
     }
 
     fn env(&self) -> Vec<(String, String)> {
@@ -32,14 +34,23 @@ impl Stage {
     }
 
     async fn run(&self, arguments: &[&str], prompt: &str) -> Finished {
-        Invocation::new(&self.repo, self.env(), arguments).run(prompt).await
+        Invocation::new(self.claude, &self.repo, self.env(), arguments).run(prompt).await
     }
 
     /// A run with an OAuth token in place of the key.
     async fn run_oauth(&self, prompt: &str) -> Finished {
         let env = self.sandbox.oauth_env(&self.api.url());
-        Invocation::new(&self.repo, env, &[]).run(prompt).await
+        Invocation::new(self.claude, &self.repo, env, &[]).run(prompt).await
     }
+}
+
+/// The library's two numbers, what `tests/run` installs and the modules that `on_each_claude` makes agree.
+#[test]
+fn the_supported_versions_are_the_ones_that_are_installed() {
+    for claude in RealClaude::ALL {
+        assert_eq!(claude.number(), claude.supported());
+    }
+    assert_ne!(RealClaude::named("v2_1_309"), RealClaude::named("v2_1_332"));
 }
 
 /// What the runs since the last result cost: the only per-run cost, as `total_cost_usd` adds up over

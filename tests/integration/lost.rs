@@ -10,7 +10,8 @@ use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Step, Take};
 use serde_json::json;
@@ -35,6 +36,8 @@ struct Dropped;
 struct Impatient;
 
 const SESSION: &str = "0199f1de-0000-7000-8000-00000000abcd";
+
+on_each_claude! { async the_real_cli_continues_a_session_and_starts_anew_without_it }
 
 /// The jobs are being run by a node that is no more.
 async fn lose(place: &Place) {
@@ -245,15 +248,14 @@ async fn the_cli_is_asked_to_resume_and_then_to_start_anew() {
 
 /// The real CLI: a run whose end nobody saw has left its transcript. With it, the session goes on; without
 /// it, the same attempt starts anew.
-#[tokio::test]
-async fn the_real_cli_continues_a_session_and_starts_anew_without_it() {
+async fn the_real_cli_continues_a_session_and_starts_anew_without_it(claude: RealClaude) {
     let api = Api::start([
         Reply::text("Half of it is done."),
         Reply::text("All is done."),
         Reply::text("Done anew."),
     ]);
     let sandbox = Sandbox::new();
-    let mut claude = ClaudeCli::builder().binary(real_claude().to_str().expect("UTF-8"));
+    let mut claude = ClaudeCli::builder().binary(claude.path().to_str().expect("UTF-8"));
     for (name, value) in sandbox.env(&api.url()) {
         claude = claude.env(name, value);
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use claude_jobs::claude::{NEWEST_TESTED, OLDEST_TESTED};
+
 /// Every Rust file of the repository's own, relative to its root, with its text.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
@@ -124,6 +126,17 @@ fn values_know_nothing_above_them() {
     ];
     assert_eq!(below(&["engine"], &engine), Vec::<String>::new());
     assert_eq!(below(&["claude.rs", "claude/"], &engine[..5]), Vec::<String>::new());
+}
+
+#[test]
+fn the_documentation_names_the_supported_versions() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    for name in ["README.md", "CHANGELOG.md", "docs/operating.md"] {
+        let text = fs::read_to_string(root.join(name)).expect("a text");
+        for version in [OLDEST_TESTED, NEWEST_TESTED] {
+            assert!(text.contains(version), "{name} does not name {version}");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn every_transcript_is_whole() {
     let transcripts = Transcript::all();
     assert!(transcripts.len() >= 85, "only {} transcripts", transcripts.len());
     for transcript in transcripts {
-        let name = &transcript.name;
+        let name = &transcript.label();
         for event in transcript.events() {
             assert!(event["type"].is_string(), "{name}: an event without a type");
             assert!(event["session_id"].is_string(), "{name}: an event without a session");
@@ -23,7 +23,7 @@ fn every_transcript_is_whole() {
 #[test]
 fn the_ground_rules_hold() {
     for transcript in Transcript::all() {
-        let (name, exit) = (&transcript.name, transcript.entry.exit);
+        let (name, exit) = (&transcript.label(), transcript.entry.exit);
         let events = transcript.events();
         let last = events.iter().rfind(|event| event["type"] == "result");
         let Some(result) = last else {

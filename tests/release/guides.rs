@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use claude_jobs::telemetry;
 use claude_jobs_tests::api::{Api, Reply};
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::Sandbox;
 use serde_json::json;
 
@@ -33,14 +33,14 @@ fn guide(name: &str) -> String {
     fs::read_to_string(repository().join("docs").join(name)).expect("a guide")
 }
 
-/// Runs a script in a folder that holds nothing but this repository, with the real claude talking to this API.
+/// Runs a script in a folder that holds nothing but this repository, with the newest real claude talking to this API.
 /// `cargo install` is left to the test of the packages: here it finds the command that is built already.
 fn follow(script: &str, sandbox: &Sandbox, api: &Api) -> String {
     let _alone = builds_alone();
     let folder = sandbox.path();
     symlink(repository(), folder.join("claude-jobs")).expect("a link");
     let programs = sandbox.folder("bin");
-    symlink(real_claude(), programs.join("claude")).expect("a link");
+    symlink(RealClaude::Newest.path(), programs.join("claude")).expect("a link");
     symlink(env!("CARGO_BIN_EXE_jobs"), programs.join("claude-jobs")).expect("a link");
     let lock = repository().join("Cargo.lock");
     let cargo = format!(

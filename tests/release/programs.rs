@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use claude_jobs::claude::NEWEST_TESTED;
 use tempfile::TempDir;
 
 use super::{builds_alone, cargo, claude_jobs, repository, said, take_lock_file};
@@ -104,9 +105,10 @@ fn the_image_starts_what_it_copies() {
         let mut command = claude_jobs(above.path(), &words);
         said(command.arg("--drain").env("CLAUDE_JOBS_DATABASE", "sqlite://jobs.db"));
     }
-    let cli = fs::read_to_string(repository().join("tests/run")).expect("a script");
-    let version = cli.lines().find_map(|line| line.strip_prefix("CLAUDE_VERSION=")).expect("a version");
-    assert!(text.contains(&format!("@anthropic-ai/claude-code@{version} ")), "the tested version: {text}");
+    assert!(
+        text.contains(&format!("@anthropic-ai/claude-code@{NEWEST_TESTED} ")),
+        "the tested version: {text}"
+    );
     let rust = format!("FROM rust:{}-", env!("CARGO_PKG_RUST_VERSION"));
     assert!(text.contains(&rust), "the oldest version that will do: {text}");
 }

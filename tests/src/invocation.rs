@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::real_claude::real_claude;
+use crate::real_claude::RealClaude;
 
 /// No run against the stand-in takes this long; one that does is ended and fails its test.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -21,6 +21,8 @@ pub const STREAMING: [&str; 4] = ["--print", "--output-format", "stream-json", "
 /// A run to be started.
 #[derive(Debug, Clone)]
 pub struct Invocation<'a> {
+    /// The version of the CLI.
+    pub claude: RealClaude,
     /// The working directory.
     pub cwd: &'a Path,
     /// The whole environment.
@@ -50,8 +52,14 @@ pub struct Finished {
 
 impl<'a> Invocation<'a> {
     /// A run with these arguments.
-    pub fn new(cwd: &'a Path, env: Vec<(String, String)>, arguments: &[&str]) -> Invocation<'a> {
+    pub fn new(
+        claude: RealClaude,
+        cwd: &'a Path,
+        env: Vec<(String, String)>,
+        arguments: &[&str],
+    ) -> Invocation<'a> {
         Invocation {
+            claude,
             cwd,
             env,
             arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
@@ -73,7 +81,7 @@ impl<'a> Invocation<'a> {
     /// # Panics
     /// When the CLI cannot be started.
     pub fn start(self) -> Running {
-        let mut process = Command::new(real_claude())
+        let mut process = Command::new(self.claude.path())
             .args(STREAMING)
             .args(&self.arguments)
             .current_dir(self.cwd)

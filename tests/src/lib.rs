@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`fake`] | a real executable that plays a script in place of the `claude` CLI |
 //! | [`script`], [`record`] | what that executable does, and what it saw |
-//! | [`real_claude`], [`invocation`] | where the real CLI is, and one run of it |
+//! | [`real_claude`], [`invocation`] | where the real CLI is in each supported version, and one run of it |
 //! | [`transcript`], [`takes`] | what the real CLI printed, recorded, and scripts made from it |
 //! | [`host`] | a program that runs one request, to be killed and stopped |
 //! | [`api`] | a loopback stand-in for the Messages API, which the real CLI talks to |

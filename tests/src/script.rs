@@ -5,11 +5,14 @@
 
 use std::path::PathBuf;
 
+use claude_jobs::claude::NEWEST_TESTED;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The version line that `--version` prints unless the script says otherwise.
-pub const VERSION: &str = "2.1.309 (Claude Code)";
+pub fn version() -> String {
+    format!("{NEWEST_TESTED} (Claude Code)")
+}
 
 /// The session id used when neither `--session-id` nor `--resume` is on the command line.
 pub const SESSION_ID: &str = "5e551011-0000-4000-8000-000000000000";

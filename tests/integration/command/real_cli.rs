@@ -1,16 +1,31 @@
 //! The main job on real input: a job in a SQLite file, run by the real CLI in a real repository.
 
+use claude_jobs::claude::{NEWEST_TESTED, OLDEST_TESTED};
 use claude_jobs_tests::api::Reply;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use serde_json::{Value, json};
 
 use super::{machine, text};
 
-#[test]
-fn a_job_runs_end_to_end() {
-    let (api, machine) = machine([
-        Reply::tool("Bash", json!({"command": "git log --oneline | wc -l", "description": "Count commits"})),
-        Reply::text("There is one commit."),
-    ]);
+on_each_claude! {
+    a_job_runs_end_to_end, each_failing_scenario_ends_where_the_table_says, a_usage_limit_snoozes_until_its_reset,
+    a_worktree_needs_a_repository, a_session_is_resumed_and_each_run_has_its_own_cost, structured_output_is_kept,
+    prompts_of_all_kinds_reach_the_model, the_prompt_is_on_no_command_line, run_answers_without_a_queue,
+    exit_codes_tell_the_outcome, the_doctor_finds_what_is_missing,
+}
+
+fn a_job_runs_end_to_end(claude: RealClaude) {
+    let (api, machine) = machine(
+        claude,
+        [
+            Reply::tool(
+                "Bash",
+                json!({"command": "git log --oneline | wc -l", "description": "Count commits"}),
+            ),
+            Reply::text("There is one commit."),
+        ],
+    );
     let id = machine.enqueue("How many commits?", &["--allowed-tools", "Bash", "--model", "sonnet"]);
     machine.drain();
     let job = machine.show(&id);
@@ -20,7 +35,7 @@ fn a_job_runs_end_to_end() {
     assert!(job["total_cost_usd"].as_f64().is_some_and(|cost| cost > 0.0), "{job:#}");
     assert!(job["duration_ms"].as_u64().is_some_and(|duration| duration > 50), "{job:#}");
     let run = &job["runs"][0];
-    assert_eq!((&run["cli_version"], &run["ending"]), (&json!("2.1.309"), &json!("exit 0")));
+    assert_eq!((&run["cli_version"], &run["ending"]), (&json!(claude.number()), &json!("exit 0")));
     assert_eq!(run["session_id"], job["session_id"]);
     assert!(run["tokens"]["output"].as_u64().is_some_and(|tokens| tokens > 0));
     let requests = api.requests();
@@ -59,8 +74,7 @@ fn list() -> Reply {
     Reply::tool("Bash", json!({"command": "ls", "description": "List"}))
 }
 
-#[test]
-fn each_failing_scenario_ends_where_the_table_says() {
+fn each_failing_scenario_ends_where_the_table_says(claude: RealClaude) {
     let mut table = vec![
         failing(&["--allowed-tools", "Bash", "--max-turns", "2"], [list()], "cancelled", "max_turns: ", 2),
         failing(&["--max-budget-usd", "0.01"], [list().tokens(1_000_000, 1)], "cancelled", "max_budget: ", 1),
@@ -104,7 +118,7 @@ fn each_failing_scenario_ends_where_the_table_says() {
         table.push(failing(flags, [Reply::text("never")], "cancelled", "dangerous_mode_refused: ", 0));
     }
     for case in table {
-        let (api, machine) = machine(case.replies);
+        let (api, machine) = machine(claude, case.replies);
         let id = machine.enqueue("Do it.", case.flags);
         machine.drain();
         let job = machine.show(&id);
@@ -116,9 +130,8 @@ fn each_failing_scenario_ends_where_the_table_says() {
     }
 }
 
-#[test]
-fn a_usage_limit_snoozes_until_its_reset() {
-    let (api, mut machine) = machine([Reply::usage_limit(4_102_444_800)]);
+fn a_usage_limit_snoozes_until_its_reset(claude: RealClaude) {
+    let (api, mut machine) = machine(claude, [Reply::usage_limit(4_102_444_800)]);
     machine.unset("ANTHROPIC_API_KEY");
     machine.set("CLAUDE_CODE_OAUTH_TOKEN", "dummy-token");
     let id = machine.enqueue("Do it.", &[]);
@@ -131,9 +144,8 @@ fn a_usage_limit_snoozes_until_its_reset() {
     assert_eq!(api.requests().len(), 1);
 }
 
-#[test]
-fn a_worktree_needs_a_repository() {
-    let (api, machine) = machine([Reply::text("never")]);
+fn a_worktree_needs_a_repository(claude: RealClaude) {
+    let (api, machine) = machine(claude, [Reply::text("never")]);
     let folder = machine.sandbox.folder("plain");
     let folder = folder.to_str().expect("UTF-8");
     let id = machine.json(&["enqueue", "x", "--json", "--working-dir", folder, "--worktree", "w"])["id"]
@@ -148,9 +160,8 @@ fn a_worktree_needs_a_repository() {
     assert!(api.requests().is_empty());
 }
 
-#[test]
-fn a_session_is_resumed_and_each_run_has_its_own_cost() {
-    let (api, machine) = machine([Reply::text("First."), Reply::text("Second.")]);
+fn a_session_is_resumed_and_each_run_has_its_own_cost(claude: RealClaude) {
+    let (api, machine) = machine(claude, [Reply::text("First."), Reply::text("Second.")]);
     let first = machine.enqueue("Begin.", &[]);
     machine.drain();
     let first = machine.show(&first);
@@ -164,22 +175,20 @@ fn a_session_is_resumed_and_each_run_has_its_own_cost() {
     assert!(api.requests()[1].mentions("Begin."), "the conversation went along");
 }
 
-#[test]
-fn structured_output_is_kept() {
+fn structured_output_is_kept(claude: RealClaude) {
     let schema = r#"{"type":"object","required":["ok"],"properties":{"ok":{"type":"boolean"}}}"#;
-    let (_api, machine) = machine([Reply::structured(json!({"ok": true}))]);
+    let (_api, machine) = machine(claude, [Reply::structured(json!({"ok": true}))]);
     let id = machine.enqueue("Judge.", &["--json-schema", schema]);
     machine.drain();
     let job = machine.show(&id);
     assert_eq!((&job["state"], &job["structured"]), (&json!("completed"), &json!({"ok": true})), "{job:#}");
 }
 
-#[test]
-fn prompts_of_all_kinds_reach_the_model() {
+fn prompts_of_all_kinds_reach_the_model(claude: RealClaude) {
     let big = "All work and no play. ".repeat(48_000);
     assert!(big.len() > 1 << 20);
     for prompt in ["/help me", "-x --version", "--model", "!ls", "#note", "nul\u{0}byte", &big] {
-        let (api, machine) = machine([Reply::text("Read.")]);
+        let (api, machine) = machine(claude, [Reply::text("Read.")]);
         let mut command = machine.command(&["enqueue", "-", "--json"]);
         let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("it starts");
         std::io::Write::write_all(&mut child.stdin.take().expect("piped"), prompt.as_bytes())
@@ -198,10 +207,10 @@ fn prompts_of_all_kinds_reach_the_model() {
     }
 }
 
-#[test]
-fn the_prompt_is_on_no_command_line() {
+fn the_prompt_is_on_no_command_line(claude: RealClaude) {
     let secret = "xyzzy-secret-prompt";
-    let (api, machine) = machine([Reply::text("Done.").after(std::time::Duration::from_millis(1_500))]);
+    let (api, machine) =
+        machine(claude, [Reply::text("Done.").after(std::time::Duration::from_millis(1_500))]);
     let mut command = machine.command(&["enqueue", "-"]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("it starts");
     std::io::Write::write_all(&mut child.stdin.take().expect("piped"), secret.as_bytes()).expect("it reads");
@@ -222,9 +231,8 @@ fn the_prompt_is_on_no_command_line() {
     assert!(api.requests()[0].mentions(secret));
 }
 
-#[test]
-fn run_answers_without_a_queue() {
-    let (_api, machine) = machine([Reply::text("Forty-two.")]);
+fn run_answers_without_a_queue(claude: RealClaude) {
+    let (_api, machine) = machine(claude, [Reply::text("Forty-two.")]);
     let output = machine.run(&["run", "What is it?"]);
     assert_eq!((output.status.code(), text(&output.stdout).trim()), (Some(0), "Forty-two."));
     let output = machine.json(&["run", "What is it?", "--json"]);
@@ -233,8 +241,7 @@ fn run_answers_without_a_queue() {
     assert!(!machine.sandbox.path().join("jobs.db").exists(), "no database");
 }
 
-#[test]
-fn exit_codes_tell_the_outcome() {
+fn exit_codes_tell_the_outcome(claude: RealClaude) {
     type Case = (&'static [&'static str], fn() -> Reply, i32);
     let table: &[Case] = &[
         (&[], Reply::overloaded, 1),
@@ -246,17 +253,18 @@ fn exit_codes_tell_the_outcome() {
         (&["--binary", "/nowhere/claude"], || Reply::text("never"), 6),
     ];
     for (flags, reply, code) in table {
-        let (_api, machine) = machine([reply()]);
+        let (_api, machine) = machine(claude, [reply()]);
         let output = machine.run(&[&["run", "Do it."], *flags].concat());
         assert_eq!(output.status.code(), Some(*code), "{flags:?}: {}", text(&output.stderr));
     }
 }
 
-#[test]
-fn the_doctor_finds_what_is_missing() {
-    let (_api, mut machine) = machine([Reply::text("never")]);
+fn the_doctor_finds_what_is_missing(claude: RealClaude) {
+    let (_api, mut machine) = machine(claude, [Reply::text("never")]);
     let report = machine.json(&["doctor", "--json"]);
-    assert!(report.to_string().contains("2.1.309"), "{report:#}");
+    for words in [claude.number(), format!("tested with {OLDEST_TESTED} to {NEWEST_TESTED}")] {
+        assert!(report.to_string().contains(&words), "{report:#}");
+    }
     let orphans =
         report["checks"].as_array().expect("a list").iter().find(|check| check["name"] == "orphans");
     let detail = &orphans.expect("it is checked")["detail"];

@@ -28,7 +28,7 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 #[tokio::test]
 async fn a_transcript_of_the_real_cli_is_played() -> claude_jobs::Result<()> {
     for transcript in Transcript::all() {
-        let name = &transcript.name;
+        let name = &transcript.label();
         let events = transcript.events();
         if events.is_empty() {
             let error = events_from(transcript.path()).expect_err(name).to_string();

@@ -1,15 +1,25 @@
 //! Runs that end well, or at least with exit code 0.
 
 use claude_jobs_tests::api::Reply;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use serde_json::json;
 
 use super::{Stage, cost_of_run};
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"answer":{"type":"string"}},"required":["answer"]}"#;
 
-#[tokio::test]
-async fn success() {
-    let stage = Stage::new([Reply::text("Done.")]);
+on_each_claude! {
+    async success, tool_use_in_a_git_repository, a_session_goes_back_to_its_worktree_unless_it_is_asked_for_again,
+    a_session_goes_back_to_its_named_worktree, a_denied_tool_is_reported_in_a_success,
+    plan_mode_asks_side_questions_in_the_oldest_version_only, structured_output,
+    structured_output_may_be_missing_from_a_success, resume_adds_up_the_total_cost_but_not_the_cost_of_the_run,
+    a_leading_slash_is_a_command_unless_a_newline_precedes_it, a_megabyte_and_a_leading_dash_reach_the_model,
+    an_oauth_success_tells_the_state_of_the_limit,
+}
+
+async fn success(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("Done.")]);
     let finished = stage.run(&[], "Do the task.").await;
 
     assert_eq!(finished.exit(), 0);
@@ -17,7 +27,7 @@ async fn success() {
     let init = &finished.events()[0];
     assert_eq!((&init["type"], &init["subtype"]), (&json!("system"), &json!("init")));
     assert_eq!(init["cwd"], json!(stage.repo));
-    assert_eq!(init["claude_code_version"], "2.1.309");
+    assert_eq!(init["claude_code_version"], claude.number());
     assert_eq!(init["apiKeySource"], "ANTHROPIC_API_KEY");
     assert_eq!(init["permissionMode"], "default");
     let result = finished.result();
@@ -34,10 +44,9 @@ async fn success() {
     assert_eq!(stage.api.requests()[0].user_texts().last().map(String::as_str), Some("Do the task."));
 }
 
-#[tokio::test]
-async fn tool_use_in_a_git_repository() {
+async fn tool_use_in_a_git_repository(claude: RealClaude) {
     let input = json!({ "command": "echo made > made.txt && git status --short", "description": "Make" });
-    let stage = Stage::new([Reply::tool("Bash", input.clone()), Reply::text("Made it.")]);
+    let stage = Stage::new(claude, [Reply::tool("Bash", input.clone()), Reply::text("Made it.")]);
     let finished =
         stage.run(&["--permission-mode", "acceptEdits", "--allowed-tools", "Bash"], "Make it.").await;
 
@@ -54,9 +63,8 @@ async fn tool_use_in_a_git_repository() {
 }
 
 /// A continuation must not ask for a worktree again.
-#[tokio::test]
-async fn a_session_goes_back_to_its_worktree_unless_it_is_asked_for_again() {
-    let stage = Stage::new([Reply::text("One."), Reply::text("Two."), Reply::text("Three.")]);
+async fn a_session_goes_back_to_its_worktree_unless_it_is_asked_for_again(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("One."), Reply::text("Two."), Reply::text("Three.")]);
     let cwd = |finished: &claude_jobs_tests::invocation::Finished| finished.events()[0]["cwd"].clone();
     let first = stage.run(&["--worktree"], "Begin.").await;
     let session = first.result()["session_id"].as_str().expect("a session").to_owned();
@@ -69,9 +77,8 @@ async fn a_session_goes_back_to_its_worktree_unless_it_is_asked_for_again() {
 }
 
 /// So it does when it has a name.
-#[tokio::test]
-async fn a_session_goes_back_to_its_named_worktree() {
-    let stage = Stage::new([Reply::text("One."), Reply::text("Two.")]);
+async fn a_session_goes_back_to_its_named_worktree(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("One."), Reply::text("Two.")]);
     let first = stage.run(&["--worktree", "mine"], "Begin.").await;
     let session = first.result()["session_id"].as_str().expect("a session").to_owned();
     let again = stage.run(&["--resume", &session], "Go on.").await;
@@ -79,10 +86,9 @@ async fn a_session_goes_back_to_its_named_worktree() {
     assert!(again.events()[0]["cwd"].as_str().is_some_and(|folder| folder.ends_with("/mine")));
 }
 
-#[tokio::test]
-async fn a_denied_tool_is_reported_in_a_success() {
+async fn a_denied_tool_is_reported_in_a_success(claude: RealClaude) {
     let input = json!({ "file_path": "/nonexistent/file", "content": "x" });
-    let stage = Stage::new([Reply::tool("Write", input.clone()), Reply::text("I may not.")]);
+    let stage = Stage::new(claude, [Reply::tool("Write", input.clone()), Reply::text("I may not.")]);
     let finished = stage.run(&[], "Write it.").await;
 
     assert_eq!(finished.exit(), 0);
@@ -92,17 +98,19 @@ async fn a_denied_tool_is_reported_in_a_success() {
     assert!(finished.events_of("system").iter().any(|event| event["subtype"] == "permission_denied"));
 }
 
-/// In plan mode the CLI asks small questions of its own before a command; the stand-in must not take
-/// them for the run's requests.
-#[tokio::test]
-async fn plan_mode_makes_requests_of_its_own() {
+/// In plan mode the oldest version asks small questions of its own before a command; the stand-in must not
+/// take them for the run's requests. The newest asks none.
+async fn plan_mode_asks_side_questions_in_the_oldest_version_only(claude: RealClaude) {
     let input = json!({ "command": "echo x > file.txt", "description": "Write" });
-    let stage = Stage::new([Reply::tool("Bash", input), Reply::text("Planned.")]);
+    let stage = Stage::new(claude, [Reply::tool("Bash", input), Reply::text("Planned.")]);
     let finished = stage.run(&["--permission-mode", "plan"], "Plan it.").await;
 
     assert_eq!(finished.result()["result"], "Planned.");
     assert_eq!(stage.api.requests().len(), 2);
-    assert!(!stage.api.side_requests().is_empty());
+    match claude {
+        RealClaude::Oldest => assert!(!stage.api.side_requests().is_empty()),
+        RealClaude::Newest => assert_eq!(stage.api.side_requests().len(), 0),
+    }
     // The cost is that of the two: the others are on no bill that the CLI shows.
     assert_eq!(finished.result()["usage"]["output_tokens"], 40);
     assert_eq!(
@@ -112,9 +120,8 @@ async fn plan_mode_makes_requests_of_its_own() {
     assert!(!stage.repo.join("file.txt").exists());
 }
 
-#[tokio::test]
-async fn structured_output() {
-    let stage = Stage::new([Reply::structured(json!({ "answer": "yes" }))]);
+async fn structured_output(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::structured(json!({ "answer": "yes" }))]);
     let finished = stage.run(&["--json-schema", SCHEMA], "Answer.").await;
 
     assert_eq!(finished.exit(), 0);
@@ -130,9 +137,8 @@ async fn structured_output() {
     assert_eq!(tool["input_schema"], schema);
 }
 
-#[tokio::test]
-async fn structured_output_may_be_missing_from_a_success() {
-    let stage = Stage::new([Reply::text("I would rather talk.")]);
+async fn structured_output_may_be_missing_from_a_success(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("I would rather talk.")]);
     let finished = stage.run(&["--json-schema", SCHEMA], "Answer.").await;
 
     assert_eq!(finished.exit(), 0);
@@ -141,10 +147,9 @@ async fn structured_output_may_be_missing_from_a_success() {
     assert_eq!(stage.api.requests().len(), 2, "the CLI asks once more");
 }
 
-#[tokio::test]
-async fn resume_adds_up_the_total_cost_but_not_the_cost_of_the_run() {
+async fn resume_adds_up_the_total_cost_but_not_the_cost_of_the_run(claude: RealClaude) {
     let session = "5e551011-0000-4000-8000-000000000001";
-    let stage = Stage::new([Reply::text("One."), Reply::text("Two.")]);
+    let stage = Stage::new(claude, [Reply::text("One."), Reply::text("Two.")]);
     let first = stage.run(&["--session-id", session], "First.").await.result();
     let second = stage.run(&["--resume", session], "Second.").await.result();
 
@@ -156,9 +161,8 @@ async fn resume_adds_up_the_total_cost_but_not_the_cost_of_the_run() {
     assert!(stage.api.requests()[1].mentions("First."), "the model sees the conversation");
 }
 
-#[tokio::test]
-async fn a_leading_slash_is_a_command_unless_a_newline_precedes_it() {
-    let stage = Stage::new([Reply::text("Here to help.")]);
+async fn a_leading_slash_is_a_command_unless_a_newline_precedes_it(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("Here to help.")]);
     let command = stage.run(&[], "/help").await;
     assert_eq!(command.exit(), 0);
     assert_eq!(command.result()["num_turns"], 0);
@@ -170,9 +174,8 @@ async fn a_leading_slash_is_a_command_unless_a_newline_precedes_it() {
     assert!(stage.api.requests()[0].mentions("/help"));
 }
 
-#[tokio::test]
-async fn a_megabyte_and_a_leading_dash_reach_the_model() {
-    let stage = Stage::new([Reply::text("Long.")]);
+async fn a_megabyte_and_a_leading_dash_reach_the_model(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("Long.")]);
     let prompt = format!("--version {}", "word ".repeat(210_000));
     let finished = stage.run(&[], &prompt).await;
     assert_eq!(finished.result()["result"], "Long.");
@@ -180,12 +183,11 @@ async fn a_megabyte_and_a_leading_dash_reach_the_model() {
     assert!(sent.contains(prompt.trim_end()));
 }
 
-#[tokio::test]
-async fn an_oauth_success_tells_the_state_of_the_limit() {
+async fn an_oauth_success_tells_the_state_of_the_limit(claude: RealClaude) {
     let reply = Reply::text("Done.")
         .header("anthropic-ratelimit-unified-status", "allowed")
         .header("anthropic-ratelimit-unified-reset", "4102444800");
-    let stage = Stage::new([reply]);
+    let stage = Stage::new(claude, [reply]);
     let finished = stage.run_oauth("Do it.").await;
     let info = &finished.events_of("rate_limit_event")[0]["rate_limit_info"];
     assert_eq!((&info["status"], &info["resetsAt"]), (&json!("allowed"), &json!(4_102_444_800_u64)));

@@ -7,7 +7,8 @@ use claude_jobs::notice::Notice;
 use claude_jobs::options::{ROWS, Shape};
 use claude_jobs::prelude::*;
 use claude_jobs_tests::api::Reply;
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -20,16 +21,19 @@ const FLAGS: [&str; 3] = [
     "--allow-dangerously-skip-permissions",
 ];
 
+on_each_claude! {
+    async no_value_is_taken_for_a_flag,
+}
+
 /// Some of the CLI's options take a value or none; what begins with `-` is a flag to it then. Whatever value an option
 /// of ours takes, the real CLI takes it for that.
-#[tokio::test]
-async fn no_value_is_taken_for_a_flag() {
+async fn no_value_is_taken_for_a_flag(claude: RealClaude) {
     let mut tried = Vec::new();
     for row in ROWS.iter().filter(|row| !["permission_mode", "working_dir"].contains(&row.name)) {
         for flag in FLAGS {
             let value = if row.shape == Shape::Many { json!([flag]) } else { json!(flag) };
             if row.is_valid(&value) {
-                let mode = mode_with(row.name, value).await;
+                let mode = mode_with(claude, row.name, value).await;
                 assert!(mode.is_none_or(|mode| mode == "plan"), "`{}` as {flag}", row.name);
                 tried.push(row.name);
             }
@@ -40,8 +44,8 @@ async fn no_value_is_taken_for_a_flag() {
 }
 
 /// The mode in which the real CLI begins when it is to plan; none when it does not begin.
-async fn mode_with(option: &str, value: Value) -> Option<String> {
-    let stage = Stage::new([Reply::text("Done.")]);
+async fn mode_with(claude: RealClaude, option: &str, value: Value) -> Option<String> {
+    let stage = Stage::new(claude, [Reply::text("Done.")]);
     let queue = Queue::connect("sqlite::memory:").await.expect("a database");
     let mut job = Plain::new("Go.").into_new_job().expect("plain fields");
     let folder = stage.repo.to_str().expect("UTF-8");
@@ -50,7 +54,7 @@ async fn mode_with(option: &str, value: Value) -> Option<String> {
         job.args.set(name, value);
     }
     queue.insert(job).await.expect("valid");
-    let binary = real_claude();
+    let binary = claude.path();
     let builder = ClaudeCli::builder().binary(binary.to_str().expect("UTF-8"));
     let claude = stage.env().iter().fold(builder, |builder, (name, value)| builder.env(name, value)).build();
     let mode = Arc::new(Mutex::new(None));

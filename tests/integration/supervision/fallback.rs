@@ -5,11 +5,14 @@ use claude_jobs::claude::{ClaudeCli, Supervision};
 use claude_jobs::outcome::{Ending, StopReason};
 use claude_jobs_tests::alone;
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::script::{Child, Step, Take};
 
 use super::real::{LEFT, Scene};
 use super::{LIMIT, Start, gone, processes};
+
+on_each_claude! { async a_stop_ends_the_cli_its_tool_and_its_mcp_server }
 
 /// The host is its own supervisor then. Otherwise such fronts are tested with `Made::OfTheHost`.
 #[test]
@@ -36,12 +39,11 @@ async fn a_run_of_a_host_that_is_its_own_supervisor() {
     assert_eq!(processes(&marker), [0; 0]);
 }
 
-#[tokio::test]
-async fn a_stop_ends_the_cli_its_tool_and_its_mcp_server() {
+async fn a_stop_ends_the_cli_its_tool_and_its_mcp_server(claude: RealClaude) {
     for is_dropped in [false, true] {
         let (_, nothing) = LEFT[3];
-        let scene = Scene::new(nothing, false);
-        let mut start = Start::of(real_claude()).by_process_group();
+        let scene = Scene::new(claude, nothing, false);
+        let mut start = Start::of(claude.path()).by_process_group();
         (start.env, start.args) = (scene.env.clone(), scene.args.clone());
         start.grace = std::time::Duration::from_secs(3);
         let running = start.go();

@@ -12,7 +12,8 @@ use claude_jobs::notice::Notice;
 use claude_jobs::prelude::*;
 use claude_jobs::queue::JobDetails;
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::{processes_with_env, wait_until};
 use claude_jobs_tests::script::{Child, Step, Take};
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,6 +26,8 @@ use crate::workers::{Obedient, Place};
 
 /// The shortest lease: a paused runtime loses its jobs after that.
 const LEASE: Duration = Duration::from_secs(12);
+
+on_each_claude! { async every_end_of_the_real_cli_leaves_no_process_and_the_right_row }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
@@ -96,10 +99,9 @@ async fn so_it_is_when_the_host_is_its_own_supervisor() {
     matrix("fake CLI, host", rows, 36, Made::OfTheHost).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_end_of_the_real_cli_leaves_no_process_and_the_right_row() {
-    let rows = LEFT.map(|(name, left)| (name, move |end| Cli::real(end, left)));
-    matrix("real CLI", rows, 5, Made::OfTheHelper).await;
+async fn every_end_of_the_real_cli_leaves_no_process_and_the_right_row(claude: RealClaude) {
+    let rows = LEFT.map(|(name, left)| (name, move |end| Cli::real(claude, end, left)));
+    matrix(&format!("real CLI {}", claude.supported()), rows, 5, Made::OfTheHelper).await;
 }
 
 /// Claude has answered, and its process stays: for a hook that is slow, or because it hangs. However that ends, the
@@ -218,14 +220,14 @@ impl Cli {
         Cli::Fake(FakeClaude::new([first.then(Step::ForkChild(child)), Take::success("At last.")]))
     }
 
-    fn real(end: End, left: &str) -> Cli {
-        Cli::Real(Scene::new(left, end.is_answered()))
+    fn real(claude: RealClaude, end: End, left: &str) -> Cli {
+        Cli::Real(Scene::new(claude, left, end.is_answered()))
     }
 
     fn binary(&self) -> PathBuf {
         match self {
             Cli::Fake(fake) => fake.path(),
-            Cli::Real(_) => real_claude(),
+            Cli::Real(scene) => scene.claude.path(),
         }
     }
 

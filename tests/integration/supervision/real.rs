@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use claude_jobs::options::ArgMap;
 use claude_jobs::outcome::Ending;
 use claude_jobs_tests::api::{Api, Reply};
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::{Sandbox, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::{SOON, Start, processes};
+
+on_each_claude! { async a_killed_cli_leaves_no_socket }
 
 /// What the tool leaves in the background, as a shell command. Each is found by its odd number.
 pub(super) const LEFT: [(&str, &str); 4] = [
@@ -39,6 +42,7 @@ while :; do sleep 31536; done
 
 /// A run of the real CLI whose tool leaves something.
 pub(super) struct Scene {
+    pub(super) claude: RealClaude,
     sandbox: Sandbox,
     /// Answers the CLI; gone with the scene.
     _api: Api,
@@ -47,7 +51,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) fn new(left: &str, is_answered: bool) -> Scene {
+    pub(super) fn new(claude: RealClaude, left: &str, is_answered: bool) -> Scene {
         let sandbox = Sandbox::new();
         let rest = if is_answered { "sleep 0.2; echo done" } else { "sleep 31537" };
         // In a file: the CLI would ask before it runs a command with `&`.
@@ -66,7 +70,7 @@ impl Scene {
             .allowed_tools(["Bash"])
             .mcp_config([servers.to_string()]);
         let env = sandbox.env(&api.url());
-        Scene { sandbox, _api: api, env, args }
+        Scene { claude, sandbox, _api: api, env, args }
     }
 
     /// Whether the Bash tool has left what it leaves.
@@ -91,14 +95,13 @@ impl Scene {
     }
 }
 
-#[tokio::test]
-async fn a_killed_cli_leaves_no_socket() {
-    let scene = Scene::new(LEFT[0].1, false);
-    let mut start = Start::of(real_claude());
+async fn a_killed_cli_leaves_no_socket(claude: RealClaude) {
+    let scene = Scene::new(claude, LEFT[0].1, false);
+    let mut start = Start::of(claude.path());
     (start.env, start.args) = (scene.env.clone(), scene.args.clone());
     let running = start.go();
     Scene::tool_runs(&running.marker).await;
-    let name = real_claude().into_os_string().into_encoded_bytes();
+    let name = claude.path().into_os_string().into_encoded_bytes();
     let is_cli =
         |id: &u32| std::fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.starts_with(&name));
     let cli = processes(&running.marker).into_iter().find(is_cli).expect("it is alive");

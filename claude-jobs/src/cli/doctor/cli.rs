@@ -3,14 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use claude_wrapper::{
-    AuthStatusCommand, Claude, ClaudeCommand, CliVersion, CliVersionStatus, Error, TESTED_CLI_VERSION_MAX,
-    TESTED_CLI_VERSION_MIN,
-};
+use claude_wrapper::{AuthStatusCommand, Claude, ClaudeCommand, CliVersion, CliVersionStatus, Error};
 use serde_json::Value;
 
 use super::Check;
-use crate::claude::{ClaudeCli, find_binary};
+use crate::claude::{ClaudeCli, NEWEST_TESTED, OLDEST_TESTED, find_binary};
 use crate::outcome::NotStarted;
 
 /// How long the CLI may take to answer a question about itself.
@@ -58,8 +55,8 @@ async fn version(client: &Claude) -> Check {
 }
 
 fn judged(version: CliVersion) -> Check {
-    let range = format!("tested with {TESTED_CLI_VERSION_MIN} to {TESTED_CLI_VERSION_MAX}");
-    match version.status_within(&TESTED_CLI_VERSION_MIN, &TESTED_CLI_VERSION_MAX) {
+    let range = format!("tested with {OLDEST_TESTED} to {NEWEST_TESTED}");
+    match version.status_within(&parsed(OLDEST_TESTED), &parsed(NEWEST_TESTED)) {
         CliVersionStatus::Tested => Check::ok("version", format!("{version} ({range})")),
         CliVersionStatus::NewerUntested { .. } => Check::warn(
             "version",
@@ -72,6 +69,10 @@ fn judged(version: CliVersion) -> Check {
             "upgrade Claude Code: `claude update`",
         ),
     }
+}
+
+fn parsed(tested: &str) -> CliVersion {
+    tested.parse().expect("a constant of three numbers")
 }
 
 async fn login(client: &Claude) -> Check {
@@ -114,11 +115,15 @@ mod tests {
 
     #[test]
     fn versions_are_judged_by_the_tested_range() {
-        let newer = CliVersion::new(TESTED_CLI_VERSION_MAX.major + 1, 0, 0);
-        assert_eq!(judged(TESTED_CLI_VERSION_MIN).status, Status::Ok);
-        assert_eq!(judged(TESTED_CLI_VERSION_MAX).status, Status::Ok);
-        assert_eq!(judged(newer).status, Status::Warn);
-        assert_eq!(judged(CliVersion::new(1, 0, 0)).status, Status::Fail);
+        let (oldest, newest) = (parsed(OLDEST_TESTED), parsed(NEWEST_TESTED));
+        for tested in [oldest, newest] {
+            let check = judged(tested);
+            let detail = format!("{tested} (tested with {OLDEST_TESTED} to {NEWEST_TESTED})");
+            assert_eq!((check.status, check.detail), (Status::Ok, detail));
+        }
+        let patch = |version: CliVersion, patch| CliVersion { patch, ..version };
+        assert_eq!(judged(patch(newest, newest.patch + 1)).status, Status::Warn);
+        assert_eq!(judged(patch(oldest, oldest.patch - 1)).status, Status::Fail);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::exit;
 
-use claude_jobs_tests::script::{Answer, CHILD_COMMAND, Script, VERSION};
+use claude_jobs_tests::script::{Answer, CHILD_COMMAND, Script, version};
 
 fn main() {
     let words: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
@@ -28,7 +28,7 @@ fn main() {
     let path = script_path().unwrap_or_else(|| fail("no script found for this fake claude"));
     let script = read_script(&path);
     if words.iter().any(|word| word == "--version") {
-        answer(&script.version, VERSION);
+        answer(&script.version, &version());
     }
     if words.starts_with(&["auth".into(), "status".into()]) {
         answer(&script.auth, r#"{"loggedIn":true,"authMethod":"api_key"}"#);

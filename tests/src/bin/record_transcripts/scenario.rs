@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::invocation::{Finished, Invocation};
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::{Sandbox, wait_until};
 use claude_jobs_tests::transcript::Entry;
 use rustix::process::Signal;
@@ -72,7 +73,7 @@ impl Scenario {
     }
 
     /// Runs the real CLI and keeps what it printed.
-    pub(crate) async fn play(&self) -> Recording {
+    pub(crate) async fn play(&self, claude: RealClaude) -> Recording {
         let sandbox = Sandbox::new();
         let cwd = self.place.prepare(&sandbox);
         let api = Api::start(self.replies.clone());
@@ -82,11 +83,13 @@ impl Scenario {
         if let Some(arguments) = self.earlier {
             let first_api = Api::start([Reply::text("The first answer.")]);
             let env = self.env(&sandbox, &first_api);
-            Invocation::new(&cwd, env, arguments).run("First.").await;
+            Invocation::new(claude, &cwd, env, arguments).run("First.").await;
         }
 
-        let finished = self.run(&cwd, self.env(&sandbox, &api), &api).await;
-        let tidy = |text: &str| tidy(text, &cwd, sandbox.path());
+        let finished = self.run(claude, &cwd, self.env(&sandbox, &api), &api).await;
+        let url = api.url();
+        let host = url.trim_start_matches("http://");
+        let tidy = |text: &str| tidy(text, &cwd, sandbox.path()).replace(host, "127.0.0.1:80");
         Recording {
             stdout: tidy(&finished.stdout),
             stderr: tidy(&finished.stderr),
@@ -99,8 +102,8 @@ impl Scenario {
         }
     }
 
-    async fn run(&self, cwd: &Path, env: Vec<(String, String)>, api: &Api) -> Finished {
-        let mut invocation = Invocation::new(cwd, env, self.arguments);
+    async fn run(&self, claude: RealClaude, cwd: &Path, env: Vec<(String, String)>, api: &Api) -> Finished {
+        let mut invocation = Invocation::new(claude, cwd, env, self.arguments);
         invocation.prompt.clone_from(&self.prompt);
         let running = invocation.start();
         if let Some(signal) = self.signal {
