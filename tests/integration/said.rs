@@ -10,7 +10,8 @@ use claude_jobs::options::{ArgMap, Options};
 use claude_jobs::outcome::{Ending, FailureKind, Report, Run, StopReason, judge};
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::real_claude::real_claude;
+use claude_jobs_tests::on_each_claude;
+use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Step, Take};
 use serde_json::{Value, json};
@@ -112,22 +113,29 @@ async fn a_silent_tool_is_no_run_that_hangs_and_has_a_limit_of_its_own() {
     assert!(failure.message.contains("`Bash`"), "{failure:?}");
 }
 
+on_each_claude! {
+    async work_that_ends_without_a_word_is_done, a_stop_hook_that_never_lets_go_is_named,
+    an_mcp_server_that_is_missing_is_told_and_may_be_required, a_key_that_is_refused_ends_the_run_at_the_first_sign,
+    the_cli_endures_a_hiccup_of_the_api,
+}
+
 /// A stage for the real CLI.
 struct Stage {
+    claude: RealClaude,
     sandbox: Sandbox,
     repo: PathBuf,
     api: Api,
 }
 
 impl Stage {
-    fn new(replies: impl IntoIterator<Item = Reply>) -> Stage {
+    fn new(claude: RealClaude, replies: impl IntoIterator<Item = Reply>) -> Stage {
         let sandbox = Sandbox::new();
         let repo = sandbox.git_repo();
-        Stage { sandbox, repo, api: Api::start(replies) }
+        Stage { claude, sandbox, repo, api: Api::start(replies) }
     }
 
     async fn run(&self, args: ArgMap, env: &[(&str, &str)], require_mcp: bool) -> Run {
-        let mut builder = ClaudeCli::builder().binary(real_claude().to_str().expect("UTF-8"));
+        let mut builder = ClaudeCli::builder().binary(self.claude.path().to_str().expect("UTF-8"));
         for (name, value) in self.sandbox.env(&self.api.url()) {
             builder = builder.env(name, value);
         }
@@ -140,17 +148,15 @@ impl Stage {
     }
 }
 
-#[tokio::test]
-async fn work_that_ends_without_a_word_is_done() {
+async fn work_that_ends_without_a_word_is_done(claude: RealClaude) {
     let tool = Reply::tool("Bash", json!({"command": "echo done >> paid.txt", "description": "Work"}));
-    let stage = Stage::new([tool, Reply::text("")]);
+    let stage = Stage::new(claude, [tool, Reply::text("")]);
     let run = stage.run(ArgMap::new().allowed_tools(["Bash"]), &[], false).await;
     assert_eq!((run.outcome_name(), run.text(), run.worked), ("success", "", true), "{run:?}");
 }
 
-#[tokio::test]
-async fn a_stop_hook_that_never_lets_go_is_named() {
-    let stage = Stage::new([Reply::text("done now")]);
+async fn a_stop_hook_that_never_lets_go_is_named(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("done now")]);
     let hook =
         json!({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "echo not yet >&2; exit 2"}]}]}});
     std::fs::create_dir(stage.repo.join(".claude")).expect("a folder");
@@ -161,9 +167,8 @@ async fn a_stop_hook_that_never_lets_go_is_named() {
     assert!(failure.message.contains("Stop hook") && failure.message.contains("not yet"), "{failure:?}");
 }
 
-#[tokio::test]
-async fn an_mcp_server_that_is_missing_is_told_and_may_be_required() {
-    let stage = Stage::new([Reply::text("I have no such tool.")]);
+async fn an_mcp_server_that_is_missing_is_told_and_may_be_required(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::text("I have no such tool.")]);
     let config = json!({"mcpServers": {"srv": {"command": "/bin/false"}}}).to_string();
     let args = || ArgMap::new().mcp_config([config.as_str()]);
     let told = "MCP server `srv` failed to start";
@@ -182,9 +187,8 @@ async fn an_mcp_server_that_is_missing_is_told_and_may_be_required() {
 }
 
 /// The sandbox forbids the CLI to try again; here it may, as it does outside.
-#[tokio::test]
-async fn a_key_that_is_refused_ends_the_run_at_the_first_sign() {
-    let stage = Stage::new([Reply::invalid_key()]);
+async fn a_key_that_is_refused_ends_the_run_at_the_first_sign(claude: RealClaude) {
+    let stage = Stage::new(claude, [Reply::invalid_key()]);
     let run = stage.run(ArgMap::new(), &[("CLAUDE_CODE_MAX_RETRIES", "")], false).await;
     let failure = run.failure().expect("it was refused");
     assert_eq!((failure.kind, failure.api_status), (FailureKind::Authentication, Some(401)), "{run:?}");
@@ -192,11 +196,10 @@ async fn a_key_that_is_refused_ends_the_run_at_the_first_sign() {
 }
 
 /// It rides out what it can by itself: one run, the work done once.
-#[tokio::test]
-async fn the_cli_endures_a_hiccup_of_the_api() {
+async fn the_cli_endures_a_hiccup_of_the_api(claude: RealClaude) {
     let tool = Reply::tool("Bash", json!({"command": "echo done >> paid.txt", "description": "Work"}));
     let broken = || Reply::error(500, "api_error", "Broken");
-    let stage = Stage::new([tool, broken(), broken(), broken(), Reply::text("Done.")]);
+    let stage = Stage::new(claude, [tool, broken(), broken(), broken(), Reply::text("Done.")]);
     let args = ArgMap::new().allowed_tools(["Bash"]);
     let run = stage.run(args, &[("CLAUDE_CODE_MAX_RETRIES", "")], false).await;
     assert_eq!((run.outcome_name(), run.text()), ("success", "Done."), "{run:?}");
