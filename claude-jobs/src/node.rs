@@ -82,6 +82,9 @@ pub(crate) fn this_node(terms: Terms, now: Timestamp) -> NodeRow {
         started_at: now,
         lease_until: later(now, terms.lease()),
         lease: terms.lease(),
+        account: String::new(),
+        queues: Vec::new(),
+        fault: None,
     }
 }
 

@@ -66,6 +66,8 @@ async fn claim_unheard(producer: &Producer) -> Vec<Job> {
         limits: Limits::local(9),
         running: 0,
         ahead: 0,
+        at_most: u32::MAX,
+        account: "",
         now: shared.queue.now(),
     };
     shared.queue.engine().claim(&request).await.expect("a write").jobs

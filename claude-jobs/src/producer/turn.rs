@@ -171,7 +171,17 @@ impl Turn {
             Kind::Claim { running, ahead } => {
                 let (limits, workers) = (self.limits, queue.registry().names());
                 let (queue, node, workers) = (&*self.queue, &*node, &*workers);
-                let request = ClaimRequest { queue, node, workers, limits, running, ahead, now };
+                let request = ClaimRequest {
+                    queue,
+                    node,
+                    workers,
+                    limits,
+                    running,
+                    ahead,
+                    at_most: u32::MAX,
+                    account: "",
+                    now,
+                };
                 engine.turn(settlements, Some(&request), now).await
             }
             Kind::Reconcile => {

@@ -205,8 +205,17 @@ impl Turns<'_> {
         let queue = self.drain.queue;
         let (workers, node) = (queue.registry().names(), &*self.node);
         let (limits, now) = (Limits::local(1), queue.now());
-        let request =
-            ClaimRequest { queue: name, node, workers: &workers, limits, running: 0, ahead: 0, now };
+        let request = ClaimRequest {
+            queue: name,
+            node,
+            workers: &workers,
+            limits,
+            running: 0,
+            ahead: 0,
+            at_most: 1,
+            account: "",
+            now,
+        };
         Ok(queue.engine().claim(&request).await?.jobs.pop())
     }
 

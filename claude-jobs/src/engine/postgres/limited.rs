@@ -162,6 +162,8 @@ mod tests {
             limits: Limits::local(5).global(3),
             running: 0,
             ahead: 0,
+            at_most: u32::MAX,
+            account: "",
             now,
         };
         let claimed = timeout(Duration::from_secs(60), engine.claim(&request)).await;

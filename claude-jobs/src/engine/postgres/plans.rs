@@ -124,20 +124,20 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     vec![
         Case {
             sql: &sql.look,
-            values: format!("'queue_3', 'node_1', {workers}"),
+            values: format!("'queue_3', 'node_1', {workers}, 'account'"),
             indexes: &["jobs_due", "jobs_claim", "jobs_keyed"],
         },
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
         Case {
             sql: &sql.turn,
             values: format!(
-                "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"
+                "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'account', 9"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
         Case {
             sql: &sql.claim,
-            values: format!("'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false"),
+            values: format!("'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'account', 9"),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },
         Case { sql: &sql.settle, values: format!("{RUN}, {SETTLEMENT}"), indexes: &["jobs_pkey"] },

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
 use super::{
-    admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks, turn,
+    accounts, admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks, turn,
 };
 
 /// A statement's text.
@@ -59,6 +59,11 @@ statements! {
     retry: admin::RETRY,
     delete: admin::DELETE,
     change_queue: admin::CHANGE_QUEUE,
+    accounts: accounts::ACCOUNTS,
+    block_account: accounts::BLOCK,
+    begin_trial: accounts::BEGIN_TRIAL,
+    allow_account: accounts::ALLOW,
+    block_anew: accounts::BLOCK_ANEW,
     register: nodes::REGISTER,
     renew: nodes::RENEW,
     retire: nodes::RETIRE,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::row::{self, job_columns, state_bit};
-use super::{SqliteEngine, query};
+use super::{SqliteEngine, accounts, query};
 use crate::engine::{Cancelled, QueueChange, QueueSettings};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, State};
@@ -105,6 +105,9 @@ pub(super) async fn change_queue(
     .bind(settings.concurrency)
     .execute(&mut *transaction)
     .await?;
+    if change == QueueChange::Resume {
+        sqlx::query(accounts::LIFT).bind(name).execute(&mut *transaction).await?;
+    }
     transaction.commit().await?;
     Ok(settings)
 }

@@ -205,7 +205,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             claim::LOOK,
-            vec![json!("queue_3"), json!("node_1")],
+            vec![json!("queue_3"), json!("node_1"), json!("account")],
             &[
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_due (queue=?)",
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_claim (queue=?)",

@@ -33,6 +33,8 @@ async fn claim(shared: &Shared) -> Vec<crate::Job> {
         limits: 9.into(),
         ahead: 0,
         running: 0,
+        at_most: u32::MAX,
+        account: "",
         now: shared.queue.now(),
     };
     shared.queue.engine().claim(&request).await.expect("a claim").jobs
