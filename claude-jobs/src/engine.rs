@@ -163,7 +163,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
 
     /// Begins a trial: from now on only this node may claim for the account, and others may begin one when `until`
     /// has passed. Also extends a trial. `false`: the row's `until` is not the one that was seen, or there is no row.
-    async fn begin_trial(&self, account: &str, seen: Timestamp, node: &str, until: Timestamp) -> Result<bool>;
+    async fn begin_trial(&self, account: &str, seen: Timestamp, node: &str, until: Timestamp)
+    -> Result<bool>;
 
     /// Ends this node's trial: claims are allowed again, or stopped anew as the row says. `false`: the trial is
     /// another's by now, or claims are allowed already.

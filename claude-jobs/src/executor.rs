@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::{Instrument, Span};
 
-use crate::claude::{Claude, Lease, Request, Stop};
+use crate::claude::{Claude, Lease, Problem, Request, Stop};
 use crate::definition::Definition;
 use crate::error::Result;
 use crate::event::Recorder;
@@ -27,6 +27,7 @@ use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
 use crate::registry::LoadedWorker;
 use crate::run::perform;
+use crate::runtime::gate::{AccountChange, Gate, Met};
 use crate::settlement::{LOST, Remains, Settlement};
 use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::untrusted::Values;
@@ -48,6 +49,8 @@ pub(crate) struct Executor {
     pub(crate) notify: Notify,
     /// Keeps what runs print.
     pub(crate) recorder: Recorder,
+    /// Is told what runs meet that is no job's fault.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// What ends a run before its time, and where it is in its job's trace.
@@ -65,6 +68,8 @@ pub(crate) struct Prepared {
     pub(crate) definition: &'static Definition,
     worker: LoadedWorker,
     options: Box<Options>,
+    /// Whether the job or its worker names the executable.
+    names_binary: bool,
 }
 
 /// A job whose run is over, and what shall become of it.
@@ -73,6 +78,8 @@ pub(crate) struct Finished {
     pub(crate) settlement: Settlement,
     /// The span of its settling: over when it is written.
     pub(crate) settling: Span,
+    /// What is to be written about the account before.
+    pub(crate) account: Option<AccountChange>,
 }
 
 /// What shall become of a job, and what goes with it.
@@ -81,6 +88,8 @@ pub(crate) struct Decision {
     pub(crate) run: Run,
     meta: Map<String, Value>,
     follow_ons: Vec<Result<NewJob>>,
+    /// What the run has met that is not the job's fault.
+    pub(crate) met: Met,
 }
 
 impl Executor {
@@ -89,23 +98,24 @@ impl Executor {
         let running = meter::started(&job, || self.known.now());
         let span = spans::run(&job);
         let leash = Leash { trace: self.trace(&job, &span), ..leash };
-        let settlement = self.attempt(&job, &leash).instrument(span.clone()).await;
+        let (settlement, account) = self.attempt(&job, &leash).instrument(span.clone()).await;
         self.recorder.end(&job);
         spans::ran(&span, &settlement);
         let settling = spans::settle(&span, &job, &settlement);
         drop(running);
-        Finished { job, settlement, settling }
+        Finished { job, settlement, settling, account }
     }
 
-    async fn attempt(&self, job: &Arc<Job>, leash: &Leash) -> Settlement {
+    async fn attempt(&self, job: &Arc<Job>, leash: &Leash) -> (Settlement, Option<AccountChange>) {
         self.notify.send(&Notice::Started { job });
         match self.prepare(job) {
             Ok(prepared) => {
                 let definition = prepared.definition;
                 let decision = self.carry_out(job, prepared, leash).await;
-                self.settlement(job, definition, decision)
+                let account = decision.met.change().cloned();
+                (self.settlement(job, definition, decision), account)
             }
-            Err(problem) => self.unrunnable(job, problem),
+            Err(problem) => (self.unrunnable(job, problem), None),
         }
     }
 
@@ -123,13 +133,22 @@ impl Executor {
 
     /// Runs claude, and decides what becomes of the job.
     pub(crate) async fn carry_out(&self, job: &Arc<Job>, prepared: Prepared, leash: &Leash) -> Decision {
-        let Prepared { definition, worker, options } = prepared;
+        let Prepared { definition, worker, options, names_binary } = prepared;
+        if let Some(problem) = self.gate.version_problem().filter(|_| !names_binary) {
+            let run = not_run_for(&problem);
+            let met = self.gate.met(job, &run, names_binary, self.known.now());
+            return Decision::without_a_handler(Verdict::cancel(problem.to_string()), run, job, met);
+        }
         let repairing = Repairing::of(definition, &options);
         let mut run = self.run(job, options, leash).await;
         if let Some(repairing) = repairing {
             run = self.repaired(job, definition, repairing, run, leash).await;
         }
-        decide(definition, worker, run, job, leash).await
+        let met = self.gate.met(job, &run, names_binary, self.known.now());
+        if let Met::Node(_) | Met::Known(..) = met {
+            return Decision::without_a_handler((definition.classifier)(&run), run, job, met);
+        }
+        Decision { met, ..decide(definition, worker, run, job, leash).await }
     }
 
     /// A claimed job that shall not start here: it loses neither attempt nor place.
@@ -141,7 +160,7 @@ impl Executor {
         let mut remains = Remains::of(ledger_row(&job, run, &Verdict::Complete, now));
         remains.run.verdict = "give back".to_owned();
         let settlement = Settlement::given_back("it had not started", &job, remains, now);
-        Finished { job, settlement, settling: Span::none() }
+        Finished { job, settlement, settling: Span::none(), account: None }
     }
 
     /// A job whose run has broken down in our own code: what it did is unknown, so it is not repeated.
@@ -152,7 +171,7 @@ impl Executor {
         let verdict = Verdict::cancel(format!("internal error: {problem}"));
         let remains = Remains::of(ledger_row(&job, run, &verdict, now));
         let settlement = Settlement::of(&verdict, &job, crate::settlement::backoff, remains, now);
-        Finished { job, settlement, settling: Span::none() }
+        Finished { job, settlement, settling: Span::none(), account: None }
     }
 
     /// Tells that a settlement was written, or that the job had become another run's.
@@ -176,7 +195,8 @@ impl Executor {
         let values = Values::of(definition, &worker).map_err(|problem| format!("input: {problem}"))?;
         let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
         let options = layers.merge(definition, &values).map_err(|problems| problems.to_string())?;
-        Ok(Prepared { definition, worker, options: Box::new(options) })
+        let names_binary = layers.get("binary").is_some();
+        Ok(Prepared { definition, worker, options: Box::new(options), names_binary })
     }
 
     /// Runs claude; a second time, from the start, where the session to continue is not at hand, or in the session that
@@ -255,7 +275,7 @@ impl Executor {
     /// The exact change of the row.
     pub(crate) fn settlement(&self, job: &Job, definition: &Definition, decision: Decision) -> Settlement {
         let now = self.known.now();
-        let Decision { mut verdict, run, meta, follow_ons } = decision;
+        let Decision { mut verdict, run, meta, follow_ons, met } = decision;
         let follow_ons = follow_ons.into_iter().collect::<Result<Vec<_>>>();
         let follow_ons = match follow_ons.and_then(|jobs| self.known.rows(jobs)) {
             Ok(rows) => rows,
@@ -265,18 +285,27 @@ impl Executor {
             }
         };
         let error = attempt_error(job, &run, &verdict, now);
-        let pause_queue_until = run.resets_at().filter(|reset| *reset > now);
         let is_shutdown = failed_as(&run, FailureKind::Shutdown);
         let mut remains = Remains::of(ledger_row(job, run, &verdict, now));
         remains.error = error;
         remains.meta = (meta != job.meta).then_some(meta);
-        remains.pause_queue_until = pause_queue_until;
+        // Nor is the job charged for what the machine or the account lacks.
+        if let Met::Node(why) | Met::Known(why, _) = &met {
+            remains.run.verdict = "give back".to_owned();
+            remains.error = None;
+            return Settlement::given_back(why, job, remains, now);
+        }
         // A shutdown is the node's affair: the job loses neither attempt nor place.
         if is_shutdown {
             remains.run.verdict = "give back".to_owned();
             return Settlement::given_back("the runtime shut down", job, remains, now);
         }
         remains.follow_ons = follow_ons;
+        if let (Met::Limit(until, _), Verdict::Retry { reason, .. } | Verdict::Snooze { reason, .. }) =
+            (&met, &verdict)
+        {
+            return Settlement::waits_for_account(reason, *until, job, remains);
+        }
         Settlement::of(&verdict, job, definition.backoff, remains, now)
     }
 
@@ -295,6 +324,13 @@ impl Executor {
     }
 }
 
+impl Decision {
+    /// One that no handler has a part in.
+    fn without_a_handler(verdict: Verdict, run: Run, job: &Job, met: Met) -> Self {
+        Self { verdict, run, meta: job.meta.clone(), follow_ons: Vec::new(), met }
+    }
+}
+
 /// How long a handler may take once it is asked to end.
 const HANDLER_GRACE: Duration = Duration::from_secs(10);
 
@@ -310,7 +346,13 @@ async fn decide(
     let mut cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
     if failed_as(&run, FailureKind::Cancelled) || failed_as(&run, FailureKind::Shutdown) {
         let (meta, follow_ons) = cx.into_parts();
-        return Decision { verdict: Verdict::cancel("cancelled on request"), run, meta, follow_ons };
+        return Decision {
+            verdict: Verdict::cancel("cancelled on request"),
+            run,
+            meta,
+            follow_ons,
+            met: Met::Nothing,
+        };
     }
     let said = tokio::select! {
         biased;
@@ -324,11 +366,11 @@ async fn decide(
     match said {
         Ok((verdict, judged)) => {
             let (meta, follow_ons) = cx.into_parts();
-            Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons }
+            Decision { verdict, run: judged.unwrap_or(run), meta, follow_ons, met: Met::Nothing }
         }
         Err(problem) => {
             let verdict = Verdict::cancel(problem);
-            Decision { verdict, run, meta: job.meta.clone(), follow_ons: Vec::new() }
+            Decision::without_a_handler(verdict, run, job, Met::Nothing)
         }
     }
 }
@@ -388,6 +430,14 @@ fn not_run(stopped: StopReason) -> Run {
     let mut report = Report::new(None);
     report.ending = Ending::Stopped(stopped);
     judge(report, &Options::default())
+}
+
+/// A run that was not started because of this problem.
+fn not_run_for(problem: &Problem) -> Run {
+    let mut report = Report::new(None);
+    report.ending = Ending::NotStarted(NotStarted::Refused(problem.message.clone()));
+    let run = judge(report, &Options::default());
+    Run { outcome: Outcome::Failure(Failure::new(problem.kind, problem.message.clone())), ..run }
 }
 
 fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {

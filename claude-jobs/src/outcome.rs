@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,7 +15,7 @@ mod judge;
 mod report;
 mod stderr;
 
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, Fault};
 pub use judge::judge;
 pub(crate) use judge::{Asked, judge_asked};
 pub use report::{Ending, NotStarted, Report, StopReason};
@@ -114,10 +113,5 @@ impl Run {
             Some(Repair::Made) => format!("{}, after a repair", self.ending),
             Some(Repair::NotMade(why)) => format!("{}, no repair: {why}", self.ending),
         }
-    }
-
-    /// When the limit that stopped the run is lifted, where the CLI said so.
-    pub(crate) fn resets_at(&self) -> Option<Timestamp> {
-        self.failure().and_then(|failure| failure.resets_at)
     }
 }

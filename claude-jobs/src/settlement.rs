@@ -136,6 +136,15 @@ impl Settlement {
         }
     }
 
+    /// Lets a job wait until its account may be tried again. That is neither an attempt nor a snooze.
+    pub(crate) fn waits_for_account(reason: &str, until: Timestamp, job: &Job, remains: Remains) -> Self {
+        Self {
+            uncounted: true,
+            resume: job.resume.clone(),
+            ..Self::waiting(State::Scheduled, reason.to_owned(), until, job, remains)
+        }
+    }
+
     /// Ends the run of a dead node by the worker's policy, given the session it ran under. Where it runs
     /// again, that is at once.
     pub fn lost(

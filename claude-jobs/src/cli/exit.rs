@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::error::Error;
-use crate::outcome::Run;
+use crate::outcome::{FailureKind, Run};
 use crate::verdict::Verdict;
 
 /// The exit codes of the command.
@@ -58,7 +58,9 @@ impl Exit {
         match (run.failure().map(|failure| failure.kind), verdict) {
             (Some(kind), _) if kind.is_rail_stop() => Self::RailStop,
             (Some(kind), _) if kind.is_timeout() => Self::Timeout,
-            (Some(kind), _) if kind.is_environment() => Self::Environment,
+            (Some(kind), _) if kind.fault().is_some() || kind == FailureKind::DangerousModeRefused => {
+                Self::Environment
+            }
             (_, Verdict::Complete) => Self::Complete,
             (_, Verdict::Retry { .. } | Verdict::Snooze { .. }) => Self::Retry,
             (_, Verdict::Cancel { .. }) => Self::Cancelled,

@@ -16,8 +16,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
 use super::{
-    AccountRow, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
-    RunningRun, Tick, TickRow, Turn, Wake,
+    AccountRow, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
+    QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -194,7 +194,13 @@ impl Engine for PostgresEngine {
         accounts::block(self, row).await
     }
 
-    async fn begin_trial(&self, account: &str, seen: Timestamp, node: &str, until: Timestamp) -> Result<bool> {
+    async fn begin_trial(
+        &self,
+        account: &str,
+        seen: Timestamp,
+        node: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
         accounts::begin_trial(self, account, seen, node, until).await
     }
 

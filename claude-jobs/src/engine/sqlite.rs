@@ -21,8 +21,8 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    AccountRow, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange, QueueSettings,
-    RunningRun, Tick, TickRow, Turn, Wake,
+    AccountRow, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
+    QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -319,7 +319,13 @@ impl Engine for SqliteEngine {
         accounts::block(self, row).await
     }
 
-    async fn begin_trial(&self, account: &str, seen: Timestamp, node: &str, until: Timestamp) -> Result<bool> {
+    async fn begin_trial(
+        &self,
+        account: &str,
+        seen: Timestamp,
+        node: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
         accounts::begin_trial(self, account, seen, node, until).await
     }
 

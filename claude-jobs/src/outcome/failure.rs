@@ -162,19 +162,26 @@ impl FailureKind {
         matches!(self, Self::Timeout | Self::IdleTimeout)
     }
 
-    /// A fault of the machine or the account, not of the job.
-    pub const fn is_environment(self) -> bool {
-        matches!(
-            self,
-            Self::Authentication
-                | Self::Billing
-                | Self::CreditsRequired
-                | Self::DangerousModeRefused
-                | Self::GitUnusable
-                | Self::BinaryMissing
-                | Self::BinaryNotRunnable
-                | Self::UnsupportedVersion
-                | Self::Environment
-        )
+    /// Whose fault it is, where it is not the job's.
+    pub const fn fault(self) -> Option<Fault> {
+        match self {
+            Self::BinaryMissing
+            | Self::BinaryNotRunnable
+            | Self::UnsupportedVersion
+            | Self::GitUnusable
+            | Self::Environment => Some(Fault::Node),
+            Self::Authentication | Self::Billing | Self::CreditsRequired => Some(Fault::Account),
+            _ => None,
+        }
     }
+}
+
+/// Whose fault a failure is that is not its job's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The machine's: claude cannot start there.
+    Node,
+    /// The account's: claude starts, and may not work.
+    Account,
 }

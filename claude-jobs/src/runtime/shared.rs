@@ -12,6 +12,7 @@ use crate::job::JobId;
 use crate::node::{KILLING, Terms};
 use crate::outcome::StopReason;
 use crate::queue::Queue;
+use crate::runtime::gate::Gate;
 
 /// What producers and services of one runtime share.
 pub(crate) struct Shared {
@@ -51,6 +52,7 @@ impl Shared {
             defaults: crate::options::ArgMap::new(),
             notify: crate::notice::Notify::default(),
             recorder: crate::event::Recorder::default(),
+            gate: std::sync::Arc::default(),
         };
         let terms = Terms::DEFAULT;
         Ok(Self {
@@ -60,6 +62,16 @@ impl Shared {
             node: watch::channel(Registered::new(node)).0,
             runs: Mutex::default(),
         })
+    }
+
+    /// What may be claimed.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.executor.gate
+    }
+
+    /// How many runs there are on this node.
+    pub(crate) fn running(&self) -> u32 {
+        u32::try_from(self.runs().len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn node_id(&self) -> String {

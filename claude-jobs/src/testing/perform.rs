@@ -123,6 +123,7 @@ impl Perform {
             defaults: self.defaults,
             notify: Notify::default(),
             recorder: Recorder::default(),
+            gate: Arc::default(),
         };
         let prepared = executor.prepare(&job).map_err(Error::InvalidJob)?;
         let definition = prepared.definition;

@@ -398,7 +398,12 @@ impl Walk {
             0 => {
                 let seen = known.map_or(self.now, |known| known.until);
                 let begun = engine.begin_trial(name, seen, node, row.until).await.expect("a write");
-                assert_eq!(begun, self.reference.begin_trial(name, seen, node, row.until), "step {}", self.step);
+                assert_eq!(
+                    begun,
+                    self.reference.begin_trial(name, seen, node, row.until),
+                    "step {}",
+                    self.step
+                );
             }
             1 | 2 => {
                 let stopped = Some(&row).filter(|_| self.random.once_in(3));

@@ -18,8 +18,7 @@ pub(super) const REGISTER: &str = "INSERT INTO {schema}.nodes (id, host, process
 
 /// A node that was declared dead is gone from the table and cannot renew itself back into it.
 /// nodes_pkey
-pub(super) const RENEW: &str =
-    "UPDATE {schema}.nodes SET lease_until = $2, lease = $3, account = $4, queues = $5, fault = $6 \
+pub(super) const RENEW: &str = "UPDATE {schema}.nodes SET lease_until = $2, lease = $3, account = $4, queues = $5, fault = $6 \
      WHERE id = $1 RETURNING id";
 
 pub(super) async fn renew(engine: &PostgresEngine, node: &NodeRow, registered: bool) -> Result<bool> {

@@ -6,7 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
 use super::{
-    accounts, admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks, turn,
+    accounts, admin, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks,
+    turn,
 };
 
 /// A statement's text.

@@ -175,7 +175,8 @@ mod tests {
         }
         let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
         second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
-        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'account', 9)";
+        let claim =
+            "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'account', 9)";
         let ids = |rows: Vec<PgRow>| rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>();
         assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
         holder.execute("COMMIT").await.expect("the lock is free");

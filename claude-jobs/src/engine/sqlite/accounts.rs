@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
+use super::SqliteEngine;
 use super::insert::json;
 use super::query::{json_or_default, small};
 use super::row::{optional_text, text};
-use super::SqliteEngine;
 use crate::clock::timestamp;
 use crate::engine::AccountRow;
 use crate::error::Result;
@@ -64,13 +64,14 @@ pub(super) async fn begin_trial(
     node: &str,
     until: Timestamp,
 ) -> Result<bool> {
-    let write =
-        sqlx::query("UPDATE claude_jobs_accounts SET until = ?4, trial_node = ?3 WHERE name = ?1 AND until = ?2")
-            .bind(account)
-            .bind(seen.as_microsecond())
-            .bind(node)
-            .bind(until.as_microsecond())
-            .execute(&engine.writer);
+    let write = sqlx::query(
+        "UPDATE claude_jobs_accounts SET until = ?4, trial_node = ?3 WHERE name = ?1 AND until = ?2",
+    )
+    .bind(account)
+    .bind(seen.as_microsecond())
+    .bind(node)
+    .bind(until.as_microsecond())
+    .execute(&engine.writer);
     Ok(engine.written(write.await)?.rows_affected() == 1)
 }
 
