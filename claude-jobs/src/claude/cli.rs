@@ -177,7 +177,8 @@ impl Claude for ClaudeCli {
         credential::account(&self.setup.environment)
     }
 
-    /// Measured: twelve descriptors are open while a run goes on and two more while it starts; the CLI takes 240 MB.
+    /// Measured: seven or eight descriptors are open while a run goes on, and six more while it starts; the CLI takes
+    /// 240 MB.
     fn footprint(&self) -> Footprint {
         Footprint { descriptors: 14, memory_bytes: 300 * 1024 * 1024 }
     }

@@ -282,6 +282,8 @@ exports! {
     turn
     /// What an operator does.
     admin
+    /// Accounts for which claims are stopped.
+    accounts
     /// Nodes and the jobs of dead ones.
     nodes
     /// Two operations at the same moment.

@@ -117,17 +117,17 @@ fn each_failing_scenario_ends_where_the_table_says() {
 }
 
 #[test]
-fn a_usage_limit_snoozes_until_its_reset() {
+fn a_usage_limit_stops_claims_for_the_account() {
     let (api, mut machine) = machine([Reply::usage_limit(4_102_444_800)]);
     machine.unset("ANTHROPIC_API_KEY");
     machine.set("CLAUDE_CODE_OAUTH_TOKEN", "dummy-token");
     let id = machine.enqueue("Do it.", &[]);
     machine.drain();
     let job = machine.show(&id);
-    assert_eq!((&job["state"], &job["snoozes"]), (&json!("scheduled"), &json!(1)), "{job:#}");
-    assert_eq!(job["scheduled_at"], "2100-01-01T00:00:00Z");
+    assert_eq!((&job["state"], &job["snoozes"]), (&json!("scheduled"), &json!(0)), "{job:#}");
     let queues = machine.json(&["queues", "list", "--json"]);
-    assert_eq!(queues[0]["paused_until"], "2100-01-01T00:00:00Z", "{queues:#}");
+    let blocked = &queues[0]["blocked"][0];
+    assert_eq!((&blocked["by"], &blocked["until"]), (&json!("account"), &job["scheduled_at"]), "{queues:#}");
     assert_eq!(api.requests().len(), 1);
 }
 
