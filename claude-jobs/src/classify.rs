@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | (success) | complete | the handler may decide otherwise |
 //! | `timeout` `idle_timeout` `tool_timeout` | snooze 30 s | transient; bounded by `max_snoozes`, then a counted retry |
-//! | `usage_limit` | snooze until the reset, or for an hour where none is known | no attempt is burned; the queue pauses until then |
+//! | `usage_limit` | snooze until the reset, or for an hour where none is known | the runtime lets the job wait until the account may be tried again: no attempt and no snooze is used |
 //! | `rate_limit` | retry after at least 60 s | the CLI never prints the server's own wait |
 //! | `overloaded` `server_error` `connection` `request_timeout` `malformed_response` | retry | transient |
 //! | `interrupted` `killed` `crashed` `io` `command_failed` `lost` | retry | cause unknown, probably transient |
@@ -15,7 +15,8 @@
 //! | `result_error` `output_mismatch` `empty_answer` | retry | capped by `max_attempts` |
 //! | `max_turns` `max_budget` | cancel | a rail stop: going on is a deliberate act; session and cost are kept |
 //! | `stop_hook` `mcp_unavailable` `no_commit` | cancel | the same project and machine fail the same way |
-//! | `authentication` `billing` `credits_required` `dangerous_mode_refused` `git_unusable` `binary_missing` `binary_not_runnable` `unsupported_version` `environment` | cancel | the same environment fails the same way |
+//! | `authentication` `billing` `credits_required` `dangerous_mode_refused` | cancel | the same environment fails the same way; claims for the account stop |
+//! | `git_unusable` `binary_missing` `binary_not_runnable` `unsupported_version` `environment` | cancel | so for an executable that the job names; where it is the node's fault, the runtime gives the job back instead |
 //! | `invalid_option` `invalid_args` `bad_request` `prompt_too_long` `request_too_large` `model_not_found` `max_output_tokens` `refused` `no_turn` `not_a_git_repository` `working_dir_missing` `worktree_gone` `session_in_use` `session_not_found` | cancel | the same job fails the same way |
 //! | `runner` | cancel | an error that nobody classified is never re-run blindly |
 //! | `cancelled` | cancel | somebody said so |

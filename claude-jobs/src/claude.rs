@@ -18,10 +18,12 @@ use uuid::Uuid;
 
 use crate::clock::Uptime;
 use crate::options::Options;
-use crate::outcome::{Report, StopReason};
+use crate::outcome::{FailureKind, Report, StopReason};
 use crate::telemetry::TraceContext;
 
+pub(crate) mod checkup;
 mod cli;
+mod credential;
 mod descriptors;
 mod ending;
 pub mod environment;
@@ -81,6 +83,60 @@ pub trait Claude: Send + Sync {
     fn variables(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+
+    /// Whether claude could run now, for free: asked before the first claim, and after a fault of the machine or the
+    /// account until nothing is wrong any more; then one job is tried. Default: nothing is wrong, so that the job is
+    /// the probe.
+    ///
+    /// # Errors
+    ///
+    /// What is clearly wrong. What is unclear is for the job to find out.
+    async fn probe(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// Names the account that pays for the runs, without any secret. When claude says of one run that the account has
+    /// reached its limit or is not logged in, nothing is claimed for that account on any node. Default: `default`.
+    fn account(&self) -> String {
+        "default".to_owned()
+    }
+
+    /// What a run takes of the machine. No more jobs are claimed than it has room for. Default: nothing, so that
+    /// nothing is measured.
+    fn footprint(&self) -> Footprint {
+        Footprint::default()
+    }
+}
+
+/// Why claude cannot run, though it is no job's fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What it is: a kind that has a [fault](FailureKind::fault).
+    pub kind: FailureKind,
+    /// What was found, and what to do about it.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.kind.name(), self.message)
+    }
+}
+
+/// What a run takes of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// File descriptors of this process.
+    pub descriptors: u32,
+    /// Bytes of memory, of all its processes.
+    pub memory_bytes: u64,
 }
 
 #[async_trait]

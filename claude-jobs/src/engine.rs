@@ -162,12 +162,33 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// Changes a queue's settings.
     async fn change_queue(&self, name: &str, change: QueueChange) -> Result<QueueSettings>;
 
-    /// Registers a node, or renews its lease. `false`: the node was declared dead and its jobs taken
+    /// Registers a node, or renews its lease and what it says of itself. `false`: the node was declared dead and its jobs taken
     /// away; it must stop its runs and register anew under another id.
     async fn renew(&self, node: &NodeRow, registered: bool) -> Result<bool>;
 
     /// Removes a node that has no more runs.
     async fn retire(&self, node: &str) -> Result<()>;
+
+    /// The accounts for which claims are stopped, by name.
+    async fn accounts(&self) -> Result<Vec<AccountRow>>;
+
+    /// Stops claims for an account. Where they are stopped already, since then: the later `until` and the greater
+    /// `times` count, and a trial that another node has begun goes on.
+    async fn block_account(&self, row: &AccountRow) -> Result<()>;
+
+    /// Begins a trial: from now on only this node may claim for the account, and others may begin one when `until`
+    /// has passed. Also extends a trial. `false`: the row's `until` is not the one that was seen, or there is no row.
+    async fn begin_trial(&self, account: &str, seen: Timestamp, node: &str, until: Timestamp)
+    -> Result<bool>;
+
+    /// Ends this node's trial: claims are allowed again, or stopped anew as the row says. `false`: the trial is
+    /// another's by now, or claims are allowed already.
+    async fn end_trial(&self, account: &str, node: &str, stopped: Option<&AccountRow>) -> Result<bool>;
+
+    /// How many bytes are free where the database is kept, if this process can tell. Default: it cannot.
+    fn free_disk(&self) -> Option<u64> {
+        None
+    }
 
     /// Every registered node.
     async fn nodes(&self) -> Result<Vec<NodeRow>>;
@@ -274,6 +295,11 @@ pub struct ClaimRequest<'a> {
     /// How many more it may claim than it has room for, because by then it will. Not where a limit
     /// other than the node's own applies.
     pub ahead: u32,
+    /// The most jobs to claim, whatever else there is room for.
+    pub at_most: u32,
+    /// The account that pays for the node's runs. Nothing is claimed while it is [blocked](Engine::block_account),
+    /// unless this node has [begun a trial](Engine::begin_trial).
+    pub account: &'a str,
     /// Where the node keeps its sessions: a job that is to continue one is claimed where that is, or where
     /// nobody knows it.
     pub host: &'a str,
@@ -307,14 +333,14 @@ impl ClaimRequest<'_> {
         if !settings.is_open(self.now) {
             return 0;
         }
-        settings.concurrency.unwrap_or(self.limits.concurrency).saturating_sub(self.running)
+        settings.concurrency.unwrap_or(self.limits.concurrency).saturating_sub(self.running).min(self.at_most)
     }
 
     /// The most jobs that may be claimed where no other limit applies.
     pub(crate) fn most(&self, settings: &QueueSettings) -> u32 {
         let is_closed = !settings.is_open(self.now) || settings.concurrency == Some(0);
         let ahead = if is_closed || self.limits.span_nodes() { 0 } else { self.ahead };
-        self.room(settings).saturating_add(ahead)
+        self.room(settings).saturating_add(ahead).min(self.at_most)
     }
 }
 
@@ -327,6 +353,8 @@ pub struct Claimed {
     pub next_due: Option<Timestamp>,
     /// The queue's settings, without a pause that is over.
     pub settings: QueueSettings,
+    /// Where nothing is claimed for the node's account: when a node may try it again.
+    pub blocked_until: Option<Timestamp>,
 }
 
 /// A queue's settings in the database, shared by all nodes.
@@ -362,7 +390,7 @@ impl QueueSettings {
 pub enum QueueChange {
     /// Claim nothing.
     Pause,
-    /// Claim again, whatever paused it.
+    /// Claim again, whatever paused it. Also lifts the block of every account whose nodes served the queue.
     Resume,
     /// Run at most this many per node; `None` goes back to each node's own configuration.
     Scale(Option<u32>),
@@ -451,4 +479,31 @@ pub struct NodeRow {
     pub lease_until: Timestamp,
     /// For how long others have to see no change before it is dead.
     pub lease: Duration,
+    /// The account that pays for its runs.
+    pub account: String,
+    /// The queues that it serves.
+    pub queues: Vec<String>,
+    /// Why it claims nothing, if something of its own keeps it from that.
+    pub fault: Option<String>,
+}
+
+/// An account for which claims are stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountRow {
+    /// The account, as [`Claude::account`](crate::claude::Claude::account) names it.
+    pub name: String,
+    /// What was met: the kind of a failure.
+    pub kind: String,
+    /// What claude said.
+    pub reason: String,
+    /// Since when claims are stopped.
+    pub since: Timestamp,
+    /// When a node may try it again; while one does, when others may.
+    pub until: Timestamp,
+    /// How often in a row it was met.
+    pub times: u32,
+    /// The queues that were served by the nodes that have met it.
+    pub queues: Vec<String>,
+    /// The node that tries it now: only this one may claim.
+    pub trial_node: Option<String>,
 }

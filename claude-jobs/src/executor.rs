@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
-use crate::claude::{Claude, Lease, Request, Stop};
+use crate::claude::{Claude, Lease, Problem, Request, Stop};
 use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -24,6 +24,7 @@ use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, judge};
 use crate::registry::LoadedWorker;
 use crate::run::perform;
+use crate::runtime::gate::{AccountChange, Gate, Met};
 use crate::settlement::{Cause, LOST, Policy, Seen, Settlement, decide};
 use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::untrusted::Values;
@@ -53,6 +54,8 @@ pub(crate) struct Executor {
     pub(crate) engine: Option<Arc<dyn Engine>>,
     /// Told of each attempt whose claude has started.
     pub(crate) begun: Option<mpsc::UnboundedSender<(JobId, u32)>>,
+    /// Is told what runs meet that is no job's fault.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// What ends a run before its time, and where it is in its job's trace.
@@ -70,6 +73,8 @@ pub(crate) struct Prepared {
     pub(crate) definition: &'static Definition,
     worker: LoadedWorker,
     options: Box<Options>,
+    /// Whether the job or its worker names the executable.
+    names_binary: bool,
 }
 
 /// A job that cannot run, and its worker where that could be read.
@@ -84,6 +89,8 @@ pub(crate) struct Finished {
     pub(crate) settlement: Settlement,
     /// The span of its settling: over when it is written.
     pub(crate) settling: Span,
+    /// What is to be written about the account before.
+    pub(crate) account: Option<AccountChange>,
 }
 
 /// An attempt that is over: why, what was seen of it, and what goes with it.
@@ -94,6 +101,8 @@ pub(crate) struct Decision {
     pub(crate) run: Run,
     pub(crate) meta: Map<String, Value>,
     pub(crate) follow_ons: Vec<Result<NewJob>>,
+    /// What the run has met that is not the job's fault.
+    pub(crate) met: Met,
 }
 
 /// A run of claude, or one that an earlier attempt has left.
@@ -111,21 +120,22 @@ impl Executor {
         let running = meter::started(&job, || self.known.now());
         let span = spans::run(&job);
         let leash = Leash { trace: self.trace(&job, &span), ..leash };
-        let settlement = self.attempt(&job, &leash).instrument(span.clone()).await;
+        let (settlement, account) = self.attempt(&job, &leash).instrument(span.clone()).await;
         self.recorder.end(&job);
         spans::ran(&span, &settlement);
         let settling = spans::settle(&span, &job, &settlement);
         drop(running);
-        Finished { job, settlement, settling }
+        Finished { job, settlement, settling, account }
     }
 
-    async fn attempt(&self, job: &Arc<Job>, leash: &Leash) -> Settlement {
+    async fn attempt(&self, job: &Arc<Job>, leash: &Leash) -> (Settlement, Option<AccountChange>) {
         self.notify.send(&Notice::Started { job });
         let decision = match self.prepare(job) {
             Ok(prepared) => self.carry_out(job, prepared, leash).await,
             Err(problem) => self.unrunnable(job, problem, leash).await,
         };
-        self.settlement(job, decision)
+        let account = decision.met.change().cloned();
+        (self.settlement(job, decision), account)
     }
 
     /// Where an attempt is in its job's trace.
@@ -142,19 +152,34 @@ impl Executor {
 
     /// Runs claude, unless that has answered already, and decides what becomes of the job.
     pub(crate) async fn carry_out(&self, job: &Arc<Job>, prepared: Prepared, leash: &Leash) -> Decision {
-        let Prepared { definition, worker, options } = prepared;
-        let ran = if job.continuation.answered {
-            match self.stored_answer(job, leash).await {
-                Ok((attempt, run)) => Ran { run, attempt, only_handler: true, anew: false },
-                Err(cause) => return without_run(job, definition, cause),
-            }
-        } else {
-            match self.ran(job, definition, options, leash).await {
+        let Prepared { definition, worker, options, names_binary } = prepared;
+        if job.continuation.answered {
+            return match self.stored_answer(job, leash).await {
+                Ok((attempt, run)) => {
+                    let ran = Ran { run, attempt, only_handler: true, anew: false };
+                    self.judged(job, definition, worker, ran, leash).await
+                }
+                Err(cause) => without_run(job, definition, cause),
+            };
+        }
+        let ran = match self.gate.version_problem().filter(|_| !names_binary) {
+            Some(problem) => Ran::of(not_asked_for(&problem), job),
+            None => match self.ran(job, definition, options, leash).await {
                 Ok(ran) => ran,
                 Err(decision) => return *decision,
+            },
+        };
+        let met = self.gate.met(job, &ran.run, names_binary, self.known.now());
+        let decision = match &met {
+            Met::Node(why) | Met::Known(why, _) => {
+                let cause = Cause::NotStarted(why.clone());
+                Decision::without_run(job, Policy::of(definition), cause, ran.run)
+            }
+            Met::Nothing | Met::Account(_) | Met::Limit(..) => {
+                self.judged(job, definition, worker, ran, leash).await
             }
         };
-        self.judged(job, definition, worker, ran, leash).await
+        Decision { cause: until_the_limit_is_over(decision.cause, &met), met, ..decision }
     }
 
     /// Runs claude: once, and where needed once more to repair its answer.
@@ -208,6 +233,7 @@ impl Executor {
             run,
             meta: job.meta.clone(),
             follow_ons: Vec::new(),
+            met: Met::Nothing,
         };
         match ran.run.failure().map(|failure| failure.kind) {
             Some(FailureKind::Cancelled) => return undecided(Cause::Cancelled, ran.run),
@@ -228,7 +254,7 @@ impl Executor {
         let Judged { cause, run, meta, follow_ons } =
             judging::judged(definition, worker, ran.run, ran.attempt, is_stored, job, leash).await;
         let failed = run.failure().map(|failure| failure.kind);
-        Decision { policy, cause, seen: Seen { failed, ..seen }, run, meta, follow_ons }
+        Decision { policy, cause, seen: Seen { failed, ..seen }, run, meta, follow_ons, met: Met::Nothing }
     }
 
     /// A claimed job that shall not start here: it loses neither attempt nor place.
@@ -238,7 +264,7 @@ impl Executor {
             &job,
             Decision::without_run(&job, Policy::default(), cause, not_asked("not started here")),
         );
-        Finished { job, settlement, settling: Span::none() }
+        Finished { job, settlement, settling: Span::none(), account: None }
     }
 
     /// A job whose run has broken down in our own code: what it did is unknown, so it is not repeated.
@@ -248,7 +274,7 @@ impl Executor {
         let run = judge(report, &Options::default());
         let cause = Cause::Judged(Verdict::cancel(format!("internal error: {problem}")));
         let settlement = self.settlement(&job, Decision::without_run(&job, Policy::default(), cause, run));
-        Finished { job, settlement, settling: Span::none() }
+        Finished { job, settlement, settling: Span::none(), account: None }
     }
 
     /// Tells that a settlement was written, or that the job had become another run's.
@@ -276,7 +302,10 @@ impl Executor {
             Values::of(definition, &worker).map_err(|problem| unreadable(format!("input: {problem}")))?;
         let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
         match layers.merge(definition, &values) {
-            Ok(options) => Ok(Prepared { definition, worker, options: Box::new(options) }),
+            Ok(options) => {
+                let names_binary = layers.get("binary").is_some();
+                Ok(Prepared { definition, worker, options: Box::new(options), names_binary })
+            }
             Err(problems) => {
                 Err(Unprepared { problem: problems.to_string(), worker: Some((definition, worker)) })
             }
@@ -416,7 +445,7 @@ impl Executor {
     /// The exact change of the row.
     pub(crate) fn settlement(&self, job: &Job, decision: Decision) -> Settlement {
         let now = self.known.now();
-        let Decision { policy, mut cause, seen, run, meta, follow_ons } = decision;
+        let Decision { policy, mut cause, seen, run, meta, follow_ons, met: _ } = decision;
         let follow_ons = follow_ons.into_iter().collect::<Result<Vec<_>>>();
         let follow_ons = match follow_ons.and_then(|jobs| self.known.rows(jobs)) {
             Ok(rows) => rows,
@@ -439,7 +468,7 @@ impl Executor {
         run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidArgs, problem.clone()));
         match worker {
             Some((definition, worker)) => {
-                let ran = Ran { run, attempt: job.attempt, only_handler: false, anew: false };
+                let ran = Ran::of(run, job);
                 self.judged(job, definition, worker, ran, leash).await
             }
             None => {
@@ -450,10 +479,18 @@ impl Executor {
     }
 }
 
+impl Ran {
+    /// Of this attempt.
+    fn of(run: Run, job: &Job) -> Self {
+        Self { run, attempt: job.attempt, only_handler: false, anew: false }
+    }
+}
+
 impl Decision {
     /// Of an attempt that neither classifier nor handler has judged.
     fn without_run(job: &Job, policy: Policy, cause: Cause, run: Run) -> Self {
-        Self { policy, cause, seen: Seen::default(), run, meta: job.meta.clone(), follow_ons: Vec::new() }
+        let (seen, meta) = (Seen::default(), job.meta.clone());
+        Self { policy, cause, seen, run, meta, follow_ons: Vec::new(), met: Met::Nothing }
     }
 
     /// What classifier and handler have decided, where it came to that.
@@ -485,6 +522,23 @@ fn not_asked(why: &str) -> Run {
     let mut report = Report::new(None);
     report.ending = Ending::NotStarted(NotStarted::Refused(why.to_owned()));
     judge(report, &Options::default())
+}
+
+/// A run for which claude was not started because of this problem.
+fn not_asked_for(problem: &Problem) -> Run {
+    let outcome = Outcome::Failure(Failure::new(problem.kind, problem.message.clone()));
+    Run { outcome, ..not_asked(&problem.message) }
+}
+
+/// A job that would run again, and has met a limit of the account, waits until the account may be tried again.
+fn until_the_limit_is_over(cause: Cause, met: &Met) -> Cause {
+    match (cause, met) {
+        (
+            Cause::Judged(Verdict::Retry { reason, .. } | Verdict::Snooze { reason, .. }),
+            Met::Limit(until, _),
+        ) => Cause::Judged(Verdict::snooze_until(*until, reason)),
+        (cause, _) => cause,
+    }
 }
 
 /// What the processes of a job's present run carry in their environment.

@@ -44,6 +44,9 @@
 //! | `prometheus` | no | that recorder, its HTTP endpoint, `work --metrics` |
 //! | `conformance` | no | what every engine must do, as tests: for the authors of engines |
 
+mod account;
+pub mod blocked;
+mod breaker;
 mod builder;
 pub mod classify;
 pub mod claude;

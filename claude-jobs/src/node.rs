@@ -84,6 +84,9 @@ pub(crate) fn this_node(terms: Terms, session_host: String, now: Timestamp) -> N
         started_at: now,
         lease_until: later(now, terms.lease()),
         lease: terms.lease(),
+        account: String::new(),
+        queues: Vec::new(),
+        fault: None,
     }
 }
 

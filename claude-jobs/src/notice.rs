@@ -8,12 +8,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::job::Job;
 use crate::settlement::Settlement;
 
-/// Something happened to a job of this runtime.
+/// Something happened to a job of this runtime, or to the runtime.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
@@ -38,6 +39,15 @@ pub enum Notice<'a> {
         /// Whether it was written: not, when another node had taken the job over.
         is_ours: bool,
     },
+    /// Nothing is claimed on this node any more, or for another reason than before.
+    ClaimsStopped {
+        /// Why, in a line: the machine, the account, or no room for another run.
+        reason: &'a str,
+        /// When it is tried again, where that is known.
+        until: Option<Timestamp>,
+    },
+    /// Jobs are claimed again.
+    ClaimsResumed,
 }
 
 /// Passes notices on, if anybody listens.

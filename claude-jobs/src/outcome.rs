@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -134,10 +133,5 @@ impl Run {
             Some(Repair::Made) => format!("{}, after a repair", self.ending),
             Some(Repair::NotMade(why)) => format!("{}, no repair: {why}", self.ending),
         }
-    }
-
-    /// When the limit that stopped the run is lifted, where the CLI said so.
-    pub(crate) fn resets_at(&self) -> Option<Timestamp> {
-        self.failure().and_then(|failure| failure.resets_at)
     }
 }

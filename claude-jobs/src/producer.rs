@@ -21,13 +21,16 @@ use crate::engine::{self, Claimed, Limits, Settled};
 use crate::error::Error;
 use crate::executor::{Finished, Leash};
 use crate::job::{Job, JobId};
+use crate::runtime::gate::Admission;
 use crate::runtime::shared::Shared;
 use crate::telemetry::{careful, content, meter, spans};
 
 mod pace;
+mod reconciling;
 mod turn;
 
 use pace::Pace;
+use reconciling::Reconciling;
 use turn::{Batch, Kind, Taken, Turn, TurnResult};
 
 /// The longest a producer waits before it looks again, should every wake-up have been missed.
@@ -94,25 +97,6 @@ struct Blocked {
     wait: Duration,
 }
 
-/// When to look up what the database has claimed for us without our knowing: at once when the answer to a claim was
-/// lost, then less and less often, because that claim may be carried out later still, and always once per lease.
-#[derive(Clone, Copy)]
-struct Reconciling {
-    next: Instant,
-    /// None at all while we have not looked since an answer was lost.
-    wait: Duration,
-}
-
-impl Reconciling {
-    fn after(wait: Duration) -> Self {
-        Self { next: Instant::now() + wait, wait }
-    }
-
-    fn is_in_doubt(self) -> bool {
-        self.wait.is_zero()
-    }
-}
-
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, name: String, limits: Limits, idle: watch::Sender<bool>) -> Self {
         let reconciling = Reconciling::after(shared.terms.lease());
@@ -172,7 +156,8 @@ impl Producer {
     }
 
     fn tell_idle(&self) {
-        let idle = self.is_done() && self.waiting.is_empty() && !self.look && self.blocked.is_none();
+        let looks = self.look && !self.shared.gate().gives_up(self.shared.queue.now());
+        let idle = self.is_done() && self.waiting.is_empty() && !looks && self.blocked.is_none();
         self.idle.send_if_modified(|told| std::mem::replace(told, idle) != idle);
     }
 
@@ -200,9 +185,16 @@ impl Producer {
     async fn start_runs(&mut self) {
         let mut started = 0;
         while self.runs.len() < self.slots as usize
-            && let Some((_, job)) = self.waiting.pop_front()
+            && let Some((claimed, job)) = self.waiting.pop_front()
         {
-            self.start(job);
+            match self.shared.gate().admit(&job, || self.shared.running()) {
+                Admission::Yes => self.start(job),
+                Admission::No => self.unsettled.push(self.shared.executor.give_back(Arc::new(job))),
+                Admission::Later => {
+                    self.waiting.push_front((claimed, job));
+                    return;
+                }
+            }
             started += 1;
             if started % AT_A_STRETCH == 0 {
                 tokio::task::yield_now().await;
@@ -215,6 +207,7 @@ impl Producer {
             // We were declared dead since: it is another's, or will be.
             tracing::warn!(job.id = %job.id, "not started: it was claimed under a lease that is over");
             self.ours.remove(&(job.id, job.attempt));
+            self.shared.gate().ended(&job);
             return;
         };
         let (shared, stop, job) = (Arc::clone(&self.shared), Stop::default(), Arc::new(job));
@@ -269,6 +262,7 @@ impl Producer {
 
     fn ended(&mut self, job: Arc<Job>, run: Result<(Finished, Duration), String>) {
         self.shared.runs().remove(&(job.id, job.attempt));
+        self.shared.gate().ended(&job);
         let finished = match run {
             Ok((finished, took)) => {
                 self.pace.note(took);
@@ -286,9 +280,12 @@ impl Producer {
     fn give_back(&mut self, is_open: bool) {
         let now = Instant::now();
         let has_waited = |claimed: Instant| now.duration_since(claimed) >= CLAIMED_AHEAD;
-        let may_start = is_open && (self.waiting.is_empty() || self.shared.may_start());
+        let gate = self.shared.gate();
+        let may_start = is_open && (self.waiting.is_empty() || (self.shared.may_start() && !gate.is_shut()));
+        let is_full = !self.waiting.is_empty()
+            && (self.runs.len() >= self.slots as usize || gate.room(|| self.shared.running()) == 0);
         while let Some((claimed, _)) = self.waiting.front()
-            && (!may_start || (has_waited(*claimed) && self.runs.len() >= self.slots as usize))
+            && (!may_start || (has_waited(*claimed) && is_full))
             && let Some((_, job)) = self.waiting.pop_front()
         {
             // The pace was judged wrong.
@@ -343,10 +340,11 @@ impl Producer {
             // Few at a time would cost a round trip each.
             ahead = 0;
         }
+        let at_most = self.shared.gate().room(|| self.shared.running());
         // A queue that is scaled to nothing is looked at too: the answer says when that has changed.
         let has_room = room + ahead > 0 || self.slots == 0 || self.asks_settings;
         let has_reason = self.look || !self.unsettled.is_empty();
-        let claims = is_open && has_room && has_reason && self.shared.may_start();
+        let claims = is_open && has_room && has_reason && at_most > 0 && self.shared.may_start();
         if self.unsettled.is_empty() && !(claims && self.look) {
             return None;
         }
@@ -359,7 +357,7 @@ impl Producer {
         }
         (self.look, self.asks_settings) = (false, false);
         self.next_look = now + POLL;
-        Some(Kind::Claim { running, ahead })
+        Some(Kind::Claim { running, ahead, at_most })
     }
 
     /// Where nothing is claimed ahead, the slots of jobs that are over in no time would be empty while the
@@ -476,6 +474,10 @@ impl Producer {
 
     fn claimed(&mut self, claimed: Claimed, asked: u32) {
         self.slots = claimed.settings.concurrency.unwrap_or(self.limits.concurrency);
+        if let Some(until) = claimed.blocked_until {
+            self.shared.gate().stopped_elsewhere(until);
+            self.look = true;
+        }
         // As many as there could be: there may be more.
         self.look |= !claimed.jobs.is_empty() && claimed.jobs.len() >= asked as usize;
         for moment in [claimed.next_due, claimed.settings.paused_until].into_iter().flatten() {

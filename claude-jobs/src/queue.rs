@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::blocked::Blocked;
 use crate::builder::{Draft, JobBuilder};
 use crate::clock::Clock;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::known::Known;
+use crate::outcome::FailureKind;
 use crate::registry::{BoxFuture, Registry};
 use crate::telemetry::Inserting;
 use crate::wakes::Wakes;
@@ -34,6 +36,9 @@ pub struct Queue {
 /// How many jobs are removed in one transaction, and how long others may write before the next one.
 const PRUNE_BATCH: u32 = 1_000;
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many jobs are read at once where all are looked at.
+const PAGE: u32 = 1_000;
 
 /// By how many microseconds clocks may differ, or drift apart, without a warning.
 const WORTH_A_WARNING: u64 = 2_000_000;
@@ -237,6 +242,64 @@ impl Queue {
         Ok(job)
     }
 
+    /// Makes jobs claimable again that were cancelled or discarded for a reason of this kind, as
+    /// [`retry`](Self::retry) does: all of them, or those that ended within this time. Answers with their ids, the
+    /// newest first; an `Err` beside an id is why that job was left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn retry_where(
+        &self,
+        kind: FailureKind,
+        within: Option<Duration>,
+    ) -> Result<Vec<(JobId, Result<()>)>> {
+        let mut retried = Vec::new();
+        for job in self.ended_with(kind, within).await? {
+            retried.push((job.id, self.engine.retry(job.id, self.now()).await.map(drop)));
+        }
+        self.wakes.wake_all();
+        Ok(retried)
+    }
+
+    /// The jobs that [`retry_where`](Self::retry_where) would make claimable again, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn ended_with(&self, kind: FailureKind, within: Option<Duration>) -> Result<Vec<Job>> {
+        let since = within.map(|within| crate::clock::earlier(self.now(), within));
+        let prefix = format!("{}:", kind.name());
+        let mut found = Vec::new();
+        for state in [State::Cancelled, State::Discarded] {
+            let mut filter = Filter { state: Some(state), limit: PAGE, ..Filter::default() };
+            loop {
+                let page = self.engine.jobs(&filter).await?;
+                let is_last = page.len() < PAGE as usize;
+                filter.before = page.last().map(|job| job.id);
+                found.extend(page.into_iter().filter(|job| {
+                    let is_recent = since.is_none_or(|since| job.finished_at.is_some_and(|at| at >= since));
+                    is_recent && job.reason.as_deref().is_some_and(|reason| reason.starts_with(&prefix))
+                }));
+                if is_last {
+                    break;
+                }
+            }
+        }
+        found.sort_by_key(|job| std::cmp::Reverse(job.id));
+        Ok(found)
+    }
+
+    /// Why jobs do not start although they could: accounts that are not logged in, cannot pay or have reached a limit,
+    /// and nodes on which claude cannot start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn blocked(&self) -> Result<Vec<Blocked>> {
+        Ok(Blocked::of(self.engine.accounts().await?, self.engine.nodes().await?))
+    }
+
     /// Removes a job that is not running, with its ledger and errors.
     ///
     /// # Errors
@@ -311,7 +374,8 @@ impl Queue {
         self.change(queue, QueueChange::Pause).await
     }
 
-    /// Allows claims again, whatever stopped them: a pause or a usage limit.
+    /// Allows claims again, whatever stopped them: a pause, or an account that had reached a limit or was not logged
+    /// in, if nodes of that account serve the queue. What stopped them may be met again by the next job.
     ///
     /// # Errors
     ///

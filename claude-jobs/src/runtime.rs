@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, ClaudeCli};
 use crate::clock::Uptime;
-use crate::engine::{BusyLook, Limits};
+use crate::engine::{Limits, NodeRow};
 use crate::error::{Error, Result};
 use crate::event::{Recorder, RunLog};
 use crate::executor::Executor;
@@ -29,11 +29,14 @@ use crate::registry::BoxFuture;
 use crate::retention::Retention;
 use crate::schedule::Cron;
 use crate::service;
-use crate::unique::Unique;
 use crate::worker::Worker;
 
+pub(crate) mod capacity;
+mod check;
+pub(crate) mod gate;
 pub(crate) mod shared;
 
+use gate::Gate;
 use shared::{CONTINUE_WITHIN, Registered, Shared};
 
 /// Runs jobs. [`Runtime::builder`] is the way in.
@@ -57,6 +60,7 @@ impl Runtime {
             retention: Retention::default(),
             run_log: RunLog::default(),
             continue_within: CONTINUE_WITHIN,
+            min_free_memory: capacity::MIN_FREE_MEMORY,
             #[cfg(feature = "metrics")]
             count_queues: None,
         }
@@ -79,6 +83,7 @@ pub struct RuntimeBuilder {
     retention: Retention,
     run_log: RunLog,
     continue_within: Duration,
+    min_free_memory: u64,
     #[cfg(feature = "metrics")]
     count_queues: Option<Duration>,
 }
@@ -198,6 +203,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Claims nothing while less memory than this would be free beside what a run takes, the limit of the control
+    /// group included: so many bytes. Default: 512 MiB. Only for runners with a
+    /// [footprint](crate::claude::Claude::footprint), such as [`ClaudeCli`], whose runs count 300 MiB each until they
+    /// have grown. Besides, nothing is claimed while less than 256 MiB are free below a SQLite database.
+    pub fn min_free_memory(mut self, bytes: u64) -> Self {
+        self.min_free_memory = bytes;
+        self
+    }
+
     /// Tells what happens to each job of this runtime, at once. The listener must not block; a panic in it is
     /// logged and stops nothing. For what happens on all nodes see [`Queue::events`].
     pub fn on_notice(mut self, listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
@@ -256,20 +270,26 @@ impl RuntimeBuilder {
 
     async fn start(self) -> Result<Running> {
         let queue = self.queue?;
-        check_queues(&self.queues)?;
+        check::queues(&self.queues)?;
         Options::check_layer(&self.args)?;
         crate::output::check(queue.registry().definitions())?;
-        check_retention(&queue, self.retention)?;
+        check::retention(&queue, self.retention)?;
         let crons = service::cron::entries(&queue, self.crons)?;
         let terms = Terms::of(self.lease).ok_or_else(|| {
             let (lease, shortest) = (self.lease, Terms::SHORTEST);
             Error::Configuration(format!("a lease of {lease:?}: give at least {shortest:?}, at most 30 days"))
         })?;
         let claude = self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default()));
-        check_grace(terms, claude.grace())?;
+        check::grace(terms, claude.grace())?;
         let recorder = Recorder::new(self.run_log, queue.known(), claude.variables());
         let asked = Uptime::now();
-        let node = node::this_node(terms, claude.session_host(), queue.now());
+        let names: Vec<String> = self.queues.iter().map(|(name, _)| name.clone()).collect();
+        let gate = Gate::new(claude.account(), names.clone(), claude.footprint(), self.min_free_memory);
+        let node = NodeRow {
+            account: gate.account.clone(),
+            queues: names.clone(),
+            ..node::this_node(terms, claude.session_host(), queue.now())
+        };
         queue.engine().renew(&node, false).await?;
         let claiming = CancellationToken::new();
         let (begun, starts) = mpsc::unbounded_channel();
@@ -282,6 +302,7 @@ impl RuntimeBuilder {
                 recorder,
                 engine: Some(Arc::clone(queue.engine())),
                 begun: Some(begun),
+                gate: Arc::new(gate),
             },
             queue,
             terms,
@@ -295,9 +316,13 @@ impl RuntimeBuilder {
         let mut sightings = Sightings::default();
         service::rescue::once(&shared, &mut sightings).await?;
 
+        let slots = self.queues.iter().fold(0_u32, |sum, (_, limits)| sum.saturating_add(limits.concurrency));
+        service::gate::first(&shared, slots).await?;
+
         let shutdown = CancellationToken::new();
         let mut services = JoinSet::new();
         services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn(service::gate::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::begun::serve(Arc::clone(&shared), starts, shutdown.clone()));
         services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
@@ -315,7 +340,6 @@ impl RuntimeBuilder {
         }
         let mut producers = JoinSet::new();
         let mut idle = Vec::new();
-        let names = self.queues.iter().map(|(name, _)| name.clone()).collect();
         for (name, limits) in self.queues {
             let (sender, receiver) = watch::channel(false);
             idle.push(receiver);
@@ -326,58 +350,8 @@ impl RuntimeBuilder {
     }
 }
 
-/// A job that is removed before its unique period is over lets another one in.
-fn check_retention(queue: &Queue, retention: Retention) -> Result<()> {
-    for definition in queue.registry().definitions() {
-        let Some(unique) = definition.unique.map(Unique::from) else { continue };
-        let Some(period) = unique.period else { continue };
-        for (state, kept) in retention.limits().filter(|(state, _)| unique.states.contains(state)) {
-            if kept < period {
-                let worker = definition.name;
-                return Err(Error::Configuration(format!(
-                    "worker `{worker}` is unique for {period:?}, and {state} jobs are to be removed after {kept:?}: keep \
-                     them for as long at least, or leave the state out of `unique_states`"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// How often runs are told to stop when nothing waits for them any more.
 const STOP_AGAIN: Duration = Duration::from_millis(250);
-
-/// Runs that may take long to end need a lease that leaves them the time.
-fn check_grace(terms: Terms, grace: Duration) -> Result<()> {
-    let (lease, shortest) = (terms.lease(), Terms::shortest_for(grace));
-    if lease >= shortest {
-        return Ok(());
-    }
-    let seconds = shortest.as_secs_f64().ceil();
-    Err(Error::Configuration(format!(
-        "a lease of {lease:?} is too short for runs that may take {grace:?} to end: give at least {seconds} s, or the \
-         runner a shorter grace"
-    )))
-}
-
-fn check_queues(queues: &[(String, Limits)]) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
-    let problem = |text: String| Err(Error::Configuration(text));
-    if queues.is_empty() {
-        return problem("the runtime serves no queue: add `.queue(\"name\", concurrency)`".into());
-    }
-    for (name, limits) in queues {
-        if !crate::job::is_label(name) {
-            let rule = crate::job::LABEL_RULE;
-            return problem(format!("queue name `{}`: {rule}", name.escape_default()));
-        }
-        limits.check(name)?;
-        if !seen.insert(name) {
-            return problem(format!("queue `{name}` is configured twice: name it once"));
-        }
-    }
-    Ok(())
-}
 
 /// A started runtime.
 struct Running {
@@ -406,7 +380,8 @@ impl Running {
             let still_idle = self.idle.iter().all(|idle| *idle.borrow());
             // Twice: what became due while the first answer was on its way was not yet due when that was asked
             // for, nor is it running any more.
-            if still_idle && !self.is_busy().await && !self.is_busy().await {
+            let gives_up = self.shared.gate().gives_up(self.shared.queue.now());
+            if still_idle && (gives_up || !self.is_busy().await && !self.is_busy().await) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -415,16 +390,7 @@ impl Running {
 
     async fn is_busy(&self) -> bool {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let queue = &self.shared.queue;
-        let look = BusyLook {
-            queues: &names,
-            workers: &queue.registry().names(),
-            host: &self.shared.session_host(),
-            abandoned_before: self.shared.abandoned_before(),
-            now: queue.now(),
-        };
-        let busy = queue.engine().is_busy(&look).await;
-        busy.unwrap_or_else(|error| {
+        self.shared.is_busy(&names).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot tell whether jobs are left");
             true
         })

@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 #[cfg(feature = "metrics")]
 pub(crate) mod count;
 pub(crate) mod cron;
+pub(crate) mod gate;
 pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod prune;

@@ -35,8 +35,8 @@ impl Handler for WithHandler {
     }
 }
 
-/// What claude shall do, what the run comes to, and where the job ends. In this order: the usage limit pauses its
-/// queue, so it comes last.
+/// What claude shall do, what the run comes to, and where the job ends. In this order: the usage limit stops all that
+/// comes after it, so it comes last.
 const SCENARIOS: &[(&str, &str, State)] = &[
     ("succeed", "success", State::Completed),
     ("answer in the schema", "success", State::Completed),
@@ -51,7 +51,6 @@ const SCENARIOS: &[(&str, &str, State)] = &[
     ("hang", "timeout", State::Scheduled),
     ("run out of turns", "max_turns", State::Cancelled),
     ("run out of budget", "max_budget", State::Cancelled),
-    ("not be logged in", "authentication", State::Cancelled),
     ("have no such model", "model_not_found", State::Cancelled),
     ("refuse a flag", "invalid_option", State::Cancelled),
     ("not be installed", "binary_missing", State::Cancelled),
@@ -79,6 +78,8 @@ fn made_for(shall: &str) -> JobBuilder<Scenario> {
         }
         "run out of budget" => job.max_budget_usd(0.0001),
         "have no such model" => job.model("no-such-model"),
+        // Its own, so that it is its own fault.
+        "not be installed" => job.binary("/nowhere/claude"),
         _ => job,
     }
 }
@@ -95,7 +96,6 @@ async fn scripted(request: Request) -> Result<Report, RunnerError> {
         "fail in the API" => failed(Some(500), "server_error", "API Error: 500 Internal server error"),
         "lose the connection" => failed(None, "server_error", "API Error: Connection dropped (ECONNRESET)"),
         "hit the rate limit" => failed(Some(429), "rate_limit", "API Error: Request rejected (429)"),
-        "not be logged in" => failed(None, "authentication_failed", "Not logged in · Please run /login"),
         "have no such model" => {
             failed(Some(404), "model_not_found", "There's an issue with the selected model")
         }

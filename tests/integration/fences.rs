@@ -133,19 +133,6 @@ async fn a_key_is_released_at_each_transition() {
 }
 
 #[tokio::test]
-async fn a_nearer_reset_does_not_shorten_a_pause() {
-    let place = Place::new().await;
-    let clock = Clock::manual(jiff::Timestamp::now());
-    let place = Place { queue: place.queue.clone().with_clock(clock), ..place };
-    Plain::new("x").insert(&place.queue).await.expect("valid");
-    // In the year 2128; the recorded reset is in 2100.
-    let pause = "INSERT INTO claude_jobs_queues (name, paused_until) VALUES ('tests', 5000000000000000)";
-    place.drain(meanwhile(&place, pause, "usage_limit")).await;
-    let settings = place.queue.queues().await.expect("a read");
-    assert_eq!(settings[0].paused_until.map(|until| until.as_second()), Some(5_000_000_000));
-}
-
-#[tokio::test]
 async fn a_job_waits_for_its_own_time_whatever_else_is_due() {
     let place = Place::new().await;
     let later = Plain::new("later").schedule_in(Duration::from_secs(3_600)).insert(&place.queue).await;

@@ -11,6 +11,7 @@ mod definitions;
 mod events;
 mod examples;
 mod fake_claude;
+mod faults;
 mod fences;
 mod frozen;
 mod growth;

@@ -120,7 +120,7 @@ async fn timeouts_snooze_three_times_and_then_count() {
 }
 
 #[tokio::test]
-async fn a_usage_limit_pauses_the_queue_until_its_reset() {
+async fn a_usage_limit_stops_claims_until_its_reset_but_for_a_week_at_most() {
     let place = Place::new().await;
     let clock = Clock::manual(jiff::Timestamp::now());
     let place = Place { queue: place.queue.clone().with_clock(clock.clone()), ..place };
@@ -130,10 +130,12 @@ async fn a_usage_limit_pauses_the_queue_until_its_reset() {
     Runtime::builder(place.queue.clone()).queue("tests", 1).claude(claude).drain().await.expect("it drains");
     assert_eq!(runs.load(Ordering::SeqCst), 1, "no stampede");
     assert_eq!(place.job(&waits).await.state, State::Available);
-    let settings = place.queue.queues().await.expect("a read");
-    let reset = jiff::Timestamp::from_second(4_102_444_800).expect("2100");
-    assert_eq!(settings[0].paused_until, Some(reset));
-    assert_eq!(place.job(&limited).await.scheduled_at, reset);
+    let blocked = place.queue.blocked().await.expect("a read");
+    let until = blocked[0].until.expect("it is known");
+    // The recorded reset is in 2100.
+    let week = jiff::Timestamp::from_second(clock.now().as_second() + 7 * 86_400).expect("a moment");
+    assert!(until > week && until.as_second() < week.as_second() + 120, "{blocked:?}");
+    assert_eq!((place.job(&limited).await.scheduled_at, place.job(&limited).await.snoozes), (until, 0));
 
     place.queue.resume("tests").await.expect("an operator may");
     place.drain(answering("success").0).await;

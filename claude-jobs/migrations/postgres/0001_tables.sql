@@ -141,7 +141,22 @@ CREATE TABLE {schema}.nodes (
     started_at timestamptz NOT NULL,
     lease_until timestamptz NOT NULL,
     lease bigint NOT NULL,                 -- microseconds
-    session_host text NOT NULL DEFAULT ''  -- where its sessions are
+    session_host text NOT NULL DEFAULT '', -- where its sessions are
+    account text NOT NULL DEFAULT '',      -- pays for its runs
+    queues text[] NOT NULL DEFAULT '{}',   -- those that it serves
+    fault text                             -- why it claims nothing; NULL: it does
+);
+
+-- Accounts for which claims are stopped, on every node: a usage limit, no login, no money.
+CREATE TABLE {schema}.accounts (
+    name text PRIMARY KEY,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL,            -- when a node may try it again
+    times bigint NOT NULL DEFAULT 1,       -- how often in a row it was met
+    queues text[] NOT NULL DEFAULT '{}',   -- those of the nodes that have met it
+    trial_node text                        -- tries it now: only this node may claim
 );
 
 -- The ticks of schedules: whoever records one inserts its job.

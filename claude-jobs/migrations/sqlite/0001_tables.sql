@@ -131,7 +131,22 @@ CREATE TABLE claude_jobs_nodes (
     started_at INTEGER NOT NULL,
     lease_until INTEGER NOT NULL,
     lease INTEGER NOT NULL,               -- microseconds
-    session_host TEXT NOT NULL DEFAULT '' -- where its sessions are
+    session_host TEXT NOT NULL DEFAULT '', -- where its sessions are
+    account TEXT NOT NULL DEFAULT '',     -- pays for its runs
+    queues TEXT NOT NULL DEFAULT '[]',    -- those that it serves
+    fault TEXT                            -- why it claims nothing; NULL: it does
+) STRICT, WITHOUT ROWID;
+
+-- Accounts for which claims are stopped, on every node: a usage limit, no login, no money.
+CREATE TABLE claude_jobs_accounts (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL,               -- when a node may try it again
+    times INTEGER NOT NULL DEFAULT 1,     -- how often in a row it was met
+    queues TEXT NOT NULL DEFAULT '[]',    -- those of the nodes that have met it
+    trial_node TEXT                       -- tries it now: only this node may claim
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claude_jobs_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -13,6 +13,7 @@ use crate::job::{Job, JobId, State};
 use crate::queue::Queue;
 
 mod prune;
+mod retry;
 mod show;
 
 /// Look at jobs; cancel, retry, delete and prune them
@@ -37,7 +38,7 @@ enum Action {
     /// Cancel waiting jobs at once; ask for it where they run
     Cancel(Ids),
     /// Make jobs claimable at once, with an attempt if they have none left
-    Retry(RetryFlags),
+    Retry(retry::RetryFlags),
     /// Remove jobs that are not running, with their runs and errors
     Delete(Ids),
     /// Remove all jobs that ended in a state long ago, with their runs and errors
@@ -71,15 +72,6 @@ struct ListFlags {
 struct Ids {
     #[arg(value_name = "ID", required = true, allow_negative_numbers = true, value_parser = job_id)]
     ids: Vec<JobId>,
-}
-
-#[derive(Debug, clap::Args)]
-struct RetryFlags {
-    #[command(flatten)]
-    ids: Ids,
-    /// Run only the handler again, with the stored answer: claude is not asked and nothing is paid
-    #[arg(long)]
-    handler: bool,
 }
 
 /// What was done to one job, as `--json` prints it.
@@ -119,13 +111,7 @@ impl JobsCommand {
                 };
                 each(ids, cancel, self.json).await
             }
-            Action::Retry(RetryFlags { ids: Ids { ids }, handler }) => {
-                let retry = async |id| match handler {
-                    true => queue.retry_handler(id).await,
-                    false => queue.retry(id).await,
-                };
-                each(ids, async |id| retry(id).await.map(|job| job.state.name()), self.json).await
-            }
+            Action::Retry(flags) => retry::retry(&queue, flags, self.json).await,
             Action::Prune(flags) => prune::prune(&queue, flags, self.json).await,
             Action::Delete(Ids { ids }) => {
                 each(ids, async |id| queue.delete(id).await.map(|()| "deleted"), self.json).await
@@ -149,6 +135,11 @@ async fn each(
         };
         all.push(Done { id, result, error });
     }
+    print_done(all, json)
+}
+
+/// Prints what was done to each job, and decides the exit code.
+fn print_done(all: Vec<Done>, json: bool) -> Result<Exit, Problem> {
     for Done { error, .. } in &all {
         if let Some(error) = error {
             live::say(&format!("error: {error}"));

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::database::Database;
 use super::exit::{Exit, Problem};
 use super::output;
+use crate::blocked::{Blocked, BlockedBy};
 use crate::engine::{Count, QueueSettings};
 use crate::job::State;
 use crate::queue::Queue;
@@ -29,7 +30,7 @@ enum Action {
     List,
     /// Start no more jobs of a queue, on any machine; running ones go on
     Pause { name: String },
-    /// Start jobs of a queue again, whatever stopped it: a pause or a usage limit
+    /// Start jobs of a queue again, whatever stopped it: a pause, a usage limit, a missing login
     Resume { name: String },
     /// Set how many jobs of a queue each machine runs at once
     Scale {
@@ -60,6 +61,8 @@ struct Listed {
     #[serde(flatten)]
     settings: QueueSettings,
     jobs: BTreeMap<&'static str, u64>,
+    /// Why its jobs do not start.
+    blocked: Vec<Blocked>,
 }
 
 impl QueuesCommand {
@@ -82,7 +85,8 @@ impl QueuesCommand {
 }
 
 async fn list(queue: &Queue, json: bool) -> Result<Exit, Problem> {
-    let listed = listed(queue.queues().await?, &queue.counts().await?);
+    let blocked = queue.blocked().await?;
+    let listed = listed(queue.queues().await?, &queue.counts().await?, &blocked);
     if json {
         output::print_json(&listed)?;
         return Ok(Exit::Complete);
@@ -92,17 +96,23 @@ async fn list(queue: &Queue, json: bool) -> Result<Exit, Problem> {
     let headings = ["QUEUE", "IS", "CONCURRENCY"].into_iter().chain(states.iter().map(String::as_str));
     let rows = listed.iter().map(|queue| {
         let jobs = State::ALL.map(|state| queue.jobs[state.name()].to_string());
-        described(&queue.settings, now).into_iter().chain(jobs).collect()
+        let [name, is, concurrency] = described(&queue.settings, now);
+        let is = if is == "open" { open_or_stopped(&queue.blocked, now) } else { is };
+        [name, is, concurrency].into_iter().chain(jobs).collect()
     });
     output::print_table(&headings.collect::<Vec<_>>(), rows)?;
+    for blocked in &blocked {
+        output::print(&format!("{}\n", line(blocked, now)))?;
+    }
     Ok(Exit::Complete)
 }
 
 /// Every queue that has settings or jobs, by name.
-fn listed(settings: Vec<QueueSettings>, counts: &[Count]) -> Vec<Listed> {
+fn listed(settings: Vec<QueueSettings>, counts: &[Count], blocked: &[Blocked]) -> Vec<Listed> {
     let mut queues: BTreeMap<String, QueueSettings> =
         settings.into_iter().map(|settings| (settings.name.clone(), settings)).collect();
-    for Count { queue, .. } in counts {
+    let counted = counts.iter().map(|count| &count.queue);
+    for queue in counted.chain(blocked.iter().flat_map(|blocked| &blocked.queues)) {
         queues
             .entry(queue.clone())
             .or_insert_with(|| QueueSettings { name: queue.clone(), ..QueueSettings::default() });
@@ -111,7 +121,30 @@ fn listed(settings: Vec<QueueSettings>, counts: &[Count]) -> Vec<Listed> {
         let of = |state| counts.iter().find(|count| count.queue == name && count.state == state);
         State::ALL.iter().map(|&state| (state.name(), of(state).map_or(0, |count| count.jobs))).collect()
     };
-    queues.into_values().map(|settings| Listed { jobs: jobs(&settings.name), settings }).collect()
+    let of = |name: &str| blocked.iter().filter(|blocked| blocked.concerns(name)).cloned().collect();
+    let list = |settings: QueueSettings| Listed {
+        jobs: jobs(&settings.name),
+        blocked: of(&settings.name),
+        settings,
+    };
+    queues.into_values().map(list).collect()
+}
+
+/// A queue that nobody has paused: whether an account keeps it from starting jobs.
+fn open_or_stopped(blocked: &[Blocked], now: Timestamp) -> String {
+    let accounts = blocked.iter().filter(|blocked| blocked.by == BlockedBy::Account);
+    match accounts.filter_map(|blocked| blocked.until).max() {
+        Some(until) if until > now => format!("stopped until {}", output::time(until)),
+        Some(_) => "stopped, next job tries".to_owned(),
+        None => "open".to_owned(),
+    }
+}
+
+/// Why nothing starts, and until when.
+pub(super) fn line(blocked: &Blocked, now: Timestamp) -> String {
+    let until = blocked.until.filter(|until| *until > now);
+    let until = until.map(|until| format!("; tried again at {}", output::time(until))).unwrap_or_default();
+    format!("{}{until}", output::one_line(&blocked.to_string(), 400))
 }
 
 /// Name, whether it is open, concurrency.
@@ -136,7 +169,7 @@ mod tests {
         let paused = QueueSettings { name: "a".into(), paused: true, ..QueueSettings::default() };
         let count = |queue: &str, state, jobs| Count { queue: queue.into(), state, jobs };
         let counts = [count("a", State::Available, 2), count("b", State::Completed, 1)];
-        let listed = serde_json::to_value(listed(vec![paused], &counts)).expect("JSON");
+        let listed = serde_json::to_value(listed(vec![paused], &counts, &[])).expect("JSON");
         assert_eq!(listed.as_array().map(Vec::len), Some(2));
         assert_eq!((&listed[0]["name"], &listed[0]["paused"]), (&json!("a"), &json!(true)));
         assert_eq!(

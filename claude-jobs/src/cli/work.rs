@@ -45,6 +45,9 @@ pub(super) struct WorkCommand {
     /// any contents, or nothing
     #[arg(long, value_name = "WHAT", default_value = "full", value_parser = run_log())]
     run_log: RunLog,
+    /// How many MiB of memory stay free beside what a run takes; below that no job starts
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    min_free_memory: u64,
     /// The `claude` executable for jobs that name none
     #[arg(long, value_name = "PATH", default_value = "claude")]
     binary: String,
@@ -108,6 +111,7 @@ impl WorkCommand {
 
     fn runtime(&self, queue: Queue) -> RuntimeBuilder {
         let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease);
+        let runtime = runtime.min_free_memory(self.min_free_memory.saturating_mul(1024 * 1024));
         let runtime = runtime.run_log(self.run_log).on_notice(tell);
         let runtime = self.watched.count(runtime);
         self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
@@ -139,7 +143,7 @@ fn warn_of_missing_binary(claude: &ClaudeCli) {
     else {
         return;
     };
-    live::say(&format!("warning: {why}; jobs that name no `binary` will be cancelled"));
+    live::say(&format!("warning: {why}; jobs that name no `binary` wait until it is there"));
 }
 
 fn tell(notice: &Notice<'_>) {
@@ -153,6 +157,12 @@ fn tell(notice: &Notice<'_>) {
             live::end(job.id.0);
             live::say(&if *is_ours { settled(settlement) } else { superseded(job) });
         }
+        Notice::ClaimsStopped { reason, until } => {
+            let until = until.map(|until| format!(" until {}", output::time(until)));
+            let reason = output::one_line(reason, 300);
+            live::say(&format!("no job starts{}: {reason}", until.unwrap_or_default()));
+        }
+        Notice::ClaimsResumed => live::say("jobs start again"),
     }
 }
 

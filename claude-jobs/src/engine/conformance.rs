@@ -35,6 +35,7 @@ use async_trait::async_trait;
 use super::Engine;
 use crate::job::JobId;
 
+mod accounts;
 mod admin;
 mod claim;
 mod continuation;
@@ -108,7 +109,7 @@ macro_rules! __conformance_suite {
         $crate::engine::conformance::suite!(
             $engine,
             $make,
-            [insert, unique, claim, limits, settle, fence, turn, continuation, admin, nodes, pairs, query, schedule, prune, model, watch, damage, log, feed]
+            [insert, unique, claim, limits, settle, fence, turn, continuation, admin, accounts, nodes, pairs, query, schedule, prune, model, watch, damage, log, feed]
         );
     };
     ($engine:ident, $make:expr, [$($topic:ident),+ $(,)?]) => {
@@ -192,6 +193,12 @@ macro_rules! __conformance_checks {
         $crate::$then! { admin [
             cancel retry retry_gives_an_attempt delete change_queue changes_under_races cancel_under_races
             deletion_under_races
+        ] $($context)* }
+    };
+    (accounts $then:ident $($context:tt)*) => {
+        $crate::$then! { accounts [
+            stop_claims are_stopped_once are_tried_by_one_node are_lifted_with_a_queue no_more_than_asked
+            nodes_say_what_ails_them
         ] $($context)* }
     };
     (nodes $then:ident $($context:tt)*) => {
@@ -284,6 +291,8 @@ exports! {
     continuation
     /// What an operator does.
     admin
+    /// Accounts for which claims are stopped.
+    accounts
     /// Nodes and the jobs of dead ones.
     nodes
     /// Two operations at the same moment.

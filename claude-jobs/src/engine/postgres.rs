@@ -16,7 +16,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use uuid::Uuid;
 
 use super::{
-    BusyLook, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
+    AccountRow, BusyLook, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
     QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
@@ -24,6 +24,7 @@ use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
+mod accounts;
 mod address;
 mod admin;
 mod answer;
@@ -196,6 +197,28 @@ impl Engine for PostgresEngine {
 
     async fn counts(&self) -> Result<Vec<Count>> {
         query::counts(self).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountRow>> {
+        accounts::accounts(self).await
+    }
+
+    async fn block_account(&self, row: &AccountRow) -> Result<()> {
+        accounts::block(self, row).await
+    }
+
+    async fn begin_trial(
+        &self,
+        account: &str,
+        seen: Timestamp,
+        node: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
+        accounts::begin_trial(self, account, seen, node, until).await
+    }
+
+    async fn end_trial(&self, account: &str, node: &str, stopped: Option<&AccountRow>) -> Result<bool> {
+        accounts::end_trial(self, account, node, stopped).await
     }
 
     async fn is_busy(&self, look: &BusyLook<'_>) -> Result<bool> {

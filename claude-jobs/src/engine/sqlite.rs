@@ -21,14 +21,15 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
-    QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
+    AccountRow, BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow,
+    QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
+mod accounts;
 mod admin;
 mod answers;
 mod batch;
@@ -320,6 +321,34 @@ impl Engine for SqliteEngine {
 
     async fn counts(&self) -> Result<Vec<Count>> {
         query::counts(&self.readers).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountRow>> {
+        accounts::accounts(&self.readers).await
+    }
+
+    async fn block_account(&self, row: &AccountRow) -> Result<()> {
+        accounts::block(self, row).await
+    }
+
+    async fn begin_trial(
+        &self,
+        account: &str,
+        seen: Timestamp,
+        node: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
+        accounts::begin_trial(self, account, seen, node, until).await
+    }
+
+    async fn end_trial(&self, account: &str, node: &str, stopped: Option<&AccountRow>) -> Result<bool> {
+        accounts::end_trial(self, account, node, stopped).await
+    }
+
+    fn free_disk(&self) -> Option<u64> {
+        let (path, _) = self.file.as_ref()?;
+        let disk = rustix::fs::statvfs(path).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     async fn is_busy(&self, look: &BusyLook<'_>) -> Result<bool> {

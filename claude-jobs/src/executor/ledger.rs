@@ -10,9 +10,7 @@ use crate::verdict::Verdict;
 /// The ledger row, the error and the pause of an attempt. The decision adds its verdict.
 pub(super) fn remains(job: &Job, run: Run, seen: &Seen, cause: &Cause, now: Timestamp) -> Remains {
     let error = error(job, &run, cause, now);
-    let pause_queue_until = run.resets_at().filter(|reset| *reset > now && !seen.only_handler);
     let mut remains = Remains::of(row(job, run, seen, now));
-    remains.pause_queue_until = pause_queue_until;
     remains.error = error;
     remains
 }
@@ -53,6 +51,8 @@ fn row(job: &Job, run: Run, seen: &Seen, now: Timestamp) -> RunRow {
 fn error(job: &Job, run: &Run, cause: &Cause, now: Timestamp) -> Option<AttemptError> {
     let handler = |reason: &str| ("handler", reason.to_owned());
     let (kind, message) = match (cause, run.failure()) {
+        // Nor is the job charged for what the machine or the account lacks.
+        (Cause::NotStarted(_), _) => return None,
         (Cause::HandlerFailed(problem), _) => handler(problem),
         (Cause::HandlerInterrupted(why), _) => handler(why),
         (_, Some(failure)) => (failure.kind.name(), failure.message.clone()),

@@ -9,6 +9,7 @@ use crate::engine::{self, ClaimRequest, Claimed, Limits, Settled};
 use crate::error::Result;
 use crate::executor::Finished;
 use crate::job::Job;
+use crate::runtime::gate::AccountChange;
 use crate::runtime::shared::Shared;
 use crate::settlement::Settlement;
 use crate::telemetry::{content, meter, spans};
@@ -27,12 +28,15 @@ pub(super) struct Taken {
 #[derive(Clone, Default)]
 pub(super) struct Batch {
     settlements: Vec<Settlement>,
+    /// What is to be written about the account before.
+    account: Vec<AccountChange>,
     /// The job of each, and its settling's span.
     jobs: Vec<(Arc<Job>, Span)>,
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, Finished { job, settlement, settling }: Finished) {
+    pub(super) fn push(&mut self, Finished { job, settlement, settling, account }: Finished) {
+        self.account.extend(account);
         self.settlements.push(settlement);
         self.jobs.push((job, settling));
     }
@@ -40,6 +44,7 @@ impl Batch {
     /// Those of a turn that has failed, before those that have come since.
     pub(super) fn put_back(&mut self, failed: Self) {
         self.settlements.splice(0..0, failed.settlements);
+        self.account.splice(0..0, failed.account);
         self.jobs.splice(0..0, failed.jobs);
     }
 
@@ -81,6 +86,8 @@ pub(super) enum Kind {
         running: u32,
         /// How many are wanted beyond the free slots.
         ahead: u32,
+        /// The most to claim, whatever else there is room for.
+        at_most: u32,
     },
     /// Asks which jobs are ours. Nothing is claimed meanwhile, so what we do not know then is news.
     Reconcile,
@@ -90,7 +97,7 @@ impl Kind {
     /// How many jobs it may bring.
     pub(super) fn asked(self, slots: u32) -> u32 {
         match self {
-            Self::Claim { running, ahead } => slots.saturating_sub(running) + ahead,
+            Self::Claim { running, ahead, at_most } => (slots.saturating_sub(running) + ahead).min(at_most),
             Self::Settle | Self::Reconcile => 0,
         }
     }
@@ -169,15 +176,30 @@ impl Turn {
         }
     }
 
+    /// Before the runs that met it are settled, so that no other node claims for the account when they are.
+    async fn write(&self, change: &AccountChange) -> Result<()> {
+        let engine = self.shared.queue.engine();
+        match change {
+            AccountChange::Stop(row) => engine.block_account(row).await,
+            AccountChange::Failed(row) => {
+                engine.end_trial(&row.name, &self.shared.node_id(), Some(row)).await.map(drop)
+            }
+        }
+    }
+
     async fn take_all(&self) -> Result<engine::Turn> {
         let (queue, engine) = (&self.shared.queue, self.shared.queue.engine());
         let (now, node) = (queue.now(), self.shared.node_id());
         let settlements = &self.batch.settlements;
+        for change in &self.batch.account {
+            self.write(change).await?;
+        }
         match self.kind {
             Kind::Settle => engine.turn(settlements, None, now).await,
-            Kind::Claim { running, ahead } => {
+            Kind::Claim { running, ahead, at_most } => {
                 let (limits, workers) = (self.limits, queue.registry().names());
                 let (queue, node, workers) = (&*self.queue, &*node, &*workers);
+                let account = &*self.shared.gate().account;
                 let (host, abandoned_before) = (&*self.shared.session_host(), self.shared.abandoned_before());
                 let request = ClaimRequest {
                     queue,
@@ -188,6 +210,8 @@ impl Turn {
                     ahead,
                     host,
                     abandoned_before,
+                    at_most,
+                    account,
                     now,
                 };
                 engine.turn(settlements, Some(&request), now).await

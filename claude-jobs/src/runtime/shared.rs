@@ -8,12 +8,13 @@ use tokio::sync::watch;
 
 use crate::claude::{Lease, Stop};
 use crate::clock::earlier;
-use crate::engine::NodeRow;
+use crate::engine::{BusyLook, NodeRow};
 use crate::executor::Executor;
 use crate::job::JobId;
 use crate::node::{KILLING, Terms};
 use crate::outcome::StopReason;
 use crate::queue::Queue;
+use crate::runtime::gate::Gate;
 
 /// For how long a job that is to continue a session waits for a node that has it, unless the runtime says otherwise.
 pub(crate) const CONTINUE_WITHIN: Duration = Duration::from_secs(600);
@@ -60,6 +61,7 @@ impl Shared {
             recorder: crate::event::Recorder::default(),
             engine: Some(std::sync::Arc::clone(queue.engine())),
             begun: None,
+            gate: std::sync::Arc::default(),
         };
         let terms = Terms::DEFAULT;
         Ok(Self {
@@ -77,8 +79,30 @@ impl Shared {
         earlier(self.queue.now(), self.continue_within)
     }
 
+    /// What may be claimed.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.executor.gate
+    }
+
+    /// How many runs there are on this node.
+    pub(crate) fn running(&self) -> u32 {
+        u32::try_from(self.runs().len()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn node_id(&self) -> String {
         self.node.borrow().row.id.clone()
+    }
+
+    /// Whether jobs of these queues run, on any node, or could be claimed here.
+    pub(crate) async fn is_busy(&self, queues: &[&str]) -> crate::Result<bool> {
+        let look = BusyLook {
+            queues,
+            workers: &self.queue.registry().names(),
+            host: &self.session_host(),
+            abandoned_before: self.abandoned_before(),
+            now: self.queue.now(),
+        };
+        self.queue.engine().is_busy(&look).await
     }
 
     /// Where our sessions are.

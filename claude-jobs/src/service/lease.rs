@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Uptime, later};
+use crate::engine::NodeRow;
 use crate::error::{Error, Result};
 use crate::node;
 use crate::outcome::StopReason;
@@ -96,11 +97,18 @@ async fn keep(shared: &Shared) -> Result<()> {
 async fn renew(shared: &Shared) -> Result<bool> {
     let mut node = shared.node.borrow().row.clone();
     node.lease_until = later(shared.queue.now(), shared.terms.lease());
+    node.fault = super::gate::fault(shared.gate());
     shared.queue.engine().renew(&node, true).await
 }
 
 async fn register_anew(shared: &Shared) -> Result<()> {
-    let node = node::this_node(shared.terms, shared.session_host(), shared.queue.now());
+    let gate = shared.gate();
+    let node = NodeRow {
+        account: gate.account.clone(),
+        queues: gate.queues.clone(),
+        fault: super::gate::fault(gate),
+        ..node::this_node(shared.terms, shared.session_host(), shared.queue.now())
+    };
     shared.queue.engine().renew(&node, false).await?;
     shared.node.send_replace(Registered::new(node));
     Ok(())

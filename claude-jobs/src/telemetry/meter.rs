@@ -5,9 +5,9 @@ use crate::settlement::Settlement;
 
 use super::tables;
 #[cfg(not(feature = "metrics"))]
-use nothing::{add, count, observe};
+use nothing::{add, count, observe, set};
 #[cfg(feature = "metrics")]
-use recorded::{add, count, observe};
+use recorded::{add, count, observe, set};
 
 /// A job was to be written.
 pub(crate) fn inserted(queue: &str, worker: &str, is_duplicate: bool) {
@@ -88,10 +88,15 @@ pub(crate) fn database_error(operation: &'static str) {
     count(tables::DATABASE_ERRORS, &[operation], 1);
 }
 
+/// Whether claims are stopped by this.
+pub(crate) fn claims_stopped(by: &'static str, is_stopped: bool) {
+    set(tables::CLAIMS_STOPPED, &[by], f64::from(u8::from(is_stopped)));
+}
+
 /// So many jobs of the queue are in the state.
 #[cfg(feature = "metrics")]
 pub(crate) fn queue_jobs(queue: &str, state: crate::State, jobs: u64) {
-    recorded::set(tables::QUEUE_JOBS, &[queue, state.name()], jobs as f64);
+    set(tables::QUEUE_JOBS, &[queue, state.name()], jobs as f64);
 }
 
 #[cfg(feature = "metrics")]
@@ -105,6 +110,7 @@ mod nothing {
     pub(super) const fn count(_: &'static MetricRow, _: &[&str], _: u64) {}
     pub(super) const fn observe(_: &'static MetricRow, _: &[&str], _: f64) {}
     pub(super) const fn add(_: &'static MetricRow, _: &[&str], _: f64) {}
+    pub(super) const fn set(_: &'static MetricRow, _: &[&str], _: f64) {}
 }
 
 /// By the crate `metrics`. The labels are those of the row, in its order.

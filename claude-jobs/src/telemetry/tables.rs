@@ -197,6 +197,11 @@ events! {
     ERROR "the database refuses an answer" ["job.id" "error"]
     WARN "cannot note which runs have begun, will try again" ["error"]
     WARN "cannot count the jobs of the queues, will try again" ["error"]
+    WARN "claude cannot run for jobs that name no `binary` of their own" ["reason"]
+    WARN "fewer jobs run at once than the queues allow: too few files may be open" ["runs" "slots"]
+    WARN "nothing is claimed any more" ["reason"]
+    INFO "claiming again" []
+    WARN "cannot look after the gate, will try again" ["error"]
 }
 
 macro_rules! metrics {
@@ -246,9 +251,12 @@ metrics! {
         "Tokens of settled attempts: `input` (not from the cache), `output`, `cache_read`, `cache_creation`."
     QUEUE_JOBS Gauge "claude_jobs_queue_jobs" "jobs" ["queue" "state"]
         "Jobs in the database; only where they are counted: `RuntimeBuilder::count_queues`."
+    CLAIMS_STOPPED Gauge "claude_jobs_claims_stopped" "nodes" ["by"]
+        "1 while this node claims nothing because of the machine (`node`), the account (`account`) or a want of memory \
+         or disk (`capacity`), else 0."
     LEASE_LOST Counter "claude_jobs_lease_lost_total" "losses" []
         "How often this node was declared dead while it lived."
     DATABASE_ERRORS Counter "claude_jobs_database_errors_total" "errors" ["operation"]
         "Operations of the runtime that failed and are tried again: `turn`, `renew`, `rescue`, `cancel`, `watch`, \
-         `prune`, `cron`, `clock`, `count`."
+         `prune`, `cron`, `clock`, `count`, `gate`."
 }

@@ -131,6 +131,7 @@ impl<'a> Drain<'a> {
             recorder: Recorder::default(),
             engine: Some(Arc::clone(self.queue.engine())),
             begun: None,
+            gate: Arc::default(),
         };
         let mut turns = Turns { drain: &self, node: node.id.clone(), executor, claude, runs: Vec::new() };
         let result = turns.take_all().await;
@@ -193,7 +194,9 @@ impl Turns<'_> {
     /// Advances the clock to the next job that waits for its time, if that is wanted and there is one.
     fn pass_time(&self, waiting: &[Job]) -> bool {
         let (clock, now) = (self.drain.queue.clock(), self.drain.queue.now());
-        let next = waiting.iter().map(|job| job.scheduled_at).find(|moment| *moment > now);
+        let stopped = self.executor.gate.stopped_until(now).filter(|_| !waiting.is_empty());
+        let due = waiting.iter().map(|job| job.scheduled_at).filter(|moment| *moment > now);
+        let next = due.chain(stopped).min();
         match next {
             Some(next) if self.drain.through_time && clock.is_manual() => {
                 clock.advance(between(now, next));
@@ -205,6 +208,11 @@ impl Turns<'_> {
 
     async fn claim(&self, name: &str) -> Result<Option<Job>> {
         let queue = self.drain.queue;
+        // As on a machine of its own: what a run has met of the machine or the account stops the others.
+        let gate = &self.executor.gate;
+        if gate.stopped_until(queue.now()).is_some() || gate.is_shut() {
+            return Ok(None);
+        }
         let (workers, node) = (queue.registry().names(), &*self.node);
         let (limits, now) = (Limits::local(1), queue.now());
         let request = ClaimRequest {
@@ -216,6 +224,8 @@ impl Turns<'_> {
             ahead: 0,
             host: &host_name(),
             abandoned_before: now,
+            at_most: 1,
+            account: "",
             now,
         };
         Ok(queue.engine().claim(&request).await?.jobs.pop())
@@ -235,7 +245,11 @@ impl Turns<'_> {
         }
         let asked = self.claude.count();
         let leash = Leash::default();
-        let finished = self.executor.execute(Arc::new(job), leash).await;
+        let gate = Arc::clone(&self.executor.gate);
+        gate.admit(&job, || 0);
+        let job = Arc::new(job);
+        let finished = self.executor.execute(Arc::clone(&job), leash).await;
+        gate.ended(&job);
         engine.settle(std::slice::from_ref(&finished.settlement), self.drain.queue.now()).await?;
         self.claude.check()?;
         let job = engine.job(id).await?.ok_or(Error::NoSuchJob(id))?;

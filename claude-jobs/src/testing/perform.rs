@@ -125,6 +125,7 @@ impl Perform {
             recorder: Recorder::default(),
             engine: None,
             begun: None,
+            gate: Arc::default(),
         };
         let prepared = executor.prepare(&job).map_err(|unprepared| Error::InvalidJob(unprepared.problem))?;
         let leash = Leash::default();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{machine, text};
 
 on_each_claude! {
-    a_job_runs_end_to_end, each_failing_scenario_ends_where_the_table_says, a_usage_limit_snoozes_until_its_reset,
+    a_job_runs_end_to_end, each_failing_scenario_ends_where_the_table_says, a_usage_limit_stops_claims_for_the_account,
     a_worktree_needs_a_repository, a_session_is_resumed_and_each_run_has_its_own_cost, structured_output_is_kept,
     prompts_of_all_kinds_reach_the_model, the_prompt_is_on_no_command_line, run_answers_without_a_queue,
     exit_codes_tell_the_outcome, the_doctor_finds_what_is_missing,
@@ -130,17 +130,17 @@ fn each_failing_scenario_ends_where_the_table_says(claude: RealClaude) {
     }
 }
 
-fn a_usage_limit_snoozes_until_its_reset(claude: RealClaude) {
+fn a_usage_limit_stops_claims_for_the_account(claude: RealClaude) {
     let (api, mut machine) = machine(claude, [Reply::usage_limit(4_102_444_800)]);
     machine.unset("ANTHROPIC_API_KEY");
     machine.set("CLAUDE_CODE_OAUTH_TOKEN", "dummy-token");
     let id = machine.enqueue("Do it.", &[]);
     machine.drain();
     let job = machine.show(&id);
-    assert_eq!((&job["state"], &job["snoozes"]), (&json!("scheduled"), &json!(1)), "{job:#}");
-    assert_eq!(job["scheduled_at"], "2100-01-01T00:00:00Z");
+    assert_eq!((&job["state"], &job["snoozes"]), (&json!("scheduled"), &json!(0)), "{job:#}");
     let queues = machine.json(&["queues", "list", "--json"]);
-    assert_eq!(queues[0]["paused_until"], "2100-01-01T00:00:00Z", "{queues:#}");
+    let blocked = &queues[0]["blocked"][0];
+    assert_eq!((&blocked["by"], &blocked["until"]), (&json!("account"), &job["scheduled_at"]), "{queues:#}");
     assert_eq!(api.requests().len(), 1);
 }
 

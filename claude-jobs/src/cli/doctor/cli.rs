@@ -1,25 +1,18 @@
 //! The `claude` command: there, of a known version, logged in.
 
-use std::path::Path;
-use std::time::Duration;
-
-use claude_wrapper::{AuthStatusCommand, Claude, ClaudeCommand, CliVersion, CliVersionStatus, Error};
-use serde_json::Value;
+use claude_wrapper::{Claude, CliVersion, CliVersionStatus};
 
 use super::Check;
-use crate::claude::{ClaudeCli, NEWEST_TESTED, OLDEST_TESTED, find_binary};
+use crate::claude::checkup::{self, Login};
+use crate::claude::{ClaudeCli, NEWEST_TESTED, OLDEST_TESTED};
 use crate::outcome::NotStarted;
-
-/// How long the CLI may take to answer a question about itself.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const INSTALL: &str =
     "install Claude Code (`npm install -g @anthropic-ai/claude-code`), or name it with `--binary PATH`";
 
 /// The checks; without an executable only the first.
 pub(super) async fn checks(claude: &ClaudeCli) -> Vec<Check> {
-    let search_path = claude.environment().get("PATH").map(String::as_str);
-    let path = match find_binary(claude.binary(), search_path) {
+    let path = match checkup::binary(claude) {
         Ok(path) => path,
         Err(NotStarted::BinaryMissing(why) | NotStarted::BinaryNotRunnable(why)) => {
             return vec![Check::fail("binary", why, INSTALL)];
@@ -27,7 +20,7 @@ pub(super) async fn checks(claude: &ClaudeCli) -> Vec<Check> {
         Err(_) => return vec![Check::fail("binary", "cannot be run", INSTALL)],
     };
     let mut checks = vec![Check::ok("binary", path.display().to_string())];
-    match client(&path, claude) {
+    match checkup::client(&path, claude) {
         Ok(client) => {
             let (version, login) = tokio::join!(version(&client), login(&client));
             checks.extend([version, login]);
@@ -37,15 +30,8 @@ pub(super) async fn checks(claude: &ClaudeCli) -> Vec<Check> {
     checks
 }
 
-/// The CLI as runs get it: same executable, same environment.
-fn client(path: &Path, claude: &ClaudeCli) -> claude_wrapper::Result<Claude> {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let environment = claude.environment().clone();
-    Claude::builder().binary(path).clear_env().envs(environment).timeout(PATIENCE).build()
-}
-
 async fn version(client: &Claude) -> Check {
-    match client.cli_version().await {
+    match checkup::version(client).await {
         Ok(version) => judged(version),
         Err(error) => {
             let remedy = "run `claude --version` by hand: it should print a version and `(Claude Code)`";
@@ -76,40 +62,21 @@ fn parsed(tested: &str) -> CliVersion {
 }
 
 async fn login(client: &Claude) -> Check {
-    // Logged out, it exits with 1 and says so on standard output.
-    let said = match AuthStatusCommand::new().execute(client).await {
-        Ok(output) => output.stdout,
-        Err(Error::CommandFailed { stdout, .. }) => stdout,
-        Err(Error::Auth { message, .. }) => message,
-        Err(error) => return unknown_login(&error.to_string()),
-    };
-    match serde_json::from_str::<Value>(&said) {
-        Ok(status) => login_from(&status),
-        Err(_) => unknown_login("`claude auth status --json` printed no JSON"),
-    }
-}
-
-fn login_from(status: &Value) -> Check {
-    let method = status["authMethod"].as_str().unwrap_or("unknown");
-    match status["loggedIn"].as_bool() {
-        Some(true) => Check::ok("login", format!("logged in ({method}); the credential is not tried")),
-        Some(false) => Check::fail(
+    match checkup::login(client).await {
+        Login::In(method) => Check::ok("login", format!("logged in ({method}); the credential is not tried")),
+        Login::Out => Check::fail(
             "login",
             "not logged in",
             "run `claude` and `/login`, or set ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN)",
         ),
-        None => unknown_login("`claude auth status --json` does not say"),
+        Login::Unknown(why) => {
+            Check::warn("login", format!("unknown: {why}"), "try one run: `claude-jobs run \"say hi\"`")
+        }
     }
-}
-
-fn unknown_login(why: &str) -> Check {
-    Check::warn("login", format!("unknown: {why}"), "try one run: `claude-jobs run \"say hi\"`")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::cli::doctor::Status;
 
@@ -124,17 +91,5 @@ mod tests {
         let patch = |version: CliVersion, patch| CliVersion { patch, ..version };
         assert_eq!(judged(patch(newest, newest.patch + 1)).status, Status::Warn);
         assert_eq!(judged(patch(oldest, oldest.patch - 1)).status, Status::Fail);
-    }
-
-    #[test]
-    fn logins_are_judged_by_what_the_cli_says() {
-        let cases = [
-            (json!({"loggedIn": true, "authMethod": "api_key"}), Status::Ok),
-            (json!({"loggedIn": false, "authMethod": "none"}), Status::Fail),
-            (json!({}), Status::Warn),
-        ];
-        for (said, status) in cases {
-            assert_eq!(login_from(&said).status, status, "{said}");
-        }
     }
 }

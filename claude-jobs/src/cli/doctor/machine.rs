@@ -5,17 +5,16 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::Check;
-use crate::claude::{ClaudeCli, Supervision, find_binary};
+use crate::claude::{ClaudeCli, Supervision, checkup};
 use crate::cli::database::Database;
 use crate::engine::Inspection;
 use crate::engine::url;
 
 /// Agents work in repositories, and `worktree` needs it.
 pub(super) fn git(claude: &ClaudeCli) -> Check {
-    let search_path = claude.environment().get("PATH").map(String::as_str);
-    match find_binary("git", search_path) {
-        Ok(path) => Check::ok("git", path.display().to_string()),
-        Err(_) => Check::fail("git", "`git` is not on PATH", "install git, or add its folder to PATH"),
+    match checkup::git(claude) {
+        Some(path) => Check::ok("git", path.display().to_string()),
+        None => Check::fail("git", "`git` is not on PATH", "install git, or add its folder to PATH"),
     }
 }
 

@@ -3,10 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::blocked::Blocked;
 use crate::cli::exit::{Exit, Problem};
+use crate::cli::queues::line;
 use crate::cli::{output, timeline};
 use crate::event::LogEntry;
-use crate::job::{AttemptError, Job, JobId, RunRow};
+use crate::job::{AttemptError, Job, JobId, RunRow, State};
 use crate::queue::{JobDetails, Queue};
 
 /// A job as `jobs show --json` prints it: its fields, `runs`, `errors` and `timeline`, and the last run's most
@@ -26,6 +28,8 @@ struct Printed<'a> {
     cost_usd: Option<f64>,
     #[serde(flatten)]
     spent: Spent,
+    /// Why it does not start, where it waits.
+    blocked: &'a [Blocked],
 }
 
 /// What all runs of a job have cost.
@@ -48,7 +52,7 @@ impl Spent {
 }
 
 impl<'a> Printed<'a> {
-    fn new(details: &'a JobDetails, timeline: &'a [LogEntry]) -> Self {
+    fn new(details: &'a JobDetails, timeline: &'a [LogEntry], blocked: &'a [Blocked]) -> Self {
         let last = details.runs.last();
         Self {
             details,
@@ -61,6 +65,7 @@ impl<'a> Printed<'a> {
             duration_ms: last.map(milliseconds),
             cost_usd: last.and_then(|run| run.cost_usd),
             spent: Spent::on(&details.runs),
+            blocked,
         }
     }
 }
@@ -71,12 +76,25 @@ fn milliseconds(run: &RunRow) -> u64 {
 
 pub(super) async fn show(queue: &Queue, id: JobId, json: bool) -> Result<Exit, Problem> {
     let (details, log) = (queue.details(id).await?, queue.log(id).await?);
+    let blocked = blocked(queue, &details.job).await?;
     if json {
-        output::print_json(&Printed::new(&details, &log))?;
+        output::print_json(&Printed::new(&details, &log, &blocked))?;
     } else {
-        output::print_answer(&page(&details, &log))?;
+        let mut page = page(&details, &log);
+        for blocked in &blocked {
+            page.push_str(&format!("\n{}\n", line(blocked, queue.now())));
+        }
+        output::print_answer(&page)?;
     }
     Ok(Exit::Complete)
+}
+
+/// What keeps a job from starting that waits.
+async fn blocked(queue: &Queue, job: &Job) -> Result<Vec<Blocked>, Problem> {
+    if job.state.is_final() || job.state == State::Executing {
+        return Ok(Vec::new());
+    }
+    Ok(queue.blocked().await?.into_iter().filter(|blocked| blocked.concerns(&job.queue)).collect())
 }
 
 /// Counted attempts of how many.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::cli::exit::Problem;
 use crate::cli::output::{counted, one_line};
+use crate::cli::queues::line;
 use crate::engine::{Count, Filter, QueueSettings};
 use crate::job::State;
 use crate::queue::Queue;
@@ -18,6 +19,9 @@ const LOOKED_AT: u32 = 100;
 pub(super) async fn behind(queue: &Queue, served: &[&str]) -> Result<Vec<String>, Problem> {
     let left = Left::of(&queue.counts().await?, &queue.queues().await?, served, queue.now());
     let mut lines = left.lines();
+    let blocked = queue.blocked().await?.into_iter();
+    let blocked = blocked.filter(|blocked| served.iter().any(|name| blocked.concerns(name)));
+    lines.extend(blocked.map(|blocked| line(&blocked, queue.now())));
     if left.unclaimed > 0 {
         let strangers = strangers(queue, &left.open).await?;
         lines.push(left.unclaimed_line(&strangers));

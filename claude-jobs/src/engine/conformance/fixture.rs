@@ -19,6 +19,8 @@ use crate::settlement::Settlement;
 pub(super) const QUEUE: &str = "tests";
 pub(super) const WORKER: &str = "Known";
 pub(super) const NODE: &str = "one";
+/// The account of whatever names no other.
+pub(super) const ACCOUNT: &str = "account";
 /// Another node, which is registered too.
 pub(super) const OTHER: &str = "two";
 /// All that are registered.
@@ -59,6 +61,9 @@ pub(super) fn node(id: &str) -> NodeRow {
         started_at: at(0),
         lease_until: at(30),
         lease: Duration::from_secs(30),
+        account: ACCOUNT.to_owned(),
+        queues: vec![QUEUE.to_owned()],
+        fault: None,
     }
 }
 
@@ -129,6 +134,8 @@ pub(super) fn ask(most: u32, now: Timestamp) -> ClaimRequest<'static> {
         ahead: 0,
         host: HOST,
         abandoned_before: earlier(now, Duration::from_secs(600)),
+        at_most: u32::MAX,
+        account: ACCOUNT,
         now,
     }
 }

@@ -14,12 +14,13 @@ use super::fixture::{
 use super::random::Random;
 use super::reference::{Reference, claimable};
 use crate::clock::{earlier, later};
-use crate::engine::{ClaimRequest, Engine, Limits, QueueChange};
+use crate::engine::{AccountRow, ClaimRequest, Engine, Limits, QueueChange};
 use crate::error::Error;
 use crate::job::{Continuation, Job, JobId, JobRow, State, UniqueRow};
 use crate::settlement::Settlement;
 
 const QUEUES: [&str; 2] = ["a", "b"];
+const ACCOUNTS: [&str; 2] = ["mine", "theirs"];
 const WORKERS: [&str; 3] = ["known", "other", "unknown"];
 
 /// A few thousand operations on two connections in turn.
@@ -118,6 +119,7 @@ impl Walk {
         // The starts under a rate stay.
         self.reference.jobs.clear();
         self.reference.queues.clear();
+        self.reference.accounts.clear();
         self.habits = Habits::any(&mut self.random);
     }
 
@@ -131,6 +133,7 @@ impl Walk {
             80..86 => self.retry().await,
             86..89 => self.delete().await,
             89..92 => self.change_queue().await,
+            92..94 => self.change_account().await,
             // Now and then to the very moment at which something is due.
             _ => self.now = later(self.now, Duration::from_millis(500 * self.random.below(10) as u64)),
         }
@@ -204,6 +207,8 @@ impl Walk {
             ahead: if self.random.once_in(3) { self.random.below(5) as u32 } else { 0 },
             host: self.random.pick(&HOSTS),
             abandoned_before: earlier(self.now, Duration::from_secs(self.random.below(20) as u64)),
+            at_most: if self.random.once_in(5) { self.random.below(3) as u32 } else { u32::MAX },
+            account: self.random.pick(&ACCOUNTS),
             now: self.now,
         }
     }
@@ -217,6 +222,7 @@ impl Walk {
             assert_eq!(fields(job), fields(&self.reference.jobs[&job.id].job), "step {}", self.step);
         }
         assert_eq!(claimed.settings, self.reference.seen(request.queue, self.now), "step {}", self.step);
+        assert_eq!(claimed.blocked_until, self.reference.blocked_until(&request), "step {}", self.step);
         // A queue in which nothing may start need not be looked through, and a rate has its own moment.
         if request.limits.rate.is_none() && claimed.next_due.is_none_or(|due| due > self.now) {
             assert_eq!(
@@ -383,6 +389,46 @@ impl Walk {
         let change = self.random.pick(if self.habits.pauses { &changes } else { &changes[..4] });
         let settings = self.engine().change_queue(queue, change).await.expect("a change");
         assert_eq!(settings, self.reference.change(queue, change), "step {}", self.step);
+    }
+
+    /// Stops claims for an account, begins a trial or ends one.
+    async fn change_account(&mut self) {
+        let (name, node) = (self.random.pick(&ACCOUNTS), self.random.pick(&NODES));
+        let wait = Duration::from_secs(self.random.below(8) as u64);
+        let row = AccountRow {
+            name: name.to_owned(),
+            kind: "usage_limit".to_owned(),
+            reason: format!("step {}", self.step),
+            since: self.now,
+            until: later(self.now, wait),
+            times: 1 + self.random.below(4) as u32,
+            queues: vec![self.random.pick(&QUEUES).to_owned()],
+            trial_node: None,
+        };
+        let (engine, known) = (self.engine(), self.reference.accounts.get(name).cloned());
+        match self.random.below(if self.habits.pauses { 4 } else { 3 }) {
+            0 => {
+                let seen = known.map_or(self.now, |known| known.until);
+                let begun = engine.begin_trial(name, seen, node, row.until).await.expect("a write");
+                assert_eq!(
+                    begun,
+                    self.reference.begin_trial(name, seen, node, row.until),
+                    "step {}",
+                    self.step
+                );
+            }
+            1 | 2 => {
+                let stopped = Some(&row).filter(|_| self.random.once_in(3));
+                let ended = engine.end_trial(name, node, stopped).await.expect("a write");
+                assert_eq!(ended, self.reference.end_trial(name, node, stopped), "step {}", self.step);
+            }
+            _ => {
+                engine.block_account(&row).await.expect("a write");
+                self.reference.block(&row);
+            }
+        }
+        let rows: Vec<_> = self.reference.accounts.values().cloned().collect();
+        assert_eq!(engine.accounts().await.expect("a read"), rows, "step {}", self.step);
     }
 
     /// Every job in every field, the counts, the ledgers.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::fixture::NODES;
 use crate::clock::later;
-use crate::engine::{ClaimRequest, QueueChange, QueueSettings, Settled};
+use crate::engine::{AccountRow, ClaimRequest, QueueChange, QueueSettings, Settled};
 use crate::job::{Job, JobId, JobRow, RunRow, State, UniqueRow};
 use crate::settlement::Settlement;
 
@@ -15,6 +15,7 @@ use crate::settlement::Settlement;
 pub(super) struct Reference {
     pub(super) jobs: BTreeMap<JobId, Entry>,
     pub(super) queues: BTreeMap<String, QueueSettings>,
+    pub(super) accounts: BTreeMap<String, AccountRow>,
     /// What was claimed under a rate, when.
     starts: Vec<(String, Timestamp)>,
 }
@@ -57,6 +58,43 @@ impl Reference {
         QueueSettings { paused_until: settings.paused_until.filter(|until| *until > now), ..settings }
     }
 
+    /// Until when nothing is claimed for the account, unless the node tries it.
+    pub(super) fn blocked_until(&self, request: &ClaimRequest<'_>) -> Option<Timestamp> {
+        let row = self.accounts.get(request.account)?;
+        (row.trial_node.as_deref() != Some(request.node)).then_some(row.until)
+    }
+
+    pub(super) fn block(&mut self, row: &AccountRow) {
+        let Some(known) = self.accounts.get_mut(&row.name) else {
+            self.accounts.insert(row.name.clone(), row.clone());
+            return;
+        };
+        (known.kind, known.reason) = (row.kind.clone(), row.reason.clone());
+        (known.until, known.times) = (known.until.max(row.until), known.times.max(row.times));
+        known.queues.extend(row.queues.iter().cloned());
+        known.queues.sort();
+        known.queues.dedup();
+    }
+
+    pub(super) fn begin_trial(&mut self, name: &str, seen: Timestamp, node: &str, until: Timestamp) -> bool {
+        let Some(row) = self.accounts.get_mut(name).filter(|row| row.until == seen) else { return false };
+        (row.until, row.trial_node) = (until, Some(node.to_owned()));
+        true
+    }
+
+    pub(super) fn end_trial(&mut self, name: &str, node: &str, stopped: Option<&AccountRow>) -> bool {
+        let tries = |row: &&mut AccountRow| row.trial_node.as_deref() == Some(node);
+        let Some(row) = self.accounts.get_mut(name).filter(tries) else { return false };
+        match stopped {
+            None => drop(self.accounts.remove(name)),
+            Some(new) => {
+                (row.kind, row.reason, row.trial_node) = (new.kind.clone(), new.reason.clone(), None);
+                (row.until, row.times) = (new.until, new.times);
+            }
+        }
+        true
+    }
+
     pub(super) fn claim(&mut self, request: &ClaimRequest<'_>) -> Vec<JobId> {
         let room = self.room(request);
         let mut order: Vec<_> = (self.available(request))
@@ -85,8 +123,8 @@ impl Reference {
     fn room(&self, request: &ClaimRequest<'_>) -> usize {
         let settings = self.seen(request.queue, request.now);
         let slots = settings.concurrency.unwrap_or(request.limits.concurrency);
-        if settings.paused || settings.paused_until.is_some() || slots == 0 || !NODES.contains(&request.node)
-        {
+        let is_closed = settings.paused || settings.paused_until.is_some() || slots == 0;
+        if is_closed || !NODES.contains(&request.node) || self.blocked_until(request).is_some() {
             return 0;
         }
         let mut room = slots.saturating_sub(request.running) as usize;
@@ -104,7 +142,7 @@ impl Reference {
             };
             room = room.min((rate.starts as usize).saturating_sub(self.starts.iter().filter(counts).count()));
         }
-        room
+        room.min(request.at_most as usize)
     }
 
     /// When the next job of a queue is due that waits for its time.
@@ -224,6 +262,9 @@ impl Reference {
     }
 
     pub(super) fn change(&mut self, queue: &str, change: QueueChange) -> QueueSettings {
+        if change == QueueChange::Resume {
+            self.accounts.retain(|_, row| !row.queues.iter().any(|name| name == queue));
+        }
         let settings = self.settings(queue);
         match change {
             QueueChange::Pause => settings.paused = true,

@@ -146,8 +146,12 @@ async fn delete_in(engine: &PostgresEngine, work: &mut Work, id: JobId) -> Resul
 }
 
 /// `$2`: paused or not, NULL to leave it; `$3`: whether to set the concurrency, to `$4`. queues_pkey
+///
+/// Whoever opens a queue also lifts the blocks of the accounts that concern it: all of that table is read, which is
+/// empty almost always.
 pub(super) const CHANGE_QUEUE: &str = concat!(
-    "INSERT INTO {schema}.queues AS q (name, paused, concurrency) \
+    "WITH lifted AS (DELETE FROM {schema}.accounts WHERE $2 IS FALSE AND $1 = ANY (queues)) \
+     INSERT INTO {schema}.queues AS q (name, paused, concurrency) \
      VALUES ($1, coalesce($2, false), CASE WHEN $3 THEN $4 END) \
      ON CONFLICT (name) DO UPDATE SET paused = coalesce($2, q.paused), \
          paused_until = CASE WHEN $2 IS FALSE THEN NULL ELSE q.paused_until END, \

@@ -15,9 +15,10 @@ use crate::job::{Job, State};
 // Each statement names the index it relies on.
 
 /// What a claim would find. Whether any of it is for these workers is looked up among the first only: of those that no
-/// node here knows there may be a million. queues_pkey, nodes_pkey, jobs_due, jobs_claim, jobs_keyed
+/// node here knows there may be a million. queues_pkey, nodes_pkey, accounts_pkey, jobs_due, jobs_claim, jobs_keyed
 pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
     EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $2) AS is_registered, \
+    (SELECT until FROM {schema}.accounts WHERE name = $6 AND trial_node IS DISTINCT FROM $2) AS blocked_until, \
     (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $1 AND state IN ('scheduled', 'retryable')) \
         AS next_due, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
@@ -64,18 +65,23 @@ pub(super) use take_rows;
 ///
 /// The numbers of: the present moment; the queue, the node, the workers, the node's concurrency, how many it
 /// runs, how many more it may claim, the bit of `executing`, whether jobs that are due must be staged
-/// first, where the node keeps its sessions, and since when jobs have been abandoned. What was found that still matters comes with each job: to have it in a row of its own, every row
+/// first, where the node keeps its sessions, since when jobs have been abandoned, the account and the most jobs. What was
+/// found that still matters comes with each job: to have it in a row of its own, every row
 /// would have to be put aside and copied.
 ///
 /// jobs_claim, in its own order; the same as [`LOOK`]'s besides.
 macro_rules! claim_rows {
     ($now:literal; $queue:literal, $node:literal, $workers:literal, $concurrency:literal, $running:literal,
-        $ahead:literal, $bit:literal, $stages:literal, $host:literal, $abandoned:literal) => {
+        $ahead:literal, $bit:literal, $stages:literal, $host:literal, $abandoned:literal, $account:literal, $most:literal) => {
         concat!(
             "found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
                 EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = ",
             $node,
-            ") AS is_registered, (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = ",
+            ") AS is_registered, EXISTS (SELECT 1 FROM {schema}.accounts WHERE name = ",
+            $account,
+            " AND trial_node IS DISTINCT FROM ",
+            $node,
+            ") AS is_blocked, (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = ",
             $queue,
             " AND state IN ('scheduled', 'retryable')) AS next_due, \
                 EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
@@ -95,17 +101,19 @@ macro_rules! claim_rows {
             $abandoned,
             ") ORDER BY priority, scheduled_at, id LIMIT (SELECT CASE WHEN paused OR paused_until > ",
             $now,
-            " OR concurrency <= 0 OR NOT is_registered OR has_keyed OR ",
+            " OR concurrency <= 0 OR NOT is_registered OR is_blocked OR has_keyed OR ",
             $stages,
             " AND next_due <= ",
             $now,
-            " THEN 0 ELSE greatest(coalesce(concurrency, ",
+            " THEN 0 ELSE least(greatest(coalesce(concurrency, ",
             $concurrency,
             ") - ",
             $running,
             ", 0) + ",
             $ahead,
-            " END FROM found) FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
+            ", ",
+            $most,
+            ") END FROM found) FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
             $crate::engine::postgres::row::claimed_columns!(),
             ", (SELECT concurrency FROM found) AS queue_concurrency, (SELECT next_due FROM found) AS next_due"
         )
@@ -113,14 +121,18 @@ macro_rules! claim_rows {
 }
 pub(super) use claim_rows;
 
-/// Claims. `$1` the present moment, `$2` to `$11` as [`bind_claim`] has them.
-pub(super) const CLAIM: &str =
-    concat!("WITH ", claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11"));
+/// Claims. `$1` the present moment, `$2` to `$13` as [`bind_claim`] has them.
+pub(super) const CLAIM: &str = concat!(
+    "WITH ",
+    claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13")
+);
 
 /// What a look has found.
 pub(super) struct Found {
     pub(super) settings: QueueSettings,
     is_registered: bool,
+    /// Until when nothing is claimed for the account.
+    blocked_until: Option<Timestamp>,
     next_due: Option<Timestamp>,
     has_unkeyed: bool,
     /// Some of those are ours.
@@ -140,12 +152,13 @@ impl Found {
 
     /// Whether nothing may be claimed.
     fn is_closed(&self, request: &ClaimRequest<'_>) -> bool {
-        request.most(&self.settings) == 0 || !self.is_registered
+        request.most(&self.settings) == 0 || !self.is_registered || self.blocked_until.is_some()
     }
 
     fn with(self, request: &ClaimRequest<'_>, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
-        Claimed { jobs, next_due, settings: self.settings.at(request.now) }
+        let blocked_until = self.blocked_until;
+        Claimed { jobs, next_due, settings: self.settings.at(request.now), blocked_until }
     }
 }
 
@@ -157,6 +170,7 @@ fn look<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Query<'q> {
         .bind(request.workers)
         .bind(request.host)
         .bind(Moment(request.abandoned_before))
+        .bind(request.account)
 }
 
 fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
@@ -169,6 +183,7 @@ fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
     Ok(Found {
         settings,
         is_registered: row.try_get("is_registered")?,
+        blocked_until: optional_moment(row, "blocked_until")?,
         next_due: optional_moment(row, "next_due")?,
         has_unkeyed: row.try_get("has_unkeyed")?,
         has_ours: row.try_get("has_ours")?,
@@ -268,6 +283,8 @@ pub(super) fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stage
         .bind(stages_first)
         .bind(request.host)
         .bind(Moment(request.abandoned_before))
+        .bind(request.account)
+        .bind(i64::from(request.at_most))
 }
 
 /// What was claimed, if anything was.
@@ -277,7 +294,7 @@ pub(super) fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<O
     let mut jobs = row::claimed(rows, request)?;
     in_order(&mut jobs);
     let settings = settings(first.try_get("queue_concurrency")?, request);
-    Ok(Some(Claimed { jobs, next_due, settings }))
+    Ok(Some(Claimed { jobs, next_due, settings, blocked_until: None }))
 }
 
 /// `RETURNING` has no order.
@@ -312,6 +329,8 @@ mod tests {
             ahead: 0,
             host: "host",
             abandoned_before: timestamp(0),
+            at_most: u32::MAX,
+            account: "",
             now: timestamp(1_900_000_000_000_000),
         };
         assert_eq!(claim_more(&engine, &request).await.expect("a claim").jobs.len(), 1);

@@ -168,6 +168,8 @@ mod tests {
             ahead: 0,
             host: "host",
             abandoned_before: timestamp(0),
+            at_most: u32::MAX,
+            account: "",
             now,
         };
         let claimed = timeout(Duration::from_secs(60), engine.claim(&request)).await;

@@ -7,18 +7,19 @@ use sqlx::Row;
 use super::PostgresEngine;
 use super::claim::in_order;
 use super::moment::Moment;
-use super::row::{self, cleaned, job_columns, moment, text};
+use super::row::{self, all_cleaned, cleaned, job_columns, moment, optional_text, text};
 use crate::engine::NodeRow;
 use crate::error::Result;
 use crate::job::{Job, JobId};
 
-pub(super) const REGISTER: &str = "INSERT INTO {schema}.nodes \
-    (id, host, process, started_at, lease_until, lease, session_host) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+pub(super) const REGISTER: &str = "INSERT INTO {schema}.nodes (id, host, process, started_at, lease_until, lease, \
+        account, queues, fault, session_host) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
 
 /// A node that was declared dead is gone from the table and cannot renew itself back into it.
 /// nodes_pkey
-pub(super) const RENEW: &str =
-    "UPDATE {schema}.nodes SET lease_until = $2, lease = $3 WHERE id = $1 RETURNING id";
+pub(super) const RENEW: &str = "UPDATE {schema}.nodes SET lease_until = $2, lease = $3, account = $4, queues = $5, fault = $6 \
+     WHERE id = $1 RETURNING id";
 
 pub(super) async fn renew(engine: &PostgresEngine, node: &NodeRow, registered: bool) -> Result<bool> {
     let lease = i64::try_from(node.lease.as_micros()).unwrap_or(i64::MAX);
@@ -27,8 +28,11 @@ pub(super) async fn renew(engine: &PostgresEngine, node: &NodeRow, registered: b
     } else {
         let query = engine.query(&engine.sql.register).bind(&node.id).bind(cleaned(&node.host));
         let query = query.bind(cleaned(&node.process)).bind(Moment(node.started_at));
-        query.bind(Moment(node.lease_until)).bind(lease).bind(cleaned(&node.session_host))
+        query.bind(Moment(node.lease_until)).bind(lease)
     };
+    let query = query.bind(cleaned(&node.account)).bind(all_cleaned(&node.queues));
+    let query = query.bind(node.fault.as_deref().map(cleaned));
+    let query = if registered { query } else { query.bind(cleaned(&node.session_host)) };
     Ok(!engine.rows(query).await?.is_empty())
 }
 
@@ -40,8 +44,8 @@ pub(super) async fn retire(engine: &PostgresEngine, node: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) const NODES: &str = "SELECT id, host, process, session_host, started_at, lease_until, lease FROM {schema}.nodes \
-    ORDER BY id COLLATE \"C\"";
+pub(super) const NODES: &str = "SELECT id, host, process, session_host, started_at, lease_until, lease, account, queues, \
+    fault FROM {schema}.nodes ORDER BY id COLLATE \"C\"";
 
 pub(super) async fn nodes(engine: &PostgresEngine) -> Result<Vec<NodeRow>> {
     let rows = engine.rows(engine.query(&engine.sql.nodes)).await?;
@@ -55,6 +59,9 @@ pub(super) async fn nodes(engine: &PostgresEngine) -> Result<Vec<NodeRow>> {
             started_at: moment(row, "started_at")?,
             lease_until: moment(row, "lease_until")?,
             lease: Duration::from_micros(u64::try_from(row.try_get::<i64, _>("lease")?).unwrap_or(0)),
+            account: text(row, "account")?,
+            queues: row.try_get("queues")?,
+            fault: optional_text(row, "fault")?,
         });
     }
     Ok(nodes)

@@ -124,7 +124,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     vec![
         Case {
             sql: &sql.look,
-            values: format!("'queue_3', 'node_1', {workers}, 'host', '2026-01-01'"),
+            values: format!("'queue_3', 'node_1', {workers}, 'host', '2026-01-01', 'account'"),
             indexes: &["jobs_due", "jobs_claim", "jobs_keyed"],
         },
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
@@ -132,14 +132,14 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
             sql: &sql.turn,
             values: format!(
                 "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, \
-                'host', '2026-01-01'"
+                'host', '2026-01-01', 'account', 9"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
         Case {
             sql: &sql.claim,
             values: format!(
-                "'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'host', '2026-01-01'"
+                "'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'host', '2026-01-01', 'account', 9"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },

@@ -142,6 +142,11 @@ pub(super) fn cleaned(text: &str) -> String {
     clean(text).into_owned()
 }
 
+/// Texts as they are sent.
+pub(super) fn all_cleaned(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| cleaned(text)).collect()
+}
+
 /// JSON as text. It needs no cleaning: NUL is written as an escape.
 pub(super) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Database(Box::new(error)))

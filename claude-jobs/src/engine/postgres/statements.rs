@@ -6,8 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use super::address::Schema;
 use super::{
-    admin, answers, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle, ticks,
-    turn,
+    accounts, admin, answers, claim, clock, feed, insert, limited, listen, log, nodes, prune, query, settle,
+    ticks, turn,
 };
 
 /// A statement's text.
@@ -64,6 +64,11 @@ statements! {
     retry_handler: admin::RETRY_HANDLER,
     delete: admin::DELETE,
     change_queue: admin::CHANGE_QUEUE,
+    accounts: accounts::ACCOUNTS,
+    block_account: accounts::BLOCK,
+    begin_trial: accounts::BEGIN_TRIAL,
+    allow_account: accounts::ALLOW,
+    block_anew: accounts::BLOCK_ANEW,
     register: nodes::REGISTER,
     renew: nodes::RENEW,
     retire: nodes::RETIRE,

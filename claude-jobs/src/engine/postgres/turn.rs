@@ -13,7 +13,7 @@ use crate::settlement::Settlement;
 
 /// Completes a batch of jobs and claims the next ones: what happens most often, and so with nothing in it that
 /// [such jobs](only_completes) do not need. `$1` to `$11` as [`runs!`] has them, `$12` when each was due, `$13` how
-/// many different runs, `$14` the channel, `$15` the present moment, `$16` to `$25` as [`bind_claim`] has them.
+/// many different runs, `$14` the channel, `$15` the present moment, `$16` to `$27` as [`bind_claim`] has them.
 ///
 /// The jobs are taken first. A statement sees what was committed when it began; a job that another one claims
 /// after that still looks available to it, and is locked before it is seen not to be. Whoever has claimed it then
@@ -32,7 +32,7 @@ pub(super) const TURN: &str = concat!(
     " END), ",
     ledger!(),
     ", ",
-    claim_rows!("$15"; "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25"),
+    claim_rows!("$15"; "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27"),
     ", (SELECT count(*) FROM settled) = $13 AS all_settled"
 );
 
@@ -140,7 +140,7 @@ mod tests {
     /// Ends the run of job 1, and takes one job.
     const TURN_VALUES: &str = "'{1}', '{1}', '{node}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', \
         '{complete}', '{completed}', '{NULL}', '{}', '{2026-01-01}', 1, 'c', '2026-02-01', 'queue', 'node', \
-        '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01'";
+        '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01', 'account', 9";
 
     #[test]
     fn the_unique_states_are_shifted_by_the_place_of_a_completed_job() {
@@ -173,7 +173,8 @@ mod tests {
         }
         let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
         second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
-        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01')";
+        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01', \
+            'account', 9)";
         let ids = |rows: Vec<PgRow>| rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>();
         assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
         holder.execute("COMMIT").await.expect("the lock is free");

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::insert::json;
 use super::row::{self, job_columns, state_bit};
-use super::{SqliteEngine, query};
+use super::{SqliteEngine, accounts, query};
 use crate::engine::{Cancelled, QueueChange, QueueSettings, no_answer};
 use crate::error::{Error, Result};
 use crate::job::{Continuation, Job, JobId, State};
@@ -128,6 +128,9 @@ pub(super) async fn change_queue(
     .bind(settings.concurrency)
     .execute(&mut *transaction)
     .await?;
+    if change == QueueChange::Resume {
+        sqlx::query(accounts::LIFT).bind(name).execute(&mut *transaction).await?;
+    }
     transaction.commit().await?;
     Ok(settings)
 }

@@ -42,9 +42,11 @@ pub(super) const TAKE: &str = concat!(
     job_columns!()
 );
 
-/// What a claim would find. claude_jobs_due, claude_jobs_claim, claude_jobs_keyed
-pub(super) const LOOK: &str = "WITH asked (queue, node) AS (VALUES (?, ?)) \
+/// What a claim would find. claude_jobs_due, claude_jobs_claim, claude_jobs_keyed, primary keys
+pub(super) const LOOK: &str = "WITH asked (queue, node, account) AS (VALUES (?, ?, ?)) \
     SELECT asked.queue AS name, coalesce(paused, 0) AS paused, paused_until, concurrency, \
+    (SELECT until FROM claude_jobs_accounts WHERE name = asked.account AND trial_node IS NOT asked.node) \
+        AS blocked_until, \
     EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = asked.node) AS is_registered, \
     (SELECT min(scheduled_at) FROM claude_jobs \
         WHERE queue = asked.queue AND state IN ('scheduled', 'retryable')) AS next_due, \
@@ -58,6 +60,8 @@ pub(super) const LOOK: &str = "WITH asked (queue, node) AS (VALUES (?, ?)) \
 pub(super) struct Found {
     settings: QueueSettings,
     is_registered: bool,
+    /// Until when nothing is claimed for the account.
+    blocked_until: Option<Timestamp>,
     next_due: Option<Timestamp>,
     has_unkeyed: bool,
     has_keyed: bool,
@@ -68,6 +72,7 @@ impl Found {
         Ok(Self {
             settings: query::settings(row)?,
             is_registered: row.try_get("is_registered")?,
+            blocked_until: row.try_get::<Option<i64>, _>("blocked_until")?.map(timestamp),
             next_due: row.try_get::<Option<i64>, _>("next_due")?.map(timestamp),
             has_unkeyed: row.try_get("has_unkeyed")?,
             has_keyed: row.try_get("has_keyed")?,
@@ -80,25 +85,28 @@ impl Found {
 
     /// Whether nothing may be claimed, or there is nothing.
     fn is_idle(&self, request: &ClaimRequest<'_>) -> bool {
-        let is_closed = request.most(&self.settings) == 0 || !self.is_registered;
+        let is_closed =
+            request.most(&self.settings) == 0 || !self.is_registered || self.blocked_until.is_some();
         is_closed || !(self.is_due(request) || self.has_unkeyed || self.has_keyed)
     }
 
     fn with(self, request: &ClaimRequest<'_>, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
-        Claimed { jobs, next_due, settings: self.settings.at(request.now) }
+        let blocked_until = self.blocked_until;
+        Claimed { jobs, next_due, settings: self.settings.at(request.now), blocked_until }
     }
 }
 
 pub(super) async fn look(executor: impl SqliteExecutor<'_>, request: &ClaimRequest<'_>) -> Result<Found> {
-    let row = sqlx::query(LOOK).bind(request.queue).bind(request.node).fetch_one(executor).await?;
+    let query = sqlx::query(LOOK).bind(request.queue).bind(request.node).bind(request.account);
+    let row = query.fetch_one(executor).await?;
     Found::read(&row)
 }
 
 /// Adds a look, which answers with one row.
 pub(super) fn add_look(script: &mut Script, request: &ClaimRequest<'_>) -> Result<()> {
     script.add(LOOK);
-    script.bind(request.queue)?.bind(request.node)?;
+    script.bind(request.queue)?.bind(request.node)?.bind(request.account)?;
     Ok(())
 }
 

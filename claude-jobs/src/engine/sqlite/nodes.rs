@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sqlx::{Row, SqlitePool};
 
-use super::SqliteEngine;
+use super::insert::json;
 use super::row::{self, job_columns};
+use super::{SqliteEngine, query};
 use crate::clock::timestamp;
 use crate::engine::NodeRow;
 use crate::error::Result;
@@ -26,10 +27,11 @@ pub(super) const CANCEL_REQUESTS: &str =
 pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: bool) -> Result<bool> {
     // A node that was declared dead is gone from the table and cannot renew itself back into it.
     let sql = if registered {
-        "UPDATE claude_jobs_nodes SET lease_until = ?5, lease = ?6 WHERE id = ?1"
+        "UPDATE claude_jobs_nodes SET lease_until = ?5, lease = ?6, account = ?7, queues = ?8, fault = ?9 WHERE id = ?1"
     } else {
-        "INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until, lease, session_host) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        "INSERT INTO claude_jobs_nodes \
+         (id, host, process, started_at, lease_until, lease, account, queues, fault, session_host) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     };
     let write = sqlx::query(sql)
         .bind(&node.id)
@@ -38,6 +40,9 @@ pub(super) async fn renew(engine: &SqliteEngine, node: &NodeRow, registered: boo
         .bind(node.started_at.as_microsecond())
         .bind(node.lease_until.as_microsecond())
         .bind(i64::try_from(node.lease.as_micros()).unwrap_or(i64::MAX))
+        .bind(&node.account)
+        .bind(json(&node.queues)?)
+        .bind(node.fault.as_deref())
         .bind(&node.session_host)
         .execute(&engine.writer);
     Ok(engine.written(write.await)?.rows_affected() == 1)
@@ -50,7 +55,8 @@ pub(super) async fn retire(engine: &SqliteEngine, node: &str) -> Result<()> {
 
 pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
     let rows = sqlx::query(
-        "SELECT id, host, process, session_host, started_at, lease_until, lease FROM claude_jobs_nodes ORDER BY id",
+        "SELECT id, host, process, session_host, started_at, lease_until, lease, account, queues, fault \
+         FROM claude_jobs_nodes ORDER BY id",
     )
     .fetch_all(readers)
     .await?;
@@ -64,6 +70,9 @@ pub(super) async fn nodes(readers: &SqlitePool) -> Result<Vec<NodeRow>> {
             started_at: timestamp(row.try_get("started_at")?),
             lease_until: timestamp(row.try_get("lease_until")?),
             lease: Duration::from_micros(u64::try_from(row.try_get::<i64, _>("lease")?).unwrap_or(0)),
+            account: row::text(&row, "account")?,
+            queues: query::json_or_default(&row, "queues")?,
+            fault: row::optional_text(&row, "fault")?,
         });
     }
     Ok(nodes)

@@ -41,7 +41,8 @@ macro_rules! fill {
              WHERE id <= 20000; \
              INSERT INTO claude_jobs_errors (job_id, attempt, at, kind, message) \
              SELECT id, 1, 0, 'timeout', 'too long' FROM claude_jobs WHERE id <= 20000; \
-             INSERT INTO claude_jobs_nodes VALUES ('node_1', 'host', 'process', 0, 0, 1, 'host')"
+             INSERT INTO claude_jobs_nodes (id, host, process, started_at, lease_until, lease) \
+             VALUES ('node_1', 'host', 'process', 0, 0, 1)"
         )
     };
 }
@@ -206,7 +207,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             claim::LOOK,
-            vec![json!("queue_3"), json!("node_1")],
+            vec![json!("queue_3"), json!("node_1"), json!("account")],
             &[
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_due (queue=?)",
                 "SEARCH claude_jobs USING COVERING INDEX claude_jobs_claim (queue=?)",

@@ -176,12 +176,12 @@ fn unsigned(number: i64) -> u64 {
 }
 
 /// The nearest number that exists: rows may be written by hand.
-fn small(number: i64) -> u32 {
+pub(super) fn small(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 /// What a column of JSON holds; nothing where it cannot be read.
-fn json_or_default<T: Default + serde::de::DeserializeOwned>(
+pub(super) fn json_or_default<T: Default + serde::de::DeserializeOwned>(
     row: &SqliteRow,
     column: &str,
 ) -> sqlx::Result<T> {

@@ -35,6 +35,8 @@ async fn claim(shared: &Shared) -> Vec<crate::Job> {
         running: 0,
         host: &shared.session_host(),
         abandoned_before: shared.abandoned_before(),
+        at_most: u32::MAX,
+        account: "",
         now: shared.queue.now(),
     };
     shared.queue.engine().claim(&request).await.expect("a claim").jobs

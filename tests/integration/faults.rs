@@ -1,0 +1,291 @@
+//! Faults of the machine and of the account stop claims, not jobs: a missing executable, an expired login, a usage
+//! limit, too few file descriptors.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError};
+use claude_jobs::engine::Filter;
+use claude_jobs::jiff::Timestamp;
+use claude_jobs::notice::Notice;
+use claude_jobs::outcome::{FailureKind, Report};
+use claude_jobs::prelude::*;
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::script::Take;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::workers::{Place, Plain, recorded, success};
+
+const SOON: Duration = Duration::from_secs(60);
+
+async fn insert(place: &Place, jobs: usize) {
+    let jobs = (0..jobs).map(|_| Plain::new("x").max_attempts(1).into_new_job().expect("valid"));
+    place.queue.insert_many(jobs).await.expect("inserts");
+}
+
+async fn all(place: &Place) -> Vec<Job> {
+    let mut filter = Filter::default();
+    filter.limit = 10_000;
+    place.queue.list(&filter).await.expect("a read")
+}
+
+async fn until(place: &Place, what: &str, is_so: impl Fn(&[Job]) -> bool) {
+    let start = Instant::now();
+    loop {
+        let jobs = all(place).await;
+        if is_so(&jobs) {
+            return;
+        }
+        assert!(start.elapsed() < SOON, "not {what}: {:?}", states(&jobs));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn states(jobs: &[Job]) -> Vec<(State, Option<&str>)> {
+    jobs.iter().map(|job| (job.state, job.reason.as_deref())).collect()
+}
+
+fn all_completed(jobs: &[Job]) -> bool {
+    jobs.iter().all(|job| job.state == State::Completed)
+}
+
+fn count(jobs: &[Job], state: State) -> usize {
+    jobs.iter().filter(|job| job.state == state).count()
+}
+
+/// Why claims were stopped, and how often they were resumed.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<Option<String>>>>);
+
+impl Told {
+    fn hear(&self, notice: &Notice<'_>) {
+        let said = match notice {
+            Notice::ClaimsStopped { reason, .. } => Some((*reason).to_owned()),
+            Notice::ClaimsResumed => None,
+            _ => return,
+        };
+        self.0.lock().expect("no holder panics").push(said);
+    }
+
+    fn all(&self) -> Vec<Option<String>> {
+        self.0.lock().expect("no holder panics").clone()
+    }
+}
+
+/// A runtime that serves the place until it is dropped or told to end.
+fn serve(
+    place: &Place,
+    slots: u32,
+    claude: impl Claude + 'static,
+) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>, Told) {
+    let (end, ended) = oneshot::channel::<()>();
+    let told = Told::default();
+    let hears = told.clone();
+    let runtime = Runtime::builder(place.queue.clone())
+        .queue("tests", slots)
+        .claude(claude)
+        .on_notice(move |notice| hears.hear(notice));
+    let task = tokio::spawn(async move {
+        runtime.run_until(async { drop(ended.await) }).await.expect("it runs");
+    });
+    (end, task, told)
+}
+
+fn link(fake: &FakeClaude, path: &Path) {
+    std::os::unix::fs::symlink(fake.path(), path).expect("a link");
+}
+
+#[tokio::test]
+async fn an_executable_that_is_missing_for_a_moment_costs_no_job_anything() {
+    let place = Place::new().await;
+    let fake = FakeClaude::new([Take::success("done")]);
+    let binary = fake.folder().join("linked");
+    insert(&place, 60).await;
+    let claude = ClaudeCli::builder().binary(binary.display().to_string()).build();
+    let (end, task, told) = serve(&place, 2, claude);
+    let start = Instant::now();
+    while told.all().is_empty() {
+        assert!(start.elapsed() < SOON, "somebody meets it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let reason = told.all()[0].clone().expect("they are stopped");
+    assert!(reason.starts_with("binary_missing: "), "{reason}");
+    let blocked = place.queue.blocked().await.expect("a read");
+    assert!(blocked.iter().any(|blocked| blocked.concerns("tests")), "{blocked:?}");
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    link(&fake, &binary);
+    until(&place, "all completed", all_completed).await;
+    let jobs = all(&place).await;
+    assert!(jobs.iter().all(|job| job.counted_attempts() == 1 && job.snoozes == 0), "{jobs:?}");
+    assert_eq!(told.all().last(), Some(&None), "they are resumed");
+    assert!(place.queue.blocked().await.expect("a read").is_empty());
+    drop(end);
+    task.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_broken_node_leaves_the_work_to_a_healthy_one() {
+    let place = Place::new().await;
+    let fake = FakeClaude::new([Take::success("done")]);
+    insert(&place, 30).await;
+    let of = |binary: String| ClaudeCli::builder().binary(binary).build();
+    let (broken, broken_task, _) = serve(&place, 2, of("/nowhere/claude".to_owned()));
+    let (healthy, healthy_task, _) = serve(&place, 2, of(fake.path().display().to_string()));
+    until(&place, "all completed", all_completed).await;
+    let jobs = all(&place).await;
+    assert!(jobs.iter().all(|job| job.counted_attempts() == 1), "{jobs:?}");
+    for (end, task) in [(broken, broken_task), (healthy, healthy_task)] {
+        drop(end);
+        task.await.expect("it ends");
+    }
+}
+
+#[tokio::test]
+async fn an_executable_of_the_jobs_own_that_is_missing_is_its_own_fault() {
+    let place = Place::new().await;
+    let fake = FakeClaude::new([Take::success("done")]);
+    Plain::new("x").binary("/nowhere/else").insert(&place.queue).await.expect("valid");
+    Plain::new("x").binary(fake.path().display().to_string()).insert(&place.queue).await.expect("valid");
+    // The node's own is missing, too, which concerns neither.
+    place.drain(ClaudeCli::builder().binary("/nowhere/claude").build()).await;
+    let jobs = all(&place).await;
+    let expected = [State::Completed, State::Cancelled];
+    assert_eq!(jobs.iter().map(|job| job.state).collect::<Vec<_>>(), expected, "{:?}", states(&jobs));
+}
+
+/// A runner whose account is not well until it is said to be; it counts its runs.
+fn ailing(
+    answer: impl Fn() -> Report + Send + Sync + Clone + 'static,
+) -> (impl Claude + Clone + 'static, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let (is_well, runs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (well, counted) = (Arc::clone(&is_well), Arc::clone(&runs));
+    let claude = move |_: Request| {
+        let (is_well, answer) = (well.load(Ordering::SeqCst), answer.clone());
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok::<_, RunnerError>(if is_well { success("done") } else { answer() })
+        }
+    };
+    (claude, is_well, runs)
+}
+
+#[tokio::test]
+async fn an_expired_login_cancels_no_more_than_were_running() {
+    let place = Place::new().await;
+    insert(&place, 500).await;
+    let (claude, is_well, runs) = ailing(|| recorded("oauth_expired"));
+    let nodes = [serve(&place, 4, claude.clone()), serve(&place, 4, claude)];
+    until(&place, "tried again", |_| runs.load(Ordering::SeqCst) >= 10).await;
+    let jobs = all(&place).await;
+    let cancelled = count(&jobs, State::Cancelled);
+    assert!((1..=8).contains(&cancelled), "{cancelled}");
+    let blocked = place.queue.blocked().await.expect("a read");
+    assert!(blocked[0].reason.starts_with("authentication: "), "{blocked:?}");
+    is_well.store(true, Ordering::SeqCst);
+    until(&place, "all others completed", |jobs| count(jobs, State::Completed) == 500 - cancelled).await;
+    // What was cancelled is brought back by the kind of its reason.
+    let found = place.queue.ended_with(FailureKind::Authentication, Some(SOON)).await.expect("a read");
+    assert_eq!(found.len(), cancelled);
+    assert!(place.queue.ended_with(FailureKind::Billing, None).await.expect("a read").is_empty());
+    place.queue.retry_where(FailureKind::Authentication, None).await.expect("a write");
+    until(&place, "all completed", all_completed).await;
+    for (end, task, _) in nodes {
+        drop(end);
+        task.await.expect("it ends");
+    }
+}
+
+/// A refusal for a usage limit as the CLI prints it.
+fn limited(resets_at: Option<i64>) -> Report {
+    let text = "You've hit your session limit";
+    let mut events = vec![
+        json!({"type": "assistant", "is_api_error_message": true, "error": "rate_limit",
+            "api_error": "usage_limit_reached", "message": {"content": [{"type": "text", "text": text}]}}),
+        json!({"type": "result", "subtype": "success", "is_error": true, "api_error_status": 429,
+            "terminal_reason": "api_error", "api_error": "usage_limit_reached", "result": text, "num_turns": 1}),
+    ];
+    if let Some(resets_at) = resets_at {
+        let info = json!({"status": "rejected", "resetsAt": resets_at, "rateLimitType": "five_hour"});
+        events.insert(0, json!({"type": "rate_limit_event", "rate_limit_info": info}));
+    }
+    Report::from_events(events.iter(), 1)
+}
+
+#[tokio::test]
+async fn a_limit_with_a_near_reset_is_tried_by_one_job_and_costs_none_an_attempt() {
+    let place = Place::new().await;
+    insert(&place, 12).await;
+    let reset = Timestamp::now().as_second() + 2;
+    let (claude, is_well, runs) = ailing(move || limited(Some(reset)));
+    let (end, task, _) = serve(&place, 3, claude);
+    until(&place, "refused once more after the reset", |_| runs.load(Ordering::SeqCst) >= 4).await;
+    is_well.store(true, Ordering::SeqCst);
+    until(&place, "all completed", all_completed).await;
+    let jobs = all(&place).await;
+    assert!(jobs.iter().all(|job| (job.counted_attempts(), job.snoozes) == (1, 0)), "{jobs:?}");
+    // The first three, the trial, and each job once.
+    assert!(runs.load(Ordering::SeqCst) <= 4 + 12, "{runs:?}");
+    drop(end);
+    task.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_limit_whose_reset_is_over_stops_claims_for_a_minute() {
+    let place = Place::new().await;
+    insert(&place, 5).await;
+    let reset = Timestamp::now().as_second() - 5;
+    let (claude, _, runs) = ailing(move || limited(Some(reset)));
+    place.drain(claude).await;
+    let jobs = all(&place).await;
+    let waits = jobs.iter().filter(|job| matches!(job.state, State::Scheduled | State::Available)).count();
+    assert_eq!(waits, 5, "{:?}", states(&jobs));
+    assert!(jobs.iter().all(|job| (job.counted_attempts(), job.snoozes) == (0, 0)), "{jobs:?}");
+    assert!(runs.load(Ordering::SeqCst) <= 4, "one for each slot: {runs:?}");
+    let blocked = place.queue.blocked().await.expect("a read");
+    let rest = blocked[0].until.expect("it is known").as_second() - Timestamp::now().as_second();
+    assert!((50..=66).contains(&rest), "{blocked:?}");
+    // An operator who knows better.
+    place.queue.resume("tests").await.expect("a write");
+    assert!(place.queue.blocked().await.expect("a read").is_empty());
+}
+
+/// As on a machine whose hard limit is low: fewer at a time, each in its first attempt.
+#[test]
+fn few_file_descriptors_mean_fewer_runs_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fake = FakeClaude::new([Take::success("done")]);
+    let database = format!("sqlite://{}/jobs.db", folder.path().display());
+    let jobs = |arguments: &[&str]| {
+        let script = r#"ulimit -n 256; exec "$0" "$@""#;
+        let output = Command::new("bash")
+            .args(["-c", script, env!("CARGO_BIN_EXE_jobs")])
+            .args(arguments)
+            .env("CLAUDE_JOBS_DATABASE", &database)
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash is there");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    runtime.block_on(async {
+        let queue = Queue::connect(&database).await.expect("a new database");
+        let new = || claude_jobs::NewJob::new("claude", json!({}));
+        let job = || {
+            let mut job = new();
+            job.args = claude_jobs::options::ArgMap::new().prompt("x");
+            job
+        };
+        queue.insert_many((0..200).map(|_| job())).await.expect("inserts");
+    });
+    jobs(&["work", "--queue", "default=200", "--drain", "--binary", fake.path().to_str().expect("UTF-8")]);
+    let list: Vec<serde_json::Value> =
+        serde_json::from_str(&jobs(&["jobs", "list", "--json", "--limit", "1000"])).expect("JSON");
+    let first = |job: &&serde_json::Value| job["state"] == "completed" && job["attempt"] == 1;
+    assert_eq!(list.iter().filter(first).count(), 200);
+}
