@@ -114,15 +114,19 @@ async fn an_executable_that_is_missing_for_a_moment_costs_no_job_anything() {
     }
     let reason = told.all()[0].clone().expect("they are stopped");
     assert!(reason.starts_with("binary_missing: "), "{reason}");
-    let blocked = place.queue.blocked().await.expect("a read");
-    assert!(blocked.iter().any(|blocked| blocked.concerns("tests")), "{blocked:?}");
+    while !place.queue.blocked().await.expect("a read").iter().any(|blocked| blocked.concerns("tests")) {
+        assert!(start.elapsed() < SOON, "the node's row says so");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     tokio::time::sleep(Duration::from_millis(700)).await;
     link(&fake, &binary);
     until(&place, "all completed", all_completed).await;
     let jobs = all(&place).await;
     assert!(jobs.iter().all(|job| job.counted_attempts() == 1 && job.snoozes == 0), "{jobs:?}");
-    assert_eq!(told.all().last(), Some(&None), "they are resumed");
-    assert!(place.queue.blocked().await.expect("a read").is_empty());
+    while told.all().last() != Some(&None) || !place.queue.blocked().await.expect("a read").is_empty() {
+        assert!(start.elapsed() < SOON, "they are resumed: {:?}", told.all());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     drop(end);
     task.await.expect("it ends");
 }
@@ -274,14 +278,12 @@ fn few_file_descriptors_mean_fewer_runs_at_once() {
     };
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
-        let queue = Queue::connect(&database).await.expect("a new database");
-        let new = || claude_jobs::NewJob::new("claude", json!({}));
-        let job = || {
-            let mut job = new();
-            job.args = claude_jobs::options::ArgMap::new().prompt("x");
-            job
-        };
-        queue.insert_many((0..200).map(|_| job())).await.expect("inserts");
+        use sqlx::{Connection, Executor};
+        drop(Queue::connect(&database).await.expect("a new database"));
+        let mut connection = sqlx::SqliteConnection::connect(&database).await.expect("it is there");
+        let rows = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 200) \
+            INSERT INTO claude_jobs (queue, worker, args) SELECT 'default', 'claude', '{\"prompt\": \"x\"}' FROM n";
+        connection.execute(rows).await.expect("rows");
     });
     jobs(&["work", "--queue", "default=200", "--drain", "--binary", fake.path().to_str().expect("UTF-8")]);
     let list: Vec<serde_json::Value> =
