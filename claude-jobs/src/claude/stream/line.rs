@@ -151,6 +151,16 @@ impl Line {
                     continue;
                 }
             }
+            if self.state == State::Outside {
+                // So is what is passed over.
+                let is_full = self.word.len() > LONGEST_WORD;
+                let counts = |byte: &u8| is_mark(*byte) || (!is_full && byte.is_ascii_graphic());
+                let length = rest.iter().position(counts).unwrap_or(rest.len());
+                if length > 0 {
+                    rest = &rest[length..];
+                    continue;
+                }
+            }
             self.take(*byte);
             rest = after;
         }
@@ -235,7 +245,7 @@ impl Line {
     }
 
     fn outside(&mut self, byte: u8) {
-        if !matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':') && !byte.is_ascii_whitespace() {
+        if !is_mark(byte) {
             // Of a longer word nothing is kept, but that it was there. What is no text at all is passed over.
             if self.word.len() <= LONGEST_WORD && byte.is_ascii_graphic() {
                 self.word.push(byte);
@@ -335,6 +345,11 @@ impl Line {
         let text = String::from_utf8_lossy(&self.kept);
         serde_json::from_str::<Value>(&text).ok().filter(Value::is_object)
     }
+}
+
+/// Whether a byte between strings ends a number or word.
+fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':') || byte.is_ascii_whitespace()
 }
 
 #[cfg(test)]

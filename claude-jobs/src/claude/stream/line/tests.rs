@@ -1,3 +1,5 @@
+//! What the CLI may print, and what is read of it.
+
 use serde_json::{Value, json};
 
 use super::super::Tail;
