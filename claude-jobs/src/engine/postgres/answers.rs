@@ -29,12 +29,10 @@ pub(super) async fn read(engine: &PostgresEngine, job: JobId) -> Result<Option<(
     Ok(Some((u32::try_from(attempt).unwrap_or(u32::MAX), text(row, "answer")?)))
 }
 
-/// In one order for all, so that two nodes do not wait for each other. jobs_pkey
-pub(super) const MARK_BEGUN: &str = "UPDATE {schema}.jobs SET begun = attempt \
-    WHERE id = ANY (ARRAY (SELECT j.id FROM {schema}.jobs AS j \
-        JOIN (SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS attempt) AS g \
-            ON j.id = g.id AND j.attempt = g.attempt AND j.state >= 'executing' AND j.state <= 'executing' \
-        ORDER BY j.id FOR NO KEY UPDATE OF j))";
+/// jobs_pkey
+pub(super) const MARK_BEGUN: &str = "UPDATE {schema}.jobs AS j SET begun = g.attempt \
+    FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS attempt) AS g \
+    WHERE j.id = g.id AND j.attempt = g.attempt AND j.state >= 'executing' AND j.state <= 'executing'";
 
 pub(super) async fn mark_begun(engine: &PostgresEngine, attempts: &[(JobId, u32)]) -> Result<()> {
     let ids: Vec<_> = attempts.iter().map(|(job, _)| job.0).collect();
