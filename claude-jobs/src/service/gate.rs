@@ -53,15 +53,15 @@ pub(crate) async fn first(shared: &Shared, slots: u32) -> Result<()> {
         );
     }
     let Err(problem) = probe(shared).await else { return Ok(()) };
-    match (problem.kind, problem.kind.fault()) {
-        (FailureKind::BinaryMissing | FailureKind::BinaryNotRunnable | FailureKind::GitUnusable, _) => {
+    use FailureKind as Kind;
+    match problem.kind {
+        Kind::BinaryMissing | Kind::BinaryNotRunnable | Kind::GitUnusable | Kind::UnsupportedVersion => {
             tracing::warn!(reason = %problem, "claude cannot run for jobs that name no `binary` of their own");
+            if problem.kind == Kind::UnsupportedVersion {
+                shared.gate().note_version(problem);
+            }
         }
-        (FailureKind::UnsupportedVersion, _) => {
-            tracing::warn!(reason = %problem, "claude cannot run for jobs that name no `binary` of their own");
-            shared.gate().note_version(problem);
-        }
-        (_, Some(Fault::Account)) => met_account(shared, &problem).await?,
+        kind if kind.fault() == Some(Fault::Account) => met_account(shared, &problem).await?,
         _ => shared.gate().trip(&problem),
     }
     Ok(())
@@ -85,7 +85,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
         let wait = if is_measured { Some(wait.unwrap_or(MEASURE).min(MEASURE)) } else { wait };
         let is_stopped = matches!(shared.gate().account_state(), Account::Stopped(_));
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => {
+                // What a short runtime has met is told, too.
+                let _ = tell(&shared, &mut told).await;
+                return;
+            }
             () = shared.gate().changed() => {}
             _ = wakes.changed(), if is_stopped => {}
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}

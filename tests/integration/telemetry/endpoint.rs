@@ -75,7 +75,7 @@ fn every_metric_is_told_as_the_table_has_it() {
     });
 }
 
-/// Success with a follow-on, duplicate, failure, snooze, rescue, unknown cost.
+/// Success with a follow-on, duplicate, failure, snooze, usage limit, rescue, unknown cost.
 async fn settle_some(place: &Place) {
     let queue = &place.queue;
     let dead = Plain::new("rescued").insert(queue).await.expect("valid");
@@ -89,14 +89,17 @@ async fn settle_some(place: &Place) {
     }
     queue.insert_many([Plain::new("fail").into_new_job().expect("valid")]).await.expect("valid");
     Plain::new("snooze").insert(queue).await.expect("valid");
+    Plain::new("limit").priority(1).insert(queue).await.expect("valid");
     let claude = |request: Request| async move {
         Ok::<_, RunnerError>(match request.prompt() {
             "fail" => recorded("sigkill_waiting"),
             "snooze" => timed_out(),
+            "limit" => recorded("usage_limit"),
             _ => success("done"),
         })
     };
     place.drain(claude).await;
+    queue.resume("tests").await.expect("the usage limit has stopped it");
     place.drain(claude).await;
 }
 
@@ -195,7 +198,7 @@ async fn check_values(place: &Place, metrics: &str) {
     let at = |name: &str, labels: &[(&str, &str)]| value(metrics, name, labels);
     let of = |worker| [("queue", "tests"), ("worker", worker)];
     assert_eq!(at("claude_jobs_inserted_total", &of("Obedient")), Some(1.0));
-    assert_eq!(at("claude_jobs_inserted_total", &of("Plain")), Some(4.0), "one of them a follow-on");
+    assert_eq!(at("claude_jobs_inserted_total", &of("Plain")), Some(5.0), "one of them a follow-on");
     assert_eq!(at("claude_jobs_duplicates_total", &of("Once")), Some(1.0));
     assert_eq!(at("claude_jobs_rescued_total", &[("verdict", "retry")]), Some(1.0));
     assert_eq!(at("claude_jobs_snoozed_total", &of("Plain")), Some(1.0));
@@ -209,7 +212,9 @@ async fn check_values(place: &Place, metrics: &str) {
     };
     assert_eq!(settled("lost", "retry"), Some(1.0));
     assert_eq!(settled("killed", "retry"), Some(1.0));
+    assert_eq!(settled("usage_limit", "snooze"), Some(1.0));
     assert_eq!(settled("timeout", "snooze"), Some(1.0));
+    assert_eq!(at("claude_jobs_claims_stopped", &[("by", "account")]), Some(0.0), "it was lifted");
     assert_eq!(settled("success", "complete"), Some(2.0), "the rescued one and the follow-on");
     assert_eq!(at("claude_jobs_queue_latency_seconds_count", &[("queue", "tests")]), at_starts(metrics));
 
@@ -228,8 +233,8 @@ async fn check_values(place: &Place, metrics: &str) {
     assert!(cost > 0.0 && (sum("claude_jobs_cost_usd_micros_total", "") - cost * 1e6).abs() < 1.0, "{cost}");
     assert_eq!(
         (sum("claude_jobs_cost_unknown_total", ""), unknown),
-        (2.0, 2.0),
-        "the lost one, the killed one"
+        (3.0, 3.0),
+        "the lost one, the killed one, the one that was stopped"
     );
     assert!(input > 0.0 && sum("claude_jobs_tokens_total", "type=\"input\"") == input, "{input}");
     let waiting = at("claude_jobs_queue_jobs", &[("queue", "tests"), ("state", "completed")]);
