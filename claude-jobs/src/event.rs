@@ -92,8 +92,10 @@ pub enum EventKind {
     Cancelled(Ended),
     /// It has failed for good, its attempts are used up: `discarded`.
     Failed(Ended),
-    /// Its node stopped and gave it back: `available`. This attempt did not count.
+    /// Its node stopped: `available`. This attempt did not count; where it had begun, its session goes on.
     Stopped(Ended),
+    /// Its handler failed and runs again, with the same answer: `retryable`. Claude does not run again.
+    HandlerFailed(Ended),
     /// Its node died. What became of the job is its worker's `on_lost`: see [`Ended::verdict`]. The cost is
     /// unknown.
     Rescued(Ended),
@@ -134,6 +136,7 @@ impl EventKind {
             Self::Cancelled(_) => "cancelled",
             Self::Failed(_) => "failed",
             Self::Stopped(_) => "stopped",
+            Self::HandlerFailed(_) => "handler_failed",
             Self::Rescued(_) => "rescued",
         }
     }
@@ -148,6 +151,7 @@ impl EventKind {
             | Self::Cancelled(ended)
             | Self::Failed(ended)
             | Self::Stopped(ended)
+            | Self::HandlerFailed(ended)
             | Self::Rescued(ended) => Some(ended),
         }
     }
@@ -173,11 +177,13 @@ impl EventKind {
         match (state, run.verdict.as_str()) {
             (Some(State::Cancelled), _) => Self::Cancelled(ended),
             (Some(State::Discarded), _) => Self::Failed(ended),
+            (_, "handler failed") => Self::HandlerFailed(ended),
             (Some(State::Retryable), _) => Self::Retried(ended),
             (_, "complete") => Self::Completed(ended),
             (_, "snooze") => Self::Snoozed(ended),
             (_, "cancel") => Self::Cancelled(ended),
             (_, "give back") => Self::Stopped(ended),
+            (_, "resume") if run.ending.starts_with("stopped: shutdown") => Self::Stopped(ended),
             _ => Self::Retried(ended),
         }
     }

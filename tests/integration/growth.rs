@@ -27,6 +27,7 @@ const CLOSED: &[(&str, &str)] = &[
     ("UniqueDefault", "the attribute"),
     ("WorkerCron", "the attribute"),
     // An engine answers with them, or must not overlook one.
+    ("AccountRow", "made by engines"),
     ("Claimed", "made by engines"),
     ("LedgerPage", "made by engines"),
     ("LedgerRun", "made by engines"),
@@ -37,6 +38,9 @@ const CLOSED: &[(&str, &str)] = &[
     ("QueueChange", "an engine knows all"),
     ("TickAction", "an engine knows all"),
     ("Turn", "made by engines"),
+    // A runner of the user's own answers with them.
+    ("Footprint", "made by runners"),
+    ("Problem", "made by runners"),
     ("JobId", "a number"),
 ];
 

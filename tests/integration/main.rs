@@ -15,6 +15,8 @@ mod faults;
 mod fences;
 mod frozen;
 mod growth;
+mod handlers;
+mod interrupted;
 mod kit;
 mod limits;
 mod loopback;

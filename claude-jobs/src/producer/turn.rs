@@ -50,7 +50,9 @@ impl Batch {
 
     /// Puts back what was not written because somebody has asked for the job's cancellation: as its end.
     pub(super) fn cancel(&mut self, job: Arc<Job>, settlement: &Settlement, span: Span, now: Timestamp) {
-        self.settlements.push(settlement.cancelled(now));
+        let settlement = settlement.cancelled(now);
+        spans::decided_anew(&span, &settlement);
+        self.settlements.push(settlement);
         self.jobs.push((job, span));
     }
 

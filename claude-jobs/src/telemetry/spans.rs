@@ -150,6 +150,12 @@ pub(crate) fn settle(run: &Span, job: &Job, settlement: &Settlement) -> Span {
     )
 }
 
+/// What is written instead.
+pub(crate) fn decided_anew(span: &Span, settlement: &Settlement) {
+    span.record("job.verdict", settlement.run.verdict.as_str());
+    span.record("job.state", settlement.state.name());
+}
+
 /// Whether it was written.
 pub(crate) fn settled(span: &Span, is_ours: bool) {
     span.record("job.superseded", !is_ours);

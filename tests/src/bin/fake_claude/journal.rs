@@ -1,6 +1,6 @@
 //! A run that its prompt describes and a journal tells: cheap, for thousands of them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -26,10 +26,11 @@ pub(crate) fn play(folder: &Path) -> ! {
     if std::env::var_os(HIDE).is_some() {
         hide(&run);
     }
-    let journal = Journal::new(folder.to_owned());
-    let lock = journal.start(&run).unwrap_or_else(|error| fail(&format!("no journal: {error}")));
     let mut prompt = String::new();
     io::stdin().read_to_string(&mut prompt).unwrap_or_else(|error| fail(&format!("no prompt: {error}")));
+    let (session, prompt) = remembered(folder, prompt);
+    let journal = Journal::new(folder.to_owned());
+    let lock = journal.start(&run).unwrap_or_else(|error| fail(&format!("no journal: {error}")));
     let mut words = prompt.split_whitespace();
     let (Some(Ok(millis)), Some(tool), Some(answer)) =
         (words.next().map(str::parse), words.next(), words.next())
@@ -37,7 +38,6 @@ pub(crate) fn play(folder: &Path) -> ! {
         fail(&format!("a prompt that says nothing: `{prompt}`"))
     };
 
-    let session = session();
     print(&json!({ "type": "system", "subtype": "init", "session_id": session }));
     if tool == "true" {
         start_tool(&lock);
@@ -68,10 +68,21 @@ fn start_tool(lock: &File) {
     child::start(&Child { daemonise: true, ..Child::default() }).expect("a child can be started");
 }
 
-fn session() -> String {
-    let words: Vec<String> = std::env::args().collect();
-    let flag = words.iter().position(|word| word == "--session-id" || word == "--resume");
-    flag.and_then(|place| words.get(place + 1)).map_or(SESSION_ID, |id| id).to_owned()
+/// The session of this run, and what it is about: the prompt with which it was begun.
+fn remembered(folder: &Path, prompt: String) -> (String, String) {
+    let after = |flag: &str| std::env::args().skip_while(|word| word != flag).nth(1);
+    let sessions = folder.join("sessions");
+    if let Some(session) = after("--resume") {
+        let Ok(begun) = fs::read_to_string(sessions.join(&session)) else {
+            eprintln!("No conversation found with session ID: {session}");
+            exit(1)
+        };
+        return (session, begun);
+    }
+    let session = after("--session-id").unwrap_or_else(|| SESSION_ID.to_owned());
+    let kept = fs::create_dir_all(&sessions).and_then(|()| fs::write(sessions.join(&session), &prompt));
+    kept.unwrap_or_else(|error| fail(&format!("no session: {error}")));
+    (session, prompt)
 }
 
 /// Like the real CLI, goes on when nobody reads any more.
