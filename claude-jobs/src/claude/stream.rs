@@ -126,13 +126,17 @@ impl Running {
 
     /// Ends the group. The process is not reaped yet, so that the group's id is still its own.
     async fn end(&self, mut streams: impl Future<Output = ()> + Unpin) {
+        let mut are_over = false;
         if let Some(grace) = self.grace {
             self.signal(Signal::TERM);
-            let _ = tokio::join!(timeout(grace, &mut streams), sleep(grace));
+            let (ended, ()) = tokio::join!(timeout(grace, &mut streams), sleep(grace));
+            are_over = ended.is_ok();
         }
         self.signal(Signal::KILL);
-        // What has left the group may hold the pipes.
-        let _ = timeout(LAST_WORDS, &mut streams).await;
+        if !are_over {
+            // What has left the group may hold the pipes.
+            let _ = timeout(LAST_WORDS, streams).await;
+        }
     }
 
     fn signal(&self, signal: Signal) {

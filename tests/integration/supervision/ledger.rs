@@ -34,6 +34,8 @@ enum End {
     Normal,
     Timeout,
     IdleTimeout,
+    /// In place of it where a tool is seen to be under way.
+    ToolTimeout,
     Cancel,
     Drain,
     HandlerPanic,
@@ -62,6 +64,7 @@ impl End {
             End::Normal => (State::Completed, "", "success", "exit 0"),
             End::Timeout => (State::Scheduled, "timeout: ", "timeout", "stopped: timeout"),
             End::IdleTimeout => (State::Scheduled, "idle_timeout: ", "idle_timeout", "stopped: idle timeout"),
+            End::ToolTimeout => (State::Scheduled, "tool_timeout: ", "tool_timeout", "stopped: tool timeout"),
             End::Cancel => (State::Cancelled, "cancelled on request", "cancelled", "stopped: cancel"),
             End::Drain => (State::Available, "given back: ", "shutdown", "stopped: shutdown"),
             End::HandlerPanic => (State::Cancelled, "the handler panicked: ", "success", "exit 0"),
@@ -69,6 +72,11 @@ impl End {
                 (State::Completed, "", "lost", "lost")
             }
         }
+    }
+
+    /// The end of this kind for that CLI.
+    fn with(self, is_real: bool) -> Self {
+        if is_real && self == End::IdleTimeout { End::ToolTimeout } else { self }
     }
 
     /// Whether claude answers by itself.
@@ -176,6 +184,7 @@ async fn matrix<Row: Fn(End) -> Cli>(
     let rows = rows.map(|(name, cli)| {
         let cells = ENDS.map(|end| {
             let (places, cli) = (Arc::clone(&places), cli(end));
+            let end = end.with(matches!(cli, Cli::Real(_)));
             tokio::spawn(async move {
                 let _place = places.acquire_owned().await.expect("it is never closed");
                 cell(end, cli, made).await
@@ -294,6 +303,7 @@ impl Stage {
         match end {
             End::Timeout => job = job.timeout(self.cli.timeout()),
             End::IdleTimeout => job = job.idle_timeout(self.cli.timeout()),
+            End::ToolTimeout => job = job.tool_timeout(self.cli.timeout()),
             _ => {}
         }
         let mut job = job.into_new_job().expect("plain fields");

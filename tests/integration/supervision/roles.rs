@@ -82,7 +82,7 @@ async fn a_killed_front() {
         let marker = running.marker.clone();
         kill(running.wait_for(FRONT).await, Signal::KILL);
         gone(&marker, LIMIT).await;
-        assert_eq!(running.finish().await.ending, Ending::Signalled(None));
+        assert_eq!(running.finish().await.ending, Ending::Signalled(Some(9)));
     }
 }
 
@@ -95,7 +95,7 @@ async fn front_and_supervisor_killed_at_once() {
         for signal in [Signal::STOP, Signal::KILL] {
             keepers.iter().for_each(|id| kill(*id, signal));
         }
-        assert_eq!(running.finish().await.ending, Ending::Signalled(None));
+        assert_eq!(running.finish().await.ending, Ending::Signalled(Some(9)));
         // Its tools are out of reach then: the fake clears up what it has started.
         let ended = || fake.records()[0].exit == Some(143);
         claude_jobs_tests::sandbox::wait_until(LIMIT, "the CLI to end by the parent-death signal", ended)
