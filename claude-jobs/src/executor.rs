@@ -4,7 +4,6 @@
 //! claude (and repair an answer that is not the worker's type), store the answer, judge it (classifier, then handler),
 //! decide what becomes of the job. What a step cannot do becomes a verdict, never an error: the job is always settled.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -25,7 +24,7 @@ use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, 
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
-use crate::settlement::{Cause, LOST, Policy, Seen, Settlement, decide};
+use crate::settlement::{Cause, Policy, Seen, Settlement, decide};
 use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::untrusted::Values;
 use crate::verdict::Verdict;
@@ -37,6 +36,7 @@ mod answers;
 mod continuation;
 mod judging;
 mod ledger;
+mod lost;
 mod repair;
 
 /// What every job of a runtime is executed with.
@@ -385,61 +385,6 @@ impl Executor {
             self.known.registry.get(&job.worker).is_ok_and(|worker| worker.definition.require_mcp);
         request.database_id = Some(self.known.database_id);
         request
-    }
-
-    /// What becomes of a job whose node died, by its worker's policy. `host`: where that node has kept its sessions, where
-    /// that is known; `answer`: what claude has answered in this attempt, where that was stored.
-    pub(crate) fn lost(
-        &self,
-        job: &Job,
-        definition: &Definition,
-        host: Option<String>,
-        answer: Option<Run>,
-    ) -> Settlement {
-        let policy = Policy::of(definition);
-        let only_handler = job.continuation.answered;
-        let has_answered = only_handler || answer.is_some();
-        let session = if has_answered { None } else { self.session_of(job) };
-        let mut report = Report::new(session.clone());
-        report.ending = Ending::Lost;
-        let run = answer.unwrap_or_else(|| judge(report, &Options::default()));
-        // By default it had begun: only where its transcript would be it can be known that it had not.
-        let is_here = host.as_deref() == Some(&*self.claude.session_host());
-        let has_begun = job.begun == job.attempt
-            || !is_here
-            || session.as_deref().is_none_or(|session| self.claude.has_session(session) != Some(false));
-        let continues =
-            |id: String| crate::job::Session { host: host.clone(), ..crate::job::Session::new(id) };
-        let seen = Seen {
-            begun: has_begun && !has_answered,
-            worked: has_begun,
-            failed: Some(FailureKind::Lost),
-            session: session.map(continues),
-            only_handler,
-            anew: false,
-        };
-        let cause = match has_answered {
-            true => Cause::HandlerFailed(LOST.to_owned()),
-            false => Cause::Interrupted(LOST),
-        };
-        let decision = Decision::without_run(job, policy, cause, run);
-        self.settlement(job, Decision { seen, ..decision })
-    }
-
-    /// The session that an attempt was started in. Where that was to continue another, it may have been started anew
-    /// instead; nobody knows, and the next attempt will find out. None where none is kept.
-    fn session_of(&self, job: &Job) -> Option<String> {
-        if let Some(session) = &job.continuation.session {
-            return Some(session.id.clone());
-        }
-        // What reads the job's fields is user code: one that panics must not keep the others from being rescued.
-        match catch_unwind(AssertUnwindSafe(|| self.prepare(job))) {
-            Ok(Ok(prepared)) if prepared.options.no_session_persistence == Some(true) => None,
-            Ok(Ok(prepared)) => {
-                self.request(job, Request::new(prepared.options)).pinned_session().map(str::to_owned)
-            }
-            Ok(Err(_)) | Err(_) => Some(self.known.session_id(job)),
-        }
     }
 
     /// The exact change of the row.

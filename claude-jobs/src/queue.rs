@@ -18,11 +18,12 @@ use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
 use crate::known::Known;
-use crate::outcome::FailureKind;
 use crate::registry::{BoxFuture, Registry};
 use crate::telemetry::Inserting;
 use crate::wakes::Wakes;
 use crate::worker::Worker;
+
+mod retrying;
 
 /// A durable queue in a database. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -36,9 +37,6 @@ pub struct Queue {
 /// How many jobs are removed in one transaction, and how long others may write before the next one.
 const PRUNE_BATCH: u32 = 1_000;
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
-
-/// How many jobs are read at once where all are looked at.
-const PAGE: u32 = 1_000;
 
 /// By how many microseconds clocks may differ, or drift apart, without a warning.
 const WORTH_A_WARNING: u64 = 2_000_000;
@@ -211,83 +209,6 @@ impl Queue {
         let cancelled = self.engine.cancel(id, self.now()).await?;
         self.wakes.wake_all();
         Ok(cancelled)
-    }
-
-    /// Makes a job claimable at once: one that waits for its time, or one that is over. It gets an
-    /// attempt if it has none left. It goes on in the session of its last run where that was cut off, else it starts anew;
-    /// either is a new paid run. To run only its handler again
-    /// see [`retry_handler`](Self::retry_handler).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is running or claimable already,
-    /// [`Error::Database`].
-    pub async fn retry(&self, id: JobId) -> Result<Job> {
-        let job = self.engine.retry(id, self.now()).await?;
-        self.wakes.wake_all();
-        Ok(job)
-    }
-
-    /// Runs a job's handler once more, with the stored answer of claude, which is not asked again: for a job that was
-    /// `discarded` because its handler failed, or that any other handler shall look at anew. The handler has
-    /// `max_handler_attempts` tries.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is running or for which no answer is stored (its worker
-    /// has no handler, or claude has never ended), [`Error::Database`].
-    pub async fn retry_handler(&self, id: JobId) -> Result<Job> {
-        let job = self.engine.retry_handler(id, self.now()).await?;
-        self.wakes.wake_all();
-        Ok(job)
-    }
-
-    /// Makes jobs claimable again that were cancelled or discarded for a reason of this kind, as
-    /// [`retry`](Self::retry) does: all of them, or those that ended within this time. Answers with their ids, the
-    /// newest first; an `Err` beside an id is why that job was left as it is.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn retry_where(
-        &self,
-        kind: FailureKind,
-        within: Option<Duration>,
-    ) -> Result<Vec<(JobId, Result<()>)>> {
-        let mut retried = Vec::new();
-        for job in self.ended_with(kind, within).await? {
-            retried.push((job.id, self.engine.retry(job.id, self.now()).await.map(drop)));
-        }
-        self.wakes.wake_all();
-        Ok(retried)
-    }
-
-    /// The jobs that [`retry_where`](Self::retry_where) would make claimable again, newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`].
-    pub async fn ended_with(&self, kind: FailureKind, within: Option<Duration>) -> Result<Vec<Job>> {
-        let since = within.map(|within| crate::clock::earlier(self.now(), within));
-        let prefix = format!("{}:", kind.name());
-        let mut found = Vec::new();
-        for state in [State::Cancelled, State::Discarded] {
-            let mut filter = Filter { state: Some(state), limit: PAGE, ..Filter::default() };
-            loop {
-                let page = self.engine.jobs(&filter).await?;
-                let is_last = page.len() < PAGE as usize;
-                filter.before = page.last().map(|job| job.id);
-                found.extend(page.into_iter().filter(|job| {
-                    let is_recent = since.is_none_or(|since| job.finished_at.is_some_and(|at| at >= since));
-                    is_recent && job.reason.as_deref().is_some_and(|reason| reason.starts_with(&prefix))
-                }));
-                if is_last {
-                    break;
-                }
-            }
-        }
-        found.sort_by_key(|job| std::cmp::Reverse(job.id));
-        Ok(found)
     }
 
     /// Why jobs do not start although they could: accounts that are not logged in, cannot pay or have reached a limit,

@@ -108,8 +108,8 @@ async fn a_handler_of_errors_gets_the_run_and_may_go_on_in_it() {
     let told = details.job.meta["told"].clone();
     assert_eq!((&told[0], &told[1]), (&json!("max_turns"), &json!(session)));
     assert!(told[2].as_f64().is_some_and(|cost| cost > 0.0), "{told}");
-    let requests = requests.lock().expect("no panic");
-    assert_eq!((&requests[1].options.resume, requests[1].prompt()), (&session, "Finish what you were at."));
+    let second = requests.lock().expect("no panic")[1].clone();
+    assert_eq!((&second.options.resume, second.prompt()), (&session, "Finish what you were at."));
 
     // It is bounded: each time counts.
     let job = Persistent::new("x").insert(&place.queue).await.expect("valid");

@@ -246,7 +246,9 @@ async fn both_runs_share_the_timeout() {
 #[tokio::test]
 async fn a_stop_between_the_runs_starts_no_repair() {
     let stopping = |request: Request| async move {
-        assert!(request.options.resume.is_none(), "no repair");
+        let is_continued = request.options.resume.is_some();
+        let prompt = request.options.prompt.expect("a prompt");
+        assert_eq!(is_continued, prompt.contains("was interrupted before"), "no repair: {prompt}");
         let stop: Stop = request.stop;
         stop.fire(StopReason::Shutdown);
         Ok::<_, RunnerError>(answer(Some(&wrong()), SESSION))
@@ -254,19 +256,19 @@ async fn a_stop_between_the_runs_starts_no_repair() {
     let place = Place::new().await;
     let job = Triage::new().insert(&place.queue).await.expect("valid");
     let runtime = Runtime::builder(place.queue.clone()).queue("tests", 1).claude(stopping);
-    let given_back = async {
+    let cut_off = async {
         while place.queue.details(job.id()).await.expect("there").runs.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         place.queue.pause("tests").await.expect("a write");
     };
-    runtime.drain_until(given_back).await.expect("it drains");
+    runtime.drain_until(cut_off).await.expect("it drains");
     let details = place.queue.details(job.id()).await.expect("there");
     assert_eq!(details.job.counted_attempts(), 0);
     let run = &details.runs[0];
     assert_eq!(
         (run.verdict.as_str(), run.ending.as_str(), run.cost_usd),
-        ("give back", "stopped: shutdown", Some(0.25))
+        ("resume", "stopped: shutdown", Some(0.25))
     );
 }
 

@@ -13,7 +13,7 @@ struct Digest;
     timezone = "Europe/Berlin",
     missed = "one",
     if_busy = "skip",
-    on_lost = "resume",
+    on_lost = "retry",
     concurrency_key = "working_dir",
     args = { prompt = "Summarize.", working_dir = "/repo" },
 )]
@@ -33,12 +33,12 @@ fn main() {
     let cron = Digest::DEFINITION.cron.expect("a schedule");
     assert_eq!((cron.expression, cron.time_zone), ("@daily", "UTC"));
     assert_eq!((cron.missed, cron.if_busy), (Missed::Skip, IfBusy::Queue));
-    assert_eq!(Digest::DEFINITION.on_lost, OnLost::Retry);
+    assert_eq!(Digest::DEFINITION.on_lost, OnLost::Resume);
 
     let cron = Report::DEFINITION.cron.expect("a schedule");
     assert_eq!((cron.expression, cron.time_zone), ("0 9 * * 1-5", "Europe/Berlin"));
     assert_eq!((cron.missed, cron.if_busy), (Missed::One, IfBusy::Skip));
-    assert_eq!(Report::DEFINITION.on_lost, OnLost::Resume);
+    assert_eq!(Report::DEFINITION.on_lost, OnLost::Retry);
     assert_eq!(Report::DEFINITION.concurrency_key, Some("working_dir"));
 
     assert!(FromBase::DEFINITION.cron.is_some());
