@@ -118,7 +118,7 @@ async fn what_was_claimed_is_looked_up_for_a_short_while_only_at_the_end() {
     for (away_for, is_done) in [(Duration::ZERO, false), (LAST_LOOK / 2, false), (LAST_LOOK, true)] {
         producer.blocked = Some(Blocked { since: now - away_for, until: now, wait: AFTER_ERROR.0 });
         let error = Error::Database("it is away".into());
-        producer.failed(Batch::default(), Kind::Claim { running: 0, ahead: 0 }, &error, false);
+        producer.failed(Batch::default(), Kind::Claim { running: 0, ahead: 0, at_most: 9 }, &error, false);
         assert_eq!(producer.is_done(), is_done, "{away_for:?}");
     }
 }
@@ -274,7 +274,7 @@ async fn half_of_what_is_claimed_ahead_is_fetched_while_the_other_half_runs() {
         producer.look = true;
         producer.waiting = std::iter::repeat_n((Instant::now(), job.clone()), in_hand).collect();
         let asked = match producer.next_turn(true) {
-            Some(Kind::Claim { running, ahead }) => Some((running, ahead)),
+            Some(Kind::Claim { running, ahead, .. }) => Some((running, ahead)),
             _ => None,
         };
         assert_eq!(asked, expected, "with {in_hand} in hand");

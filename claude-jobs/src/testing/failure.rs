@@ -215,7 +215,7 @@ mod tests {
         let now = moment("2026-06-01T00:00:00Z");
         let resets_at = |answer: crate::testing::Answer| {
             let run = judge(answer.played(&request(), now).report(&request()), &Options::default());
-            run.resets_at().expect("the CLI said so")
+            run.failure().and_then(|failure| failure.resets_at).expect("the CLI said so")
         };
         assert_eq!(resets_at(fail(Kind::UsageLimit)), moment("2026-06-01T01:00:00Z"));
         let noon = moment("2026-06-01T12:00:00Z");
