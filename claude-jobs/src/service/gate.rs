@@ -88,6 +88,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => {
                 // What a short runtime has met is told, too.
                 let _ = tell(&shared, &mut told).await;
+                if let Some(shut) = &told.shut {
+                    meter::claims_stopped(shut.by, false);
+                }
                 return;
             }
             () = shared.gate().changed() => {}
