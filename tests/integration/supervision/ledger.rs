@@ -66,8 +66,8 @@ impl End {
             End::IdleTimeout => (State::Scheduled, "idle_timeout: ", "idle_timeout", "stopped: idle timeout"),
             End::ToolTimeout => (State::Scheduled, "tool_timeout: ", "tool_timeout", "stopped: tool timeout"),
             End::Cancel => (State::Cancelled, "cancelled on request", "cancelled", "stopped: cancel"),
-            End::Drain => (State::Available, "given back: ", "shutdown", "stopped: shutdown"),
-            End::HandlerPanic => (State::Cancelled, "the handler panicked: ", "success", "exit 0"),
+            End::Drain => (State::Available, "interrupted: ", "shutdown", "stopped: shutdown"),
+            End::HandlerPanic => (State::Retryable, "handler: ", "success", "exit 0"),
             End::RuntimeDropped | End::RuntimeKilled | End::RuntimePaused => {
                 (State::Completed, "", "lost", "lost")
             }
