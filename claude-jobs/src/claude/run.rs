@@ -218,7 +218,9 @@ impl<'run> Watched<'run> {
                 self.has_fixed_key.set(event["apiKeySource"] == "ANTHROPIC_API_KEY");
                 let missing: Vec<String> = missing_servers(event).collect();
                 if !self.request.is_rehearsal || !missing.is_empty() {
-                    missing.iter().for_each(|what| tracing::warn!("{what}"));
+                    for problem in &missing {
+                        tracing::warn!(problem, "claude runs without an MCP server of its options");
+                    }
                 }
                 match (missing.is_empty(), self.request.require_mcp) {
                     (false, true) => Some(StopReason::McpUnavailable),

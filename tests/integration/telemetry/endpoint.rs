@@ -200,7 +200,7 @@ async fn check_values(place: &Place, metrics: &str) {
     assert_eq!(at("claude_jobs_inserted_total", &of("Obedient")), Some(1.0));
     assert_eq!(at("claude_jobs_inserted_total", &of("Plain")), Some(5.0), "one of them a follow-on");
     assert_eq!(at("claude_jobs_duplicates_total", &of("Once")), Some(1.0));
-    assert_eq!(at("claude_jobs_rescued_total", &[("verdict", "retry")]), Some(1.0));
+    assert_eq!(at("claude_jobs_rescued_total", &[("verdict", "resume")]), Some(1.0));
     assert_eq!(at("claude_jobs_snoozed_total", &of("Plain")), Some(1.0));
     assert_eq!(at("claude_jobs_superseded_total", &[("queue", "taken")]), Some(1.0));
     assert_eq!(at("claude_jobs_running", &of("Plain")), Some(0.0));
@@ -210,7 +210,7 @@ async fn check_values(place: &Place, metrics: &str) {
             &[("worker", "Plain"), ("queue", "tests"), ("outcome", outcome), ("verdict", verdict)],
         )
     };
-    assert_eq!(settled("lost", "retry"), Some(1.0));
+    assert_eq!(settled("lost", "resume"), Some(1.0));
     assert_eq!(settled("killed", "retry"), Some(1.0));
     assert_eq!(settled("usage_limit", "snooze"), Some(1.0));
     assert_eq!(settled("timeout", "snooze"), Some(1.0));
