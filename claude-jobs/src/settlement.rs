@@ -1,6 +1,6 @@
 //! [`Settlement`]: the exact change of a job's row that ends an attempt.
 //!
-//! What becomes of the job is decided in one place, [`decide`]: a pure function of the job, its worker's policy, what was
+//! What becomes of the job is decided in one place, `decide`: a pure function of the job, its worker's policy, what was
 //! seen of the attempt, why it is over, and the present moment. Engines only write it, in one transaction, fenced by
 //! `(id, attempt, executing)`.
 

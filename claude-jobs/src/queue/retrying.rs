@@ -19,8 +19,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is running or claimable already,
-    /// [`Error::Database`].
+    /// [`Error::NoSuchJob`](crate::error::Error::NoSuchJob), [`Error::WrongState`](crate::error::Error::WrongState) for a job that is running or claimable already,
+    /// [`Error::Database`](crate::error::Error::Database).
     pub async fn retry(&self, id: JobId) -> Result<Job> {
         let job = self.engine.retry(id, self.now()).await?;
         self.wakes.wake_all();
@@ -33,8 +33,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchJob`], [`Error::WrongState`] for a job that is running or for which no answer is stored (its worker
-    /// has no handler, or claude has never ended), [`Error::Database`].
+    /// [`Error::NoSuchJob`](crate::error::Error::NoSuchJob), [`Error::WrongState`](crate::error::Error::WrongState) for a job that is running or for which no answer is stored (its worker
+    /// has no handler, or claude has never ended), [`Error::Database`](crate::error::Error::Database).
     pub async fn retry_handler(&self, id: JobId) -> Result<Job> {
         let job = self.engine.retry_handler(id, self.now()).await?;
         self.wakes.wake_all();
@@ -47,7 +47,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::Database`](crate::error::Error::Database).
     pub async fn retry_where(
         &self,
         kind: FailureKind,
@@ -65,7 +65,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
+    /// [`Error::Database`](crate::error::Error::Database).
     pub async fn ended_with(&self, kind: FailureKind, within: Option<Duration>) -> Result<Vec<Job>> {
         let since = within.map(|within| crate::clock::earlier(self.now(), within));
         let prefix = format!("{}:", kind.name());
