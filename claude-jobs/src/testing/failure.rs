@@ -62,7 +62,7 @@ pub(super) fn played(kind: Kind, details: &Details, now: Timestamp) -> Played {
         Kind::SessionNotFound => refused("No conversation found with session ID:"),
         Kind::NotAGitRepository => refused("Error: Can only use --worktree in a git repository"),
         Kind::NoCommit => refused("Error creating worktree: Failed to resolve base branch \"HEAD\""),
-        Kind::GitUnusable => Played::refused("`git` is not on PATH".to_owned()),
+        Kind::GitUnusable => refused("`git` is not on PATH"),
         Kind::Environment => refused("Invalid proxy URL in HTTPS_PROXY"),
         Kind::DangerousModeRefused => {
             refused("--dangerously-skip-permissions cannot be used with root/sudo privileges")
