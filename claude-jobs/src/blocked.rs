@@ -11,7 +11,7 @@ use crate::engine::{AccountRow, NodeRow};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Blocked {
-    /// Whose fault it is.
+    /// The node or the account that keeps the jobs from starting.
     pub by: BlockedBy,
     /// The account, or the node's host.
     pub name: String,
@@ -23,7 +23,7 @@ pub struct Blocked {
     pub until: Option<Timestamp>,
 }
 
-/// Whose fault it is that jobs do not start.
+/// What keeps jobs from starting: the node or its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

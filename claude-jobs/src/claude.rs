@@ -90,7 +90,7 @@ pub trait Claude: Send + Sync {
     ///
     /// # Errors
     ///
-    /// What is clearly wrong. What is unclear is for the job to find out.
+    /// Reports only what is certainly wrong; a job's run finds out the rest.
     async fn probe(&self) -> Result<(), Problem> {
         Ok(())
     }

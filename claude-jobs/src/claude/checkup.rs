@@ -24,7 +24,7 @@ pub(super) async fn probe(claude: &ClaudeCli) -> Result<(), Problem> {
         usable(folder)
             .map_err(|why| Problem::new(FailureKind::Environment, format!("{name} is `{folder}`: {why}")))?;
     }
-    // What is unclear is for a run to find out.
+    // A run finds out what this check cannot.
     let Ok(client) = client(&path, claude) else { return Ok(()) };
     match version(&client).await {
         Ok(version) if version < oldest() => {

@@ -1,6 +1,6 @@
 //! [`ClaudeCli`]: the runner that drives the real command.
 //!
-//! All runs live on one thread of its own, because a run must outlive whoever waits for it. When a waiter is dropped (an aborted task, a dropped
+//! All runs live on one dedicated thread, because a run must outlive whoever waits for it. When a waiter is dropped (an aborted task, a dropped
 //! runtime), the run is asked to stop in an orderly way, by a thread that is still there to do it.
 
 use std::collections::BTreeMap;

@@ -97,7 +97,7 @@ async fn rehearse(setup: &Setup, request: &Request, binary: &Path, blank: &Repor
     let mut report = drive(setup, &rehearsal, binary, FREE, blank.clone()).await;
     let is_stopped = matches!(report.ending, Ending::Stopped(reason) if reason != StopReason::Rehearsed);
     if !is_stopped {
-        // A CLI that refuses to start will say why when it is asked in earnest.
+        // A CLI that refuses to start says why in the paid run that follows.
         return None;
     }
     report.session_id.clone_from(&blank.session_id);
