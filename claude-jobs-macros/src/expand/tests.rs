@@ -199,7 +199,8 @@ fn full() {
         tags = ["code"], prompt = "Issue #{number}: {labels}\n{body}",
         args = { model = "opus", worktree = "issue-{number}", allowed_tools = ["Read({number})", TOOL], ..BASE },
         pinned_args = { permission_mode = MODE, max_budget_usd = 2.5 }, classifier = mine, backoff = slow,
-        on_lost = "resume", concurrency_key = "number", output = Answer
+        on_lost = "hold", retry_from = "start", max_interruptions = 3, max_handler_attempts = 2, require_mcp,
+        concurrency_key = "number", output = Answer
     "#;
     let item = r#"
         /// Writes the code for an issue.
