@@ -101,8 +101,8 @@ pub trait Claude: Send + Sync {
         "default".to_owned()
     }
 
-    /// What a run takes of the machine. No more jobs are claimed than it has room for. Default: nothing, so that
-    /// nothing is measured.
+    /// What a run takes of the machine, asked once a second. No more jobs are claimed than there is room for. Default:
+    /// nothing; a runner that says so when the runtime is built is not asked again.
     fn footprint(&self) -> Footprint {
         Footprint::default()
     }

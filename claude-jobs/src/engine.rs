@@ -330,7 +330,7 @@ pub struct BusyLook<'a> {
 impl ClaimRequest<'_> {
     /// For how many the node itself has room under these settings.
     pub(crate) fn room(&self, settings: &QueueSettings) -> u32 {
-        if !settings.is_open(self.now) {
+        if settings.paused {
             return 0;
         }
         settings.concurrency.unwrap_or(self.limits.concurrency).saturating_sub(self.running).min(self.at_most)
@@ -338,7 +338,7 @@ impl ClaimRequest<'_> {
 
     /// The most jobs that may be claimed where no other limit applies.
     pub(crate) fn most(&self, settings: &QueueSettings) -> u32 {
-        let is_closed = !settings.is_open(self.now) || settings.concurrency == Some(0);
+        let is_closed = settings.paused || settings.concurrency == Some(0);
         let ahead = if is_closed || self.limits.span_nodes() { 0 } else { self.ahead };
         self.room(settings).saturating_add(ahead).min(self.at_most)
     }
@@ -365,24 +365,8 @@ pub struct QueueSettings {
     pub name: String,
     /// Nothing is claimed while it is paused.
     pub paused: bool,
-    /// Nothing is claimed until then: a usage limit was hit.
-    pub paused_until: Option<Timestamp>,
     /// How many jobs each node may run at once, in place of what it is configured with.
     pub concurrency: Option<u32>,
-}
-
-impl QueueSettings {
-    /// Whether claims are allowed.
-    pub fn is_open(&self, now: Timestamp) -> bool {
-        !self.paused && self.paused_until.is_none_or(|until| until <= now)
-    }
-
-    /// Without a pause that is over.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    pub(crate) fn at(mut self, now: Timestamp) -> Self {
-        self.paused_until.take_if(|until| *until <= now);
-        self
-    }
 }
 
 /// A change of a queue's settings.

@@ -480,10 +480,8 @@ impl Producer {
         }
         // As many as there could be: there may be more.
         self.look |= !claimed.jobs.is_empty() && claimed.jobs.len() >= asked as usize;
-        for moment in [claimed.next_due, claimed.settings.paused_until].into_iter().flatten() {
-            if moment > self.shared.queue.now() {
-                self.look_at(moment);
-            }
+        if let Some(moment) = claimed.next_due.filter(|moment| *moment > self.shared.queue.now()) {
+            self.look_at(moment);
         }
         let now = Instant::now();
         for job in claimed.jobs {

@@ -312,6 +312,10 @@ impl RuntimeBuilder {
         });
         let waiting = shared.executor.recorder.waiting();
         service::lease::extend_runs(&shared, asked);
+        let shutdown = CancellationToken::new();
+        let mut services = JoinSet::new();
+        // From here on, however long it takes until the first claim.
+        services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
         let mut sightings = Sightings::default();
         service::rescue::once(&shared, &mut sightings).await?;
@@ -319,9 +323,6 @@ impl RuntimeBuilder {
         let slots = self.queues.iter().fold(0_u32, |sum, (_, limits)| sum.saturating_add(limits.concurrency));
         service::gate::first(&shared, slots).await?;
 
-        let shutdown = CancellationToken::new();
-        let mut services = JoinSet::new();
-        services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::gate::serve(Arc::clone(&shared), shutdown.clone()));
         services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
         services.spawn(service::begun::serve(Arc::clone(&shared), starts, shutdown.clone()));

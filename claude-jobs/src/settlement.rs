@@ -51,8 +51,6 @@ pub struct Settlement {
     pub run: RunRow,
     /// Jobs to insert with it.
     pub follow_ons: Vec<JobRow>,
-    /// Until when the job's queue makes no claims.
-    pub pause_queue_until: Option<Timestamp>,
 }
 
 /// What an attempt leaves besides the decision.
@@ -67,14 +65,12 @@ pub struct Remains {
     pub meta: Option<Map<String, Value>>,
     /// Jobs to insert with it.
     pub follow_ons: Vec<JobRow>,
-    /// When the limit that stopped the run is lifted.
-    pub pause_queue_until: Option<Timestamp>,
 }
 
 impl Remains {
     /// Only a ledger row.
     pub fn of(run: RunRow) -> Self {
-        Self { run, error: None, meta: None, follow_ons: Vec::new(), pause_queue_until: None }
+        Self { run, error: None, meta: None, follow_ons: Vec::new() }
     }
 }
 
@@ -167,7 +163,6 @@ impl Settlement {
             error: remains.error,
             run: remains.run,
             follow_ons: remains.follow_ons,
-            pause_queue_until: remains.pause_queue_until,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `CLAUDE_JOBS_CHAOS_SEED` repeats a storm; `CLAUDE_JOBS_CHAOS_SECONDS` makes it longer or shorter.
 
 mod clock;
+mod environment;
 mod fleet;
 pub(crate) mod site;
 pub(crate) mod verdict;
@@ -44,7 +45,15 @@ impl Ground {
 
     pub(crate) fn order(&self, url: String, concurrency: u32) -> Order {
         let claude = self.fake.path();
-        Order { url, claude, lease_s: LEASE.as_secs(), concurrency, clock_ahead_s: 0, hides_runs: false }
+        Order {
+            url,
+            claude,
+            lease_s: LEASE.as_secs(),
+            concurrency,
+            clock_ahead_s: 0,
+            hides_runs: false,
+            out_of_memory: None,
+        }
     }
 
     pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {

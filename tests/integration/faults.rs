@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError};
+use async_trait::async_trait;
+use claude_jobs::claude::{Claude, ClaudeCli, Problem, Request, RunnerError};
 use claude_jobs::engine::Filter;
 use claude_jobs::jiff::Timestamp;
 use claude_jobs::notice::Notice;
@@ -159,6 +160,41 @@ async fn an_executable_of_the_jobs_own_that_is_missing_is_its_own_fault() {
     let jobs = all(&place).await;
     let expected = [State::Completed, State::Cancelled];
     assert_eq!(jobs.iter().map(|job| job.state).collect::<Vec<_>>(), expected, "{:?}", states(&jobs));
+}
+
+/// A machine on which the first look at the CLI takes long, as on one that is busy.
+struct Slow;
+
+#[async_trait]
+impl Claude for Slow {
+    async fn run(&self, _: Request) -> Result<Report, RunnerError> {
+        Ok(success("done"))
+    }
+
+    async fn probe(&self) -> Result<(), Problem> {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_node_keeps_its_lease_however_long_it_looks_before_its_first_claim() {
+    let place = Place::new().await;
+    insert(&place, 1).await;
+    let lease = Duration::from_secs(12);
+    let runtime = Runtime::builder(place.queue.clone()).queue("tests", 1).claude(Slow).lease(lease);
+    let drained = tokio::spawn(runtime.drain());
+    let mut connection = place.connection().await;
+    let mut ends = Vec::new();
+    while !drained.is_finished() {
+        let row = sqlx::query_scalar::<_, i64>("SELECT lease_until FROM claude_jobs_nodes");
+        ends.extend(row.fetch_optional(&mut connection).await.expect("a read"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drained.await.expect("no panic").expect("it drains");
+    ends.dedup();
+    assert!(ends.len() > 1, "it was renewed after a quarter of it: {ends:?}");
+    assert!(all_completed(&all(&place).await));
 }
 
 /// A runner whose account is not well until it is said to be; it counts its runs.

@@ -32,8 +32,8 @@ pub struct Script {
     pub auth: Answer,
     /// Take N is played by the Nth invocation; the last one repeats.
     pub takes: Vec<Take>,
-    /// Folder of a [`Journal`](crate::chaos::journal::Journal) for thousands of runs, which takes the
-    /// place of takes and records: each run does what its prompt says.
+    /// Folder of a [`Journal`](crate::chaos::journal::Journal) for thousands of runs: as long as there are no
+    /// takes, each run does what its prompt says.
     pub journal: Option<PathBuf>,
 }
 

@@ -122,7 +122,6 @@ CREATE TABLE {schema}.log (
 CREATE TABLE {schema}.queues (
     name text PRIMARY KEY,
     paused boolean NOT NULL DEFAULT false,
-    paused_until timestamptz,              -- a usage limit's reset
     concurrency bigint                     -- overrides what each runtime is configured with
 );
 

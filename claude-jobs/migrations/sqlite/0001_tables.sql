@@ -112,7 +112,6 @@ CREATE TABLE claude_jobs_log (
 CREATE TABLE claude_jobs_queues (
     name TEXT PRIMARY KEY,
     paused INTEGER NOT NULL DEFAULT 0,
-    paused_until INTEGER,                 -- a usage limit's reset
     concurrency INTEGER                   -- overrides what each runtime is configured with
 ) STRICT, WITHOUT ROWID;
 

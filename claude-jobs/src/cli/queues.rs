@@ -77,7 +77,7 @@ impl QueuesCommand {
         if self.json {
             output::print_json(&settings)?;
         } else {
-            let [name, is, concurrency] = described(&settings, queue.now());
+            let [name, is, concurrency] = described(&settings);
             output::print(&format!("queue {name}: {is}, concurrency {concurrency}"))?;
         }
         Ok(Exit::Complete)
@@ -96,7 +96,7 @@ async fn list(queue: &Queue, json: bool) -> Result<Exit, Problem> {
     let headings = ["QUEUE", "IS", "CONCURRENCY"].into_iter().chain(states.iter().map(String::as_str));
     let rows = listed.iter().map(|queue| {
         let jobs = State::ALL.map(|state| queue.jobs[state.name()].to_string());
-        let [name, is, concurrency] = described(&queue.settings, now);
+        let [name, is, concurrency] = described(&queue.settings);
         let is = if is == "open" { open_or_stopped(&queue.blocked, now) } else { is };
         [name, is, concurrency].into_iter().chain(jobs).collect()
     });
@@ -148,14 +148,10 @@ pub(super) fn line(blocked: &Blocked, now: Timestamp) -> String {
 }
 
 /// Name, whether it is open, concurrency.
-fn described(settings: &QueueSettings, now: Timestamp) -> [String; 3] {
-    let is = match settings.paused_until {
-        _ if settings.paused => "paused".to_owned(),
-        Some(until) if until > now => format!("paused until {}", output::time(until)),
-        _ => "open".to_owned(),
-    };
+fn described(settings: &QueueSettings) -> [String; 3] {
+    let is = if settings.paused { "paused" } else { "open" };
     let concurrency = settings.concurrency.map_or_else(|| "default".to_owned(), |number| number.to_string());
-    [settings.name.clone(), is, concurrency]
+    [settings.name.clone(), is.to_owned(), concurrency]
 }
 
 #[cfg(test)]

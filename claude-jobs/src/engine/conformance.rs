@@ -167,7 +167,7 @@ macro_rules! __conformance_checks {
     (settle $then:ident $($context:tt)*) => {
         $crate::$then! { settle [
             every_state ledger attempts_in_order notes_and_session what_does_not_count
-            cancellation_requests texts_with_nul follow_ons pauses a_large_batch
+            cancellation_requests texts_with_nul follow_ons a_large_batch
         ] $($context)* }
     };
     (fence $then:ident $($context:tt)*) => {
@@ -179,7 +179,7 @@ macro_rules! __conformance_checks {
     (turn $then:ident $($context:tt)*) => {
         $crate::$then! { turn [
             settles_and_claims completes_and_claims completes_with_more nothing settles_whatever_the_claim
-            what_is_given_back follow_ons places_that_become_free pauses rate an_answer_is_lost
+            what_is_given_back follow_ons places_that_become_free rate an_answer_is_lost
             given_up_in_the_middle under_races
         ] $($context)* }
     };

@@ -51,7 +51,8 @@ impl Capacity {
         Self { takes, min_free_memory, measured: Measured::default(), starts: VecDeque::new() }
     }
 
-    pub(crate) fn measure(&mut self, measured: Measured) {
+    pub(crate) fn measure(&mut self, takes: Footprint, measured: Measured) {
+        self.takes = takes;
         self.measured = measured;
     }
 
@@ -194,7 +195,7 @@ mod tests {
         for (memory, disk, runs, running, expected) in table {
             let mut capacity = Capacity::new(TAKES, MIN_FREE_MEMORY);
             let bytes = |mib: u64| mib * MIB;
-            capacity.measure(Measured { memory: memory.map(bytes), disk: disk.map(bytes), runs });
+            capacity.measure(TAKES, Measured { memory: memory.map(bytes), disk: disk.map(bytes), runs });
             assert_eq!(capacity.room(running, now), expected, "{memory:?} {disk:?} {runs:?} {running}");
         }
     }
@@ -203,7 +204,7 @@ mod tests {
     fn starts_of_the_last_seconds_count_beside_what_is_measured() {
         let now = Instant::now();
         let mut capacity = Capacity::new(TAKES, MIN_FREE_MEMORY);
-        capacity.measure(Measured { memory: Some((512 + 900) * MIB), ..Measured::default() });
+        capacity.measure(TAKES, Measured { memory: Some((512 + 900) * MIB), ..Measured::default() });
         assert_eq!(capacity.room(0, now), 3);
         capacity.started(now);
         capacity.started(now);
@@ -212,7 +213,7 @@ mod tests {
         assert_eq!(capacity.room(0, now), 2);
         assert_eq!(capacity.room(0, now + GROWING), 3, "they have grown");
         assert_eq!(capacity.shortage(), None);
-        capacity.measure(Measured { memory: Some(600 * MIB), ..Measured::default() });
+        capacity.measure(TAKES, Measured { memory: Some(600 * MIB), ..Measured::default() });
         assert_eq!(capacity.shortage().as_deref(), Some("memory: 600 MiB are free, a start needs 812 MiB"));
     }
 

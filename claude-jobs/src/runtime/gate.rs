@@ -398,10 +398,10 @@ impl Gate {
     }
 
     /// What the machine has was measured. Whether there is room again.
-    pub(crate) fn measured(&self, measured: Measured) -> bool {
+    pub(crate) fn measured(&self, takes: Footprint, measured: Measured) -> bool {
         let mut inner = self.inner();
         let Some(capacity) = &mut inner.capacity else { return false };
-        capacity.measure(measured);
+        capacity.measure(takes, measured);
         let is_short = capacity.shortage().is_some();
         let was_short = inner.short_since.is_some();
         inner.short_since = if is_short { inner.short_since.or_else(|| Some(Instant::now())) } else { None };

@@ -256,7 +256,7 @@ async fn measure(shared: &Shared) -> Option<u32> {
         runs: most_runs(takes).map(|more| more.saturating_add(running)),
     });
     let measured = measured.await.ok()?;
-    if shared.gate().measured(measured) {
+    if shared.gate().measured(takes, measured) {
         shared.queue.wakes().wake_all();
     }
     measured.runs

@@ -3,11 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use claude_jobs::claude::ClaudeCli;
+use async_trait::async_trait;
+use claude_jobs::claude::{Claude, ClaudeCli, Footprint, Problem, Request, RunnerError};
 use claude_jobs::clock::Clock;
+use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
+use claude_jobs_tests::chaos::dice::Dice;
 use claude_jobs_tests::chaos::node::Order;
 use jiff::SignedDuration;
 use tokio::sync::watch;
@@ -21,9 +26,61 @@ impl Handler for Chore {
         Ok(match answer.as_str() {
             "retry" if cx.job().counted_attempts() == 1 => Verdict::retry("as ordered"),
             "snooze" if cx.job().snoozes == 0 => Verdict::snooze(Duration::from_millis(300), "as ordered"),
+            "stumble" if stumbles(cx) => Err(std::io::Error::other("as ordered"))?,
             _ => Verdict::Complete,
         })
     }
+}
+
+/// A machine that runs out of memory while a file is there.
+struct Machine {
+    cli: ClaudeCli,
+    out_of_memory: Option<PathBuf>,
+}
+
+#[async_trait]
+impl Claude for Machine {
+    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
+        self.cli.run(request).await
+    }
+
+    fn grace(&self) -> Duration {
+        self.cli.grace()
+    }
+
+    fn session_host(&self) -> String {
+        self.cli.session_host()
+    }
+
+    fn has_session(&self, session: &str) -> Option<bool> {
+        self.cli.has_session(session)
+    }
+
+    fn variables(&self) -> BTreeMap<String, String> {
+        self.cli.variables()
+    }
+
+    async fn probe(&self) -> Result<(), Problem> {
+        self.cli.probe().await
+    }
+
+    fn account(&self) -> String {
+        self.cli.account()
+    }
+
+    fn footprint(&self) -> Footprint {
+        let mut takes = self.cli.footprint();
+        if self.out_of_memory.as_ref().is_some_and(|file| file.exists()) {
+            takes.memory_bytes = u64::MAX;
+        }
+        takes
+    }
+}
+
+/// One time in five, but never the last time that the handler may be tried.
+fn stumbles(cx: &Ctx) -> bool {
+    let number = cx.job().id.0.unsigned_abs() * 31 + u64::from(cx.handler_attempt());
+    cx.handler_attempt() < 5 && Dice::new(number).once_in(5)
 }
 
 fn soon(_attempt: u32) -> Duration {
@@ -56,12 +113,13 @@ async fn serve(order: &Order, mut ended: watch::Receiver<bool>) -> claude_jobs::
     let signal = async move { drop(ended.wait_for(|ended| *ended).await) };
     let clock = Clock::system().ahead_by(SignedDuration::from_secs(order.clock_ahead_s));
     let queue = Queue::connect(&order.url).await?.with_clock(clock);
+    let cli = ClaudeCli::builder().binary(order.claude.display().to_string()).build();
     tracing::info!(pid = std::process::id(), "the node serves");
     Runtime::builder(queue)
         .queue("chaos", order.concurrency)
         .lease(Duration::from_secs(order.lease_s))
         .grace(Duration::from_secs(5))
-        .claude(ClaudeCli::builder().binary(order.claude.display().to_string()).build())
+        .claude(Machine { cli, out_of_memory: order.out_of_memory.clone() })
         .run_until(signal)
         .await
 }

@@ -33,6 +33,8 @@ pub struct Order {
     /// Whether its runs cannot be found by their environment, as those of another machine. Only for nodes
     /// that are never killed: their supervisors are found all the same.
     pub hides_runs: bool,
+    /// As long as this file is there, the machine has no memory for another run.
+    pub out_of_memory: Option<PathBuf>,
 }
 
 /// A node's place: the process may die and be started again, the log goes on. Killed when dropped.
@@ -64,6 +66,7 @@ impl Node {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a writable folder");
         let process = Command::new(crate::fake::program("node"))
             .arg(serde_json::to_string(&self.order).expect("an order is plain data"))
+            .env("HOME", self.log.with_file_name("home"))
             .env(FLEET, &self.fleet)
             .envs(self.order.hides_runs.then_some((HIDE, "1")))
             .stdin(Stdio::null())

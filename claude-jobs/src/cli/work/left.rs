@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use crate::cli::exit::Problem;
 use crate::cli::output::{counted, one_line};
 use crate::cli::queues::line;
@@ -17,7 +15,7 @@ const LOOKED_AT: u32 = 100;
 
 /// A line per kind of job that waits still; none when none does.
 pub(super) async fn behind(queue: &Queue, served: &[&str]) -> Result<Vec<String>, Problem> {
-    let left = Left::of(&queue.counts().await?, &queue.queues().await?, served, queue.now());
+    let left = Left::of(&queue.counts().await?, &queue.queues().await?, served);
     let mut lines = left.lines();
     let blocked = queue.blocked().await?.into_iter();
     let blocked = blocked.filter(|blocked| served.iter().any(|name| blocked.concerns(name)));
@@ -45,12 +43,11 @@ struct Left {
 }
 
 impl Left {
-    fn of(counts: &[Count], settings: &[QueueSettings], served: &[&str], now: Timestamp) -> Self {
+    fn of(counts: &[Count], settings: &[QueueSettings], served: &[&str]) -> Self {
         let mut left = Self::default();
         for Count { queue, state, jobs } in counts {
             let is_served = served.contains(&queue.as_str());
-            let is_open =
-                settings.iter().filter(|settings| settings.name == *queue).all(|queue| queue.is_open(now));
+            let is_open = !settings.iter().any(|settings| settings.name == *queue && settings.paused);
             match state {
                 State::Scheduled | State::Retryable if is_served => left.waiting += jobs,
                 State::Available if !is_served => left.elsewhere += jobs,
@@ -117,25 +114,18 @@ mod tests {
             count("a", State::Available, 3),
             count("a", State::Completed, 99),
             count("held", State::Available, 4),
-            count("limited", State::Available, 5),
             count("other", State::Available, 6),
             count("other", State::Scheduled, 7),
         ];
         let mut held = QueueSettings { name: "held".into(), paused: true, ..QueueSettings::default() };
-        let limited = QueueSettings {
-            name: "limited".into(),
-            paused_until: Some(Timestamp::MAX),
-            ..QueueSettings::default()
-        };
-        let served = ["a", "held", "limited"];
-        let now = Timestamp::UNIX_EPOCH;
-        let left = Left::of(&counts, &[held.clone(), limited], &served, now);
-        let expected = Left { waiting: 3, paused: 9, elsewhere: 6, unclaimed: 3, open: vec!["a".into()] };
+        let served = ["a", "held"];
+        let left = Left::of(&counts, &[held.clone()], &served);
+        let expected = Left { waiting: 3, paused: 4, elsewhere: 6, unclaimed: 3, open: vec!["a".into()] };
         assert_eq!(left, expected);
         assert_eq!(left.lines().len(), 3);
 
         held.paused = false;
-        assert_eq!(Left::of(&[], &[held], &served, now).lines(), Vec::<String>::new());
+        assert_eq!(Left::of(&[], &[held], &served).lines(), Vec::<String>::new());
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub async fn delete(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     let kept = running(&*engine, new(at(0))).await;
     let ends = end_with_all(&kept, State::Completed, at(1));
-    let ends = Settlement { pause_queue_until: None, follow_ons: Vec::new(), ..ends };
+    let ends = Settlement { follow_ons: Vec::new(), ..ends };
     assert!(settle(&*engine, ends, at(1)).await);
     for from in State::ALL {
         let before = one_in(&*engine, from).await;

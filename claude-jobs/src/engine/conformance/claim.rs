@@ -118,7 +118,6 @@ pub async fn unregistered_nodes(database: &dyn Database) {
 /// A paused queue gives nothing, for as long as it is paused, and says so.
 pub async fn pauses(database: &dyn Database) {
     let engine = open(database).await;
-    let first = running(&*engine, new(at(0))).await;
     insert_all(&*engine, &[new(at(0)), new(at(0)), due(at(0), at(0))]).await;
     let asked = async |now| engine.claim(&ask(1, now)).await.expect("a claim");
     engine.change_queue(super::fixture::QUEUE, QueueChange::Pause).await.expect("a change");
@@ -126,18 +125,6 @@ pub async fn pauses(database: &dyn Database) {
     assert!(claimed.jobs.is_empty() && claimed.settings.paused);
     engine.change_queue(super::fixture::QUEUE, QueueChange::Resume).await.expect("a change");
     assert_eq!(asked(at(0)).await.jobs.len(), 1);
-    let limit = Settlement { pause_queue_until: Some(at(60)), ..end(&first, State::Retryable, at(1)) };
-    assert!(settle(&*engine, Settlement { scheduled_at: at(600), ..limit }, at(1)).await);
-    let claimed = asked(just_before(at(60))).await;
-    assert!(claimed.jobs.is_empty());
-    assert_eq!(claimed.settings.paused_until, Some(at(60)));
-    let claimed = asked(at(60)).await;
-    assert_eq!((claimed.jobs.len(), claimed.settings.is_open(at(60))), (1, true));
-    engine.change_queue(super::fixture::QUEUE, QueueChange::Pause).await.expect("a change");
-    assert!(asked(at(61)).await.jobs.is_empty(), "paused by hand, though the limit is over");
-    engine.change_queue(super::fixture::QUEUE, QueueChange::Resume).await.expect("a change");
-    let settings = asked(at(61)).await.settings;
-    assert_eq!((settings.paused, settings.paused_until), (false, None), "whatever paused it");
 }
 
 /// The queue's own setting takes the place of the node's, up and down to nothing.
@@ -202,8 +189,7 @@ pub async fn what_a_claim_changes(database: &dyn Database) {
     assert_eq!(fields(&job(&*other, first.id).await), fields(&expected));
 
     let again = end_with_all(&first, State::Retryable, at(6));
-    let again =
-        Settlement { pause_queue_until: None, follow_ons: Vec::new(), uncounted: 1, snoozed: true, ..again };
+    let again = Settlement { follow_ons: Vec::new(), uncounted: 1, snoozed: true, ..again };
     let meta = again.meta.clone().expect("it has notes");
     assert!(settle(&*engine, again, at(6)).await);
     let second = claim(&*other, &ClaimRequest { node: OTHER, ..ask(1, at(7)) }).await.remove(0);

@@ -82,7 +82,7 @@ pub async fn the_same_once_more(database: &dyn Database) {
     assert_eq!((second.id, second.attempt), (runs[1].id, 2));
     let before = fields(&all_jobs(&*engine).await);
     // On each of the ways that a settlement takes.
-    let quiet = Settlement { follow_ons: Vec::new(), pause_queue_until: None, ..loud.clone() };
+    let quiet = Settlement { follow_ons: Vec::new(), ..loud.clone() };
     let bare = Settlement {
         reason: None,
         meta: None,
@@ -119,7 +119,6 @@ pub async fn the_same_once_more(database: &dyn Database) {
     assert_eq!(fields(&all_jobs(&*engine).await), before, "one follow-on job, and the second run goes on");
     assert_eq!(engine.runs(runs[0].id).await.expect("a read").len(), 1);
     assert_eq!(engine.errors(runs[0].id).await.expect("a read").len(), 1);
-    assert_eq!(engine.queues().await.expect("a read")[0].paused_until, None, "it is not paused again");
 }
 
 /// A node that was declared dead settles nothing once its job was taken back, nor when it runs again.
@@ -166,7 +165,6 @@ pub async fn under_races(database: &dyn Database) {
         for task in 0..8 {
             let engine = engines[task % 2].clone();
             let settlement = end_with_all(&run, State::Completed, at(task as i64));
-            let settlement = Settlement { pause_queue_until: None, ..settlement };
             tasks.spawn(async move { settle(&*engine, settlement, at(1)).await });
         }
         let winners = tasks.join_all().await.into_iter().filter(|settled| *settled).count();

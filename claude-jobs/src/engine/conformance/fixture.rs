@@ -202,7 +202,6 @@ pub(super) fn end(job: &Job, state: State, now: Timestamp) -> Settlement {
         error: None,
         run: run_row(job, now),
         follow_ons: Vec::new(),
-        pause_queue_until: None,
     }
 }
 
@@ -214,7 +213,6 @@ pub(super) fn end_with_all(job: &Job, state: State, now: Timestamp) -> Settlemen
         continuation: continuing("session", Some(HOST)),
         error: Some(failure(job, now)),
         follow_ons: vec![JobRow { queue: "followers".to_owned(), ..new(now) }],
-        pause_queue_until: Some(later(now, Duration::from_secs(60))),
         ..end(job, state, now)
     }
 }

@@ -221,7 +221,7 @@ impl Walk {
         for job in &claimed.jobs {
             assert_eq!(fields(job), fields(&self.reference.jobs[&job.id].job), "step {}", self.step);
         }
-        assert_eq!(claimed.settings, self.reference.seen(request.queue, self.now), "step {}", self.step);
+        assert_eq!(claimed.settings, self.reference.seen(request.queue), "step {}", self.step);
         assert_eq!(claimed.blocked_until, self.reference.blocked_until(&request), "step {}", self.step);
         // A queue in which nothing may start need not be looked through, and a rate has its own moment.
         if request.limits.rate.is_none() && claimed.next_due.is_none_or(|due| due > self.now) {
@@ -273,7 +273,6 @@ impl Walk {
         if !self.habits.more_to_say {
             return end;
         }
-        let pause = Duration::from_secs(self.random.below(8) as u64);
         Settlement {
             reason: self.random.once_in(2).then(|| format!("step {}", self.step)),
             uncounted: self.random.below(6) as i32 / 2 - 1,
@@ -284,8 +283,6 @@ impl Walk {
                 .then(|| Map::from_iter([("step".to_owned(), Value::from(self.step))])),
             continuation: self.continuation(),
             error: self.random.once_in(3).then(|| failure(run, self.now)),
-            pause_queue_until: (self.habits.pauses && self.random.once_in(15))
-                .then(|| later(self.now, pause)),
             ..end
         }
     }
@@ -467,7 +464,6 @@ fn completing(new: Settlement) -> Settlement {
         meta: None,
         continuation: Continuation::default(),
         error: None,
-        pause_queue_until: None,
         ..new
     }
 }

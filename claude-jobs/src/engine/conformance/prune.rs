@@ -20,7 +20,7 @@ async fn over(engine: &dyn Engine, state: State, count: usize) -> Vec<Job> {
     let ends: Vec<_> = (runs.iter().zip(1..))
         .map(|(run, second)| {
             let all = end_with_all(run, state, at(second));
-            Settlement { pause_queue_until: None, follow_ons: Vec::new(), ..all }
+            Settlement { follow_ons: Vec::new(), ..all }
         })
         .collect();
     engine.settle(&ends, at(0)).await.expect("a settlement");

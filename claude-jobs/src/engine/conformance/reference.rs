@@ -52,10 +52,9 @@ impl Reference {
     }
 
     /// The settings that a claim sees.
-    pub(super) fn seen(&self, queue: &str, now: Timestamp) -> QueueSettings {
+    pub(super) fn seen(&self, queue: &str) -> QueueSettings {
         let named = || QueueSettings { name: queue.to_owned(), ..QueueSettings::default() };
-        let settings = self.queues.get(queue).cloned().unwrap_or_else(named);
-        QueueSettings { paused_until: settings.paused_until.filter(|until| *until > now), ..settings }
+        self.queues.get(queue).cloned().unwrap_or_else(named)
     }
 
     /// Until when nothing is claimed for the account, unless the node tries it.
@@ -121,9 +120,9 @@ impl Reference {
 
     /// For how many jobs there is room, whatever their keys.
     fn room(&self, request: &ClaimRequest<'_>) -> usize {
-        let settings = self.seen(request.queue, request.now);
+        let settings = self.seen(request.queue);
         let slots = settings.concurrency.unwrap_or(request.limits.concurrency);
-        let is_closed = settings.paused || settings.paused_until.is_some() || slots == 0;
+        let is_closed = settings.paused || slots == 0;
         if is_closed || !NODES.contains(&request.node) || self.blocked_until(request).is_some() {
             return 0;
         }
@@ -218,11 +217,6 @@ impl Reference {
         job.meta = new.meta.clone().unwrap_or_else(|| job.meta.clone());
         job.continuation = new.continuation.clone();
         (job.node, job.cancel_requested) = (None, false);
-        if let Some(until) = new.pause_queue_until {
-            let queue = job.queue.clone();
-            let settings = self.settings(&queue);
-            settings.paused_until = settings.paused_until.max(Some(until));
-        }
         true
     }
 
@@ -268,7 +262,7 @@ impl Reference {
         let settings = self.settings(queue);
         match change {
             QueueChange::Pause => settings.paused = true,
-            QueueChange::Resume => (settings.paused, settings.paused_until) = (false, None),
+            QueueChange::Resume => settings.paused = false,
             QueueChange::Scale(concurrency) => settings.concurrency = concurrency,
         }
         settings.clone()

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::Database;
 use super::fixture::{
-    QUEUE, after, all_jobs, ask, at, claim, claim_one, continuing, end, end_with_all, fields, insert,
-    insert_all, job, keyed, new, open, run_row, running, settle, unique, written,
+    after, all_jobs, ask, at, claim, claim_one, continuing, end, end_with_all, fields, insert, insert_all,
+    job, keyed, new, open, run_row, running, settle, unique, written,
 };
 use crate::clock::later;
-use crate::engine::{QueueChange, Settled};
+use crate::engine::Settled;
 use crate::job::{AttemptError, Continuation, Job, JobRow, RunRow, State, Tokens};
 use crate::settlement::Settlement;
 
@@ -159,8 +159,7 @@ pub async fn cancellation_requests(database: &dyn Database) {
         engine.cancel(run.id, at(1)).await.expect("it runs");
         let asked = job(&*engine, run.id).await;
         let loud = Settlement { scheduled_at: at(50), ..end_with_all(&run, target, at(2)) };
-        let quiet =
-            Settlement { pause_queue_until: None, follow_ons: Vec::new(), snoozed: true, ..loud.clone() };
+        let quiet = Settlement { follow_ons: Vec::new(), snoozed: true, ..loud.clone() };
         if !target.is_final() {
             for settlement in [loud, quiet.clone()] {
                 let settled = engine.settle(&[settlement], at(3)).await.expect("a settlement");
@@ -271,38 +270,6 @@ pub async fn follow_ons(database: &dyn Database) {
         .collect();
     assert_eq!(written(&engine.settle(&ends, at(4)).await.expect("a settlement")), [true, true, true]);
     assert_eq!(all_jobs(&*engine).await.len(), 10 + 1_200);
-}
-
-/// A limit pauses the job's queue; a nearer one does not shorten the pause, nor undo what was set by hand.
-pub async fn pauses(database: &dyn Database) {
-    let engine = open(database).await;
-    insert_all(&*engine, &vec![new(at(0)); 6]).await;
-    let runs = claim(&*engine, &ask(6, at(0))).await;
-    let until = |run: &Job, seconds: i64| Settlement {
-        pause_queue_until: Some(at(seconds)),
-        ..end(run, State::Retryable, at(1))
-    };
-    let paused = async || {
-        let queues = engine.queues().await.expect("a read");
-        assert!(queues.len() == 1 && queues[0].name == QUEUE, "{queues:?}");
-        queues.into_iter().next().expect("just counted")
-    };
-    assert!(settle(&*engine, until(&runs[0], 60), at(1)).await);
-    assert_eq!(paused().await.paused_until, Some(at(60)));
-    assert!(settle(&*engine, until(&runs[1], 30), at(1)).await);
-    assert_eq!(paused().await.paused_until, Some(at(60)), "a nearer one");
-    // The farthest of a batch, wherever it stands in it.
-    let batch = [until(&runs[2], 90), until(&runs[3], 400), until(&runs[4], 70)];
-    assert_eq!(written(&engine.settle(&batch, at(1)).await.expect("a settlement")), [true, true, true]);
-    assert_eq!(paused().await.paused_until, Some(at(400)));
-    engine.change_queue(QUEUE, QueueChange::Pause).await.expect("a change");
-    engine.change_queue(QUEUE, QueueChange::Scale(Some(3))).await.expect("a change");
-    assert!(settle(&*engine, until(&runs[5], 500), at(1)).await);
-    let settings = paused().await;
-    assert_eq!(
-        (settings.paused, settings.paused_until, settings.concurrency),
-        (true, Some(at(500)), Some(3))
-    );
 }
 
 /// Hundreds of runs in one call, of every kind: each ends as if it were alone.

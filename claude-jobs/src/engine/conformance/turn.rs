@@ -197,18 +197,6 @@ pub async fn places_that_become_free(database: &dyn Database) {
     }
 }
 
-/// A pause that comes with a settlement holds at the latest from the next turn on.
-pub async fn pauses(database: &dyn Database) {
-    let engine = open(database).await;
-    let run = running(&*engine, new(at(0))).await;
-    let back = end(&run, State::Retryable, at(1));
-    let batch = [Settlement { pause_queue_until: Some(at(60)), ..back }];
-    engine.turn(&batch, Some(&ask(1, at(1))), at(1)).await.expect("a turn");
-    insert(&*engine, new(at(2))).await;
-    let claimed = engine.claim(&ask(9, at(2))).await.expect("a claim");
-    assert!(claimed.jobs.is_empty() && claimed.settings.paused_until == Some(at(60)));
-}
-
 /// A rate counts the starts of turns as all others.
 pub async fn rate(database: &dyn Database) {
     let engine = open(database).await;
@@ -283,8 +271,7 @@ pub async fn given_up_in_the_middle(database: &dyn Database) {
         let mut batch = Vec::new();
         for run in held(&*other).await {
             let error = random.once_in(3).then(|| failure(&run, at(round)));
-            let pause_queue_until = random.once_in(5).then(|| at(0));
-            batch.push(Settlement { error, pause_queue_until, ..end(&run, State::Completed, at(round)) });
+            batch.push(Settlement { error, ..end(&run, State::Completed, at(round)) });
         }
         let request = ask(3, at(round));
         // Some take moments, some milliseconds.

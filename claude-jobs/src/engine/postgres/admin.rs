@@ -154,9 +154,8 @@ pub(super) const CHANGE_QUEUE: &str = concat!(
      INSERT INTO {schema}.queues AS q (name, paused, concurrency) \
      VALUES ($1, coalesce($2, false), CASE WHEN $3 THEN $4 END) \
      ON CONFLICT (name) DO UPDATE SET paused = coalesce($2, q.paused), \
-         paused_until = CASE WHEN $2 IS FALSE THEN NULL ELSE q.paused_until END, \
          concurrency = CASE WHEN $3 THEN $4 ELSE q.concurrency END \
-     RETURNING name, paused, paused_until, concurrency, ",
+     RETURNING name, paused, concurrency, ",
     tell!("$5", "name")
 );
 

@@ -16,7 +16,7 @@ use crate::job::{Job, State};
 
 /// What a claim would find. Whether any of it is for these workers is looked up among the first only: of those that no
 /// node here knows there may be a million. queues_pkey, nodes_pkey, accounts_pkey, jobs_due, jobs_claim, jobs_keyed
-pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
+pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.concurrency, \
     EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $2) AS is_registered, \
     (SELECT until FROM {schema}.accounts WHERE name = $6 AND trial_node IS DISTINCT FROM $2) AS blocked_until, \
     (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $1 AND state IN ('scheduled', 'retryable')) \
@@ -74,7 +74,7 @@ macro_rules! claim_rows {
     ($now:literal; $queue:literal, $node:literal, $workers:literal, $concurrency:literal, $running:literal,
         $ahead:literal, $bit:literal, $stages:literal, $host:literal, $abandoned:literal, $account:literal, $most:literal) => {
         concat!(
-            "found AS (SELECT coalesce(q.paused, false) AS paused, q.paused_until, q.concurrency, \
+            "found AS (SELECT coalesce(q.paused, false) AS paused, q.concurrency, \
                 EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = ",
             $node,
             ") AS is_registered, EXISTS (SELECT 1 FROM {schema}.accounts WHERE name = ",
@@ -99,9 +99,7 @@ macro_rules! claim_rows {
             $host,
             " OR scheduled_at <= ",
             $abandoned,
-            ") ORDER BY priority, scheduled_at, id LIMIT (SELECT CASE WHEN paused OR paused_until > ",
-            $now,
-            " OR concurrency <= 0 OR NOT is_registered OR is_blocked OR has_keyed OR ",
+            ") ORDER BY priority, scheduled_at, id LIMIT (SELECT CASE WHEN paused OR concurrency <= 0 OR NOT is_registered OR is_blocked OR has_keyed OR ",
             $stages,
             " AND next_due <= ",
             $now,
@@ -155,10 +153,10 @@ impl Found {
         request.most(&self.settings) == 0 || !self.is_registered || self.blocked_until.is_some()
     }
 
-    fn with(self, request: &ClaimRequest<'_>, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
+    fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
         let blocked_until = self.blocked_until;
-        Claimed { jobs, next_due, settings: self.settings.at(request.now), blocked_until }
+        Claimed { jobs, next_due, settings: self.settings, blocked_until }
     }
 }
 
@@ -175,11 +173,8 @@ fn look<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Query<'q> {
 
 fn found(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<Found> {
     let row = super::first(rows)?;
-    let settings = QueueSettings {
-        paused: row.try_get("paused")?,
-        paused_until: optional_moment(row, "paused_until")?,
-        ..settings(row.try_get("concurrency")?, request)
-    };
+    let settings =
+        QueueSettings { paused: row.try_get("paused")?, ..settings(row.try_get("concurrency")?, request) };
     Ok(Found {
         settings,
         is_registered: row.try_get("is_registered")?,
@@ -196,7 +191,6 @@ fn settings(concurrency: Option<i64>, request: &ClaimRequest<'_>) -> QueueSettin
     QueueSettings {
         name: request.queue.to_owned(),
         paused: false,
-        paused_until: None,
         concurrency: concurrency.map(|number| u32::try_from(number.max(0)).unwrap_or(u32::MAX)),
     }
 }
@@ -220,7 +214,7 @@ pub(super) async fn claim_more(engine: &PostgresEngine, request: &ClaimRequest<'
     let has_more = if request.limits.span_nodes() { seen.has_unkeyed } else { seen.has_ours };
     let is_left = seen.is_due(request) || seen.has_keyed || has_more;
     if seen.is_closed(request) || !is_left {
-        return Ok(seen.with(request, Vec::new(), None));
+        return Ok(seen.with(Vec::new(), None));
     }
     let mut work = engine.connections.begin().await?;
     let claimed = claim_in(engine, &mut work, request).await;
@@ -235,7 +229,7 @@ pub(super) async fn claim_in(
 ) -> Result<Claimed> {
     let mut seen = found(&work.rows(look(engine, request)).await?, request)?;
     if seen.is_closed(request) {
-        return Ok(seen.with(request, Vec::new(), None));
+        return Ok(seen.with(Vec::new(), None));
     }
     if seen.is_due(request) {
         stage(engine, work, request).await?;
@@ -246,14 +240,14 @@ pub(super) async fn claim_in(
         limited::lock(engine, work).await?;
         let seen = found(&work.rows(look(engine, request)).await?, request)?;
         if seen.is_closed(request) {
-            return Ok(seen.with(request, Vec::new(), None));
+            return Ok(seen.with(Vec::new(), None));
         }
         let (jobs, rate_allows) = limited::take(engine, work, request, &seen.settings).await?;
-        return Ok(seen.with(request, jobs, rate_allows));
+        return Ok(seen.with(jobs, rate_allows));
     }
     let rows = work.rows(claiming(engine, request, false)).await?;
     let claimed = read_claim(&rows, request)?;
-    Ok(claimed.unwrap_or_else(|| seen.with(request, Vec::new(), None)))
+    Ok(claimed.unwrap_or_else(|| seen.with(Vec::new(), None)))
 }
 
 async fn stage(engine: &PostgresEngine, work: &mut Work, request: &ClaimRequest<'_>) -> Result<()> {

@@ -191,7 +191,6 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.retry_handler, "3, 'c', '2026-02-01', '{}'", &["jobs_pkey"]),
         case(&sql.keep_answer, "5, 1, '{}'", &["jobs_pkey"]),
         case(&sql.mark_begun, "'{5,6}', '{1,1}'", &["jobs_pkey"]),
-        case(&sql.pause_queue, "5, '2026-02-01'", &["jobs_pkey"]),
         case(&sql.job, "500000", &["jobs_pkey"]),
         case(&sql.locked, "500000", &["jobs_pkey"]),
         case(&sql.runs, "500", &["runs_pkey"]),

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use super::PostgresEngine;
 use super::answer::Answer;
 use super::moment::Moment;
-use super::row::{self, job_columns, moment, optional_moment, optional_text, text};
+use super::row::{self, job_columns, moment, optional_text, text};
 use crate::engine::{BusyLook, Count, QueueSettings};
 use crate::error::Result;
 use crate::job::{AttemptError, Job, JobId, RunRow, State};
@@ -52,7 +52,7 @@ pub(super) async fn counts(engine: &PostgresEngine) -> Result<Vec<Count>> {
 /// jobs_executing, jobs_claim, jobs_keyed, jobs_due
 pub(super) const IS_BUSY: &str = "WITH open AS (SELECT served.name FROM unnest($1::text[]) AS served(name) \
         WHERE NOT EXISTS (SELECT 1 FROM {schema}.queues AS q WHERE q.name = served.name \
-            AND (q.paused OR q.paused_until > $3 OR q.concurrency <= 0))) \
+            AND (q.paused OR q.concurrency <= 0))) \
     SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'executing' \
             AND queue = ANY ($1) AND worker = ANY ($2)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
@@ -122,7 +122,7 @@ pub(super) fn run(row: &PgRow) -> sqlx::Result<RunRow> {
 }
 
 pub(super) const QUEUES: &str =
-    "SELECT name, paused, paused_until, concurrency FROM {schema}.queues ORDER BY name COLLATE \"C\"";
+    "SELECT name, paused, concurrency FROM {schema}.queues ORDER BY name COLLATE \"C\"";
 
 pub(super) async fn queues(engine: &PostgresEngine) -> Result<Vec<QueueSettings>> {
     let rows = engine.rows(engine.query(&engine.sql.queues)).await?;
@@ -133,7 +133,6 @@ pub(super) fn settings(row: &PgRow) -> sqlx::Result<QueueSettings> {
     Ok(QueueSettings {
         name: text(row, "name")?,
         paused: row.try_get("paused")?,
-        paused_until: optional_moment(row, "paused_until")?,
         concurrency: row.try_get::<Option<i64>, _>("concurrency")?.map(small),
     })
 }

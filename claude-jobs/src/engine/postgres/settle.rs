@@ -122,17 +122,7 @@ pub(super) async fn forget(engine: &PostgresEngine, settlements: &[Settlement]) 
     Ok(())
 }
 
-/// queues_pkey, jobs_pkey
-pub(super) const PAUSE_QUEUE: &str = "INSERT INTO {schema}.queues AS q (name, paused_until) \
-    SELECT queue, $2 FROM {schema}.jobs WHERE id = $1 \
-    ON CONFLICT (name) DO UPDATE SET paused_until = greatest(q.paused_until, excluded.paused_until)";
-
-/// Whether a settlement brings more than its own rows.
-pub(super) fn has_more(settlement: &Settlement) -> bool {
-    !settlement.follow_ons.is_empty() || settlement.pause_queue_until.is_some()
-}
-
-/// Settles inside a transaction, with follow-on jobs and pauses.
+/// Settles inside a transaction, with follow-on jobs.
 pub(super) async fn settle(
     engine: &PostgresEngine,
     work: &mut Work,
@@ -142,12 +132,8 @@ pub(super) async fn settle(
     let query = bind(engine.query(&engine.sql.settle), settlements, engine.channel(), tells)?;
     let settled = read(&work.rows(query).await?, settlements)?;
     let ours = settlements.iter().zip(&settled).filter(|(_, settled)| settled.is_written());
-    for settlement in ours.map(|(settlement, _)| settlement).filter(|settlement| has_more(settlement)) {
-        insert_all(engine, work, &settlement.follow_ons).await?;
-        if let Some(until) = settlement.pause_queue_until {
-            let query = engine.query(&engine.sql.pause_queue).bind(settlement.id.0);
-            work.rows(query.bind(Moment(until))).await?;
-        }
+    for follow_ons in ours.map(|(new, _)| &new.follow_ons).filter(|follow_ons| !follow_ons.is_empty()) {
+        insert_all(engine, work, follow_ons).await?;
     }
     if settled.iter().all(|settled| settled.is_written()) {
         return Ok(settled);

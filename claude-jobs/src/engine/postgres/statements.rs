@@ -84,7 +84,6 @@ statements! {
     settle: settle::SETTLE,
     written: settle::WRITTEN,
     forget: settle::FORGET,
-    pause_queue: settle::PAUSE_QUEUE,
     lock: limited::LOCK,
     count_executing: limited::COUNT_EXECUTING,
     take_keyed: limited::TAKE_KEYED,

@@ -56,7 +56,7 @@ pub(super) async fn turn(
         return Ok(Turn { claimed, ..Turn::default() });
     }
     let spans_nodes = claim.is_some_and(|request| request.limits.span_nodes());
-    if spans_nodes || settlements.iter().any(settle::has_more) {
+    if spans_nodes || settlements.iter().any(|new| !new.follow_ons.is_empty()) {
         return retried(|| turn_in_steps(engine, settlements, claim)).await;
     }
     let Some(request) = claim else {

@@ -116,18 +116,12 @@ pub(super) async fn change_queue(
     let mut settings = query::queue(&mut *transaction, name).await?;
     match change {
         QueueChange::Pause => settings.paused = true,
-        QueueChange::Resume => (settings.paused, settings.paused_until) = (false, None),
+        QueueChange::Resume => settings.paused = false,
         QueueChange::Scale(concurrency) => settings.concurrency = concurrency,
     }
-    sqlx::query(
-        "INSERT OR REPLACE INTO claude_jobs_queues (name, paused, paused_until, concurrency) VALUES (?, ?, ?, ?)",
-    )
-    .bind(name)
-    .bind(settings.paused)
-    .bind(settings.paused_until.map(|until| until.as_microsecond()))
-    .bind(settings.concurrency)
-    .execute(&mut *transaction)
-    .await?;
+    let sql = "INSERT OR REPLACE INTO claude_jobs_queues (name, paused, concurrency) VALUES (?, ?, ?)";
+    let query = sqlx::query(sql).bind(name).bind(settings.paused).bind(settings.concurrency);
+    query.execute(&mut *transaction).await?;
     if change == QueueChange::Resume {
         sqlx::query(accounts::LIFT).bind(name).execute(&mut *transaction).await?;
     }

@@ -44,7 +44,7 @@ pub(super) const TAKE: &str = concat!(
 
 /// What a claim would find. claude_jobs_due, claude_jobs_claim, claude_jobs_keyed, primary keys
 pub(super) const LOOK: &str = "WITH asked (queue, node, account) AS (VALUES (?, ?, ?)) \
-    SELECT asked.queue AS name, coalesce(paused, 0) AS paused, paused_until, concurrency, \
+    SELECT asked.queue AS name, coalesce(paused, 0) AS paused, concurrency, \
     (SELECT until FROM claude_jobs_accounts WHERE name = asked.account AND trial_node IS NOT asked.node) \
         AS blocked_until, \
     EXISTS (SELECT 1 FROM claude_jobs_nodes WHERE id = asked.node) AS is_registered, \
@@ -90,10 +90,10 @@ impl Found {
         is_closed || !(self.is_due(request) || self.has_unkeyed || self.has_keyed)
     }
 
-    fn with(self, request: &ClaimRequest<'_>, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
+    fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
         let blocked_until = self.blocked_until;
-        Claimed { jobs, next_due, settings: self.settings.at(request.now), blocked_until }
+        Claimed { jobs, next_due, settings: self.settings, blocked_until }
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn add_look(script: &mut Script, request: &ClaimRequest<'_>) -> Resul
 /// The answer to a claim that would find nothing; `None` when it may find something.
 pub(super) async fn nothing(readers: &SqlitePool, request: &ClaimRequest<'_>) -> Result<Option<Claimed>> {
     let found = look(readers, request).await?;
-    Ok(found.is_idle(request).then(|| found.with(request, Vec::new(), None)))
+    Ok(found.is_idle(request).then(|| found.with(Vec::new(), None)))
 }
 
 /// Claims inside a transaction that holds the write lock, in which what was found stays true, and commits
@@ -125,7 +125,7 @@ pub(super) async fn claim(
 ) -> Result<Claimed> {
     if found.is_idle(request) {
         commit(connection).await?;
-        return Ok(found.with(request, Vec::new(), None));
+        return Ok(found.with(Vec::new(), None));
     }
     if found.is_due(request) {
         stage(connection, request).await?;
@@ -134,10 +134,10 @@ pub(super) async fn claim(
     if found.has_keyed || request.limits.span_nodes() {
         let (jobs, rate_allows) = limited::take(connection, request, &found.settings).await?;
         commit(connection).await?;
-        return Ok(found.with(request, jobs, rate_allows));
+        return Ok(found.with(jobs, rate_allows));
     }
     let jobs = take_and_commit(connection, request, request.most(&found.settings)).await?;
-    Ok(found.with(request, jobs, None))
+    Ok(found.with(jobs, None))
 }
 
 pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<()> {

@@ -57,7 +57,7 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<Count>> {
 /// in the table.
 pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json_each(?1)), \
          open AS (SELECT name FROM served WHERE name NOT IN (SELECT name FROM claude_jobs_queues \
-             WHERE paused OR paused_until > ?3 OR concurrency <= 0)), \
+             WHERE paused OR concurrency <= 0)), \
          known AS (SELECT value AS name FROM json_each(?2)) \
          SELECT EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_executing \
              WHERE state = 'executing' \
@@ -148,13 +148,13 @@ pub(super) fn run(row: &SqliteRow) -> sqlx::Result<RunRow> {
 }
 
 pub(super) async fn queues(readers: &SqlitePool) -> Result<Vec<QueueSettings>> {
-    let sql = "SELECT name, paused, paused_until, concurrency FROM claude_jobs_queues ORDER BY name";
+    let sql = "SELECT name, paused, concurrency FROM claude_jobs_queues ORDER BY name";
     let rows = sqlx::query(sql).fetch_all(readers).await?;
     Ok(rows.iter().map(settings).collect::<sqlx::Result<_>>()?)
 }
 
 pub(super) async fn queue(executor: impl SqliteExecutor<'_>, name: &str) -> Result<QueueSettings> {
-    let sql = "SELECT name, paused, paused_until, concurrency FROM claude_jobs_queues WHERE name = ?";
+    let sql = "SELECT name, paused, concurrency FROM claude_jobs_queues WHERE name = ?";
     match sqlx::query(sql).bind(name).fetch_optional(executor).await? {
         Some(row) => Ok(settings(&row)?),
         None => Ok(QueueSettings { name: name.to_owned(), ..QueueSettings::default() }),
@@ -166,7 +166,6 @@ pub(super) fn settings(row: &SqliteRow) -> sqlx::Result<QueueSettings> {
     Ok(QueueSettings {
         name: text(row, "name")?,
         paused: row.try_get("paused")?,
-        paused_until: row.try_get::<Option<i64>, _>("paused_until")?.map(timestamp),
         concurrency: row.try_get::<Option<i64>, _>("concurrency")?.map(small),
     })
 }

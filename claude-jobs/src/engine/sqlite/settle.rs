@@ -55,11 +55,6 @@ static INSERT_ERRORS: Statement = Statement::new(
     "",
 );
 
-/// Whether a settlement brings more than its own rows: something that a look for jobs has to see.
-fn has_more(settlement: &Settlement) -> bool {
-    !settlement.follow_ons.is_empty() || settlement.pause_queue_until.is_some()
-}
-
 /// Begins a transaction that holds the write lock, writes settlements in it, and looks for jobs, if asked
 /// to: mostly all of it in one passage.
 pub(super) async fn settle(
@@ -89,7 +84,8 @@ pub(super) async fn settle(
         note(&mut ours, std::mem::take(&mut script).run(&mut *connection).await?)?;
     }
     let mut found = None;
-    let looks_at_once = claim.filter(|_| !settlements.iter().any(has_more));
+    // The look has to see follow-on jobs, which are inserted below.
+    let looks_at_once = claim.filter(|_| settlements.iter().all(|new| new.follow_ons.is_empty()));
     if let Some(request) = looks_at_once {
         add_look(&mut script, request)?;
     }
@@ -103,7 +99,6 @@ pub(super) async fn settle(
     insert_errors(connection, &written).await?;
     for settlement in written {
         insert_in(connection, &settlement.follow_ons).await?;
-        pause_queue(connection, settlement).await?;
     }
     let mut cancelled = HashSet::new();
     for settlement in others {
@@ -221,19 +216,5 @@ async fn insert_errors(connection: &mut SqliteConnection, settlements: &[&Settle
         }
         query.execute(&mut *connection).await?;
     }
-    Ok(())
-}
-
-async fn pause_queue(connection: &mut SqliteConnection, settlement: &Settlement) -> Result<()> {
-    let Some(until) = settlement.pause_queue_until else { return Ok(()) };
-    sqlx::query(
-        "INSERT INTO claude_jobs_queues (name, paused_until) \
-         SELECT queue, ?2 FROM claude_jobs WHERE id = ?1 \
-         ON CONFLICT (name) DO UPDATE SET paused_until = max(coalesce(paused_until, 0), excluded.paused_until)",
-    )
-    .bind(settlement.id.0)
-    .bind(until.as_microsecond())
-    .execute(connection)
-    .await?;
     Ok(())
 }

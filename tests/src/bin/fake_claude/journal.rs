@@ -28,7 +28,7 @@ pub(crate) fn play(folder: &Path) -> ! {
     }
     let mut prompt = String::new();
     io::stdin().read_to_string(&mut prompt).unwrap_or_else(|error| fail(&format!("no prompt: {error}")));
-    let (session, prompt) = remembered(folder, prompt);
+    let (session, prompt) = remembered(prompt);
     let journal = Journal::new(folder.to_owned());
     let lock = journal.start(&run).unwrap_or_else(|error| fail(&format!("no journal: {error}")));
     let mut words = prompt.split_whitespace();
@@ -69,18 +69,31 @@ fn start_tool(lock: &File) {
 }
 
 /// The session of this run, and what it is about: the prompt with which it was begun.
-fn remembered(folder: &Path, prompt: String) -> (String, String) {
+fn remembered(prompt: String) -> (String, String) {
     let after = |flag: &str| std::env::args().skip_while(|word| word != flag).nth(1);
-    let sessions = folder.join("sessions");
+    let home = std::env::var("HOME").unwrap_or_else(|_| fail("a session has its place in HOME"));
+    // As the real CLI names them.
+    let project = Path::new(&home).join(".claude/projects/fake");
+    let place = |session: &str| project.join(format!("{session}.jsonl"));
     if let Some(session) = after("--resume") {
-        let Ok(begun) = fs::read_to_string(sessions.join(&session)) else {
+        let Ok(begun) = fs::read_to_string(place(&session)) else {
             eprintln!("No conversation found with session ID: {session}");
             exit(1)
         };
         return (session, begun);
     }
+    // Whoever was to write it has died.
+    if prompt.is_empty() {
+        eprintln!(
+            "Error: Input must be provided either through stdin or as a prompt argument when using --print"
+        );
+        exit(1)
+    }
     let session = after("--session-id").unwrap_or_else(|| SESSION_ID.to_owned());
-    let kept = fs::create_dir_all(&sessions).and_then(|()| fs::write(sessions.join(&session), &prompt));
+    let draft = project.join(format!("{session}.{}", std::process::id()));
+    let kept = fs::create_dir_all(&project)
+        .and_then(|()| fs::write(&draft, &prompt))
+        .and_then(|()| fs::rename(&draft, place(&session)));
     kept.unwrap_or_else(|error| fail(&format!("no session: {error}")));
     (session, prompt)
 }

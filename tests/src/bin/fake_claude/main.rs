@@ -34,7 +34,9 @@ fn main() {
         answer(&script.auth, r#"{"loggedIn":true,"authMethod":"api_key"}"#);
     }
 
-    if let Some(folder) = &script.journal {
+    if let Some(folder) = &script.journal
+        && script.takes.is_empty()
+    {
         journal::play(folder);
     }
 
