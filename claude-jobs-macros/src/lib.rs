@@ -77,7 +77,7 @@ use proc_macro::TokenStream;
 /// | `prompt` | the prompt of all its jobs: a [template](#templates), or a constant expression such as `include_str!("review.md")`, taken as it is | `new` takes the prompt |
 /// | `prompt_file` | the same from a file: its path from the folder of `Cargo.toml`, such as `"prompts/review.md"`. A change of the file builds the crate anew | none |
 /// | `allow_untrusted_writes` | stands alone: runs that can write may read [untrusted](#untrusted-text) fields | they may not |
-/// | `require_mcp` | stands alone: a run whose MCP servers are not all there ends before it is paid for, as `mcp_unavailable` | it runs without them, with a warning |
+/// | `require_mcp` | written without a value: a run that lacks one of its MCP servers ends as `mcp_unavailable` before its first paid request | the run goes on without that server, with a warning |
 /// | `args` | claude options beneath the job's own: `{ key = value, …, ..BASE }` | none |
 /// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
 /// | `output` | the [type of claude's answers](#typed-answers): serde's `Deserialize` and schemars' `JsonSchema` | text |

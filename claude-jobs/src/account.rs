@@ -1,15 +1,16 @@
 //! For how long nothing is claimed for an account after what claude said of it.
 //!
-//! | met | first wait | then |
+//! | claude reports | first wait | each further wait, while it is still refused |
 //! |---|---|---|
-//! | login, key, billing, credits | 1 s | doubled, at most 1 min |
-//! | usage limit whose reset is a minute or more away | to the reset and a minute on, a little spread | as below |
-//! | usage limit whose reset is nearer | to the reset, up to 1 s more | once 5 s, then as below |
-//! | usage limit whose reset is over | 1 min, a little spread | doubled, at most 1 h |
-//! | usage limit without a reset | 5 min, a little spread | doubled, at most 1 h |
+//! | a fault of login, key, billing or credits | 1 s | twice the last, at most 1 min |
+//! | a usage limit that resets in 58 s or later | until a minute after the reset | by the row that then applies |
+//! | a usage limit that resets sooner | until the reset, and up to 1 s more | 5 s once, then by the row that applies |
+//! | a usage limit whose reset is past | 1 min | twice the last, at most 1 h |
+//! | a usage limit without a reset | 5 min | twice the last, at most 1 h |
 //!
-//! A near reset is tried at once: the clocks of the API and of this machine differ by seconds at most, and a refused
-//! request costs nothing. A reset more than a week away counts as a week.
+//! Waits of a minute and more are lengthened by a jitter. A near reset is tried at once, since the clocks of the API and
+//! of this machine differ by seconds at most and a refused request costs nothing. A reset more than a week away counts
+//! as a week.
 //!
 //! Pure: the time is told, and the spread is a hash of the account.
 

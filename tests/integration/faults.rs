@@ -19,7 +19,7 @@ use claude_jobs_tests::script::Take;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::workers::{Place, Plain, recorded, success};
+use crate::workers::{Place, Plain, recorded, success, until_stopped};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -88,6 +88,7 @@ fn serve(
     let hears = told.clone();
     let runtime = Runtime::builder(place.queue.clone())
         .queue("tests", slots)
+        .grace(Duration::from_millis(10))
         .claude(claude)
         .on_notice(move |notice| hears.hear(notice));
     let task = tokio::spawn(async move {
@@ -238,6 +239,30 @@ async fn an_expired_login_cancels_no_more_than_were_running() {
         drop(end);
         task.await.expect("it ends");
     }
+}
+
+/// Others of the account need not wait until its trial is over by the clock.
+#[tokio::test]
+async fn a_node_that_ends_leaves_its_trial_to_others() {
+    let place = Place::new().await;
+    insert(&place, 1).await;
+    let (claude, _, runs) = ailing(|| recorded("oauth_expired"));
+    let claude = move |request: Request| {
+        let (claude, is_trial) = (claude.clone(), runs.load(Ordering::SeqCst) > 0);
+        async move { if is_trial { until_stopped(request).await } else { claude.run(request).await } }
+    };
+    let (end, task, _) = serve(&place, 1, claude);
+    until(&place, "cancelled", |jobs| count(jobs, State::Cancelled) == 1).await;
+    insert(&place, 1).await;
+    until(&place, "tried", |jobs| count(jobs, State::Executing) == 1).await;
+    let trial = async || {
+        let query = sqlx::query_scalar::<_, Option<String>>("SELECT trial_node FROM claude_jobs_accounts");
+        query.fetch_one(&mut place.connection().await).await.expect("claims are stopped")
+    };
+    assert!(trial().await.is_some());
+    drop(end);
+    task.await.expect("it ends");
+    assert_eq!(trial().await, None);
 }
 
 /// A refusal for a usage limit as the CLI prints it.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claude_jobs::claude::{Claude, ClaudeCli, Request};
+use claude_jobs::jiff::Timestamp;
 use claude_jobs::options::{ArgMap, Options};
 use claude_jobs::outcome::{Ending, FailureKind, Report, Run, StopReason, judge};
 use claude_jobs_tests::api::{Api, Reply};
@@ -84,6 +85,25 @@ async fn a_structured_answer_is_kept_whatever_its_form() {
     assert_eq!(run.structured(), Some(&json!({"name": "Ada \u{fffd}"})));
 }
 
+#[tokio::test]
+async fn each_mcp_server_that_a_run_lacks_is_told_in_order() {
+    let statuses = ["connected", "failed", "pending", "needs-auth", "disabled", "news"];
+    let servers: Vec<_> =
+        statuses.iter().map(|status| json!({"name": format!("s-{status}"), "status": status})).collect();
+    let init =
+        json!({"type": "system", "subtype": "init", "session_id": "s", "mcp_servers": servers}).to_string();
+    let last = br#"{"type":"result","subtype":"success","num_turns":1,"result":"x","total_cost_usd":0.5}"#;
+    let (_sandbox, binary) = prints(&[init.as_bytes(), last]);
+    let (run, _) = run(&binary, ArgMap::new()).await;
+    let told = [
+        "MCP server `s-failed` failed to start",
+        "MCP server `s-pending` did not answer in time",
+        "MCP server `s-needs-auth` needs a login",
+        "MCP server `s-news` is not connected but `news`",
+    ];
+    assert_eq!((run.outcome_name(), run.warnings()), ("success", &told.map(str::to_owned)[..]));
+}
+
 fn tool_use(id: &str) -> Value {
     json!({"type": "assistant", "message": {"content": [{"type": "tool_use", "id": id, "name": "Bash", "input": {}}]}})
 }
@@ -116,7 +136,7 @@ async fn a_silent_tool_is_no_run_that_hangs_and_has_a_limit_of_its_own() {
 on_each_claude! {
     async work_that_ends_without_a_word_is_done, a_stop_hook_that_never_lets_go_is_named,
     an_mcp_server_that_is_missing_is_told_and_may_be_required, a_key_that_is_refused_ends_the_run_at_the_first_sign,
-    the_cli_endures_a_hiccup_of_the_api,
+    the_cli_endures_a_hiccup_of_the_api, a_usage_limit_is_one_in_every_shape,
 }
 
 /// A stage for the real CLI.
@@ -205,4 +225,36 @@ async fn the_cli_endures_a_hiccup_of_the_api(claude: RealClaude) {
     assert_eq!((run.outcome_name(), run.text()), ("success", "Done."), "{run:?}");
     let paid = std::fs::read_to_string(stage.repo.join("paid.txt")).expect("the work was done");
     assert_eq!(paid, "done\n");
+}
+
+/// With the API's own headers, with those that a gateway has changed, and with the words alone.
+async fn a_usage_limit_is_one_in_every_shape(claude: RealClaude) {
+    let now = Timestamp::now().as_second();
+    let headers = |reset: Option<String>| {
+        let reply = Reply::rate_limit()
+            .header("anthropic-ratelimit-unified-status", "rejected")
+            .header("anthropic-ratelimit-unified-representative-claim", "five_hour");
+        reset.iter().fold(reply, |reply, value| reply.header("anthropic-ratelimit-unified-reset", value))
+    };
+    let says = |text: &str| Reply::error(429, "rate_limit_error", text);
+    let soon = now + 3_600;
+    let table = [
+        ("seconds", headers(Some(soon.to_string())), Some(soon)),
+        ("milliseconds", headers(Some((soon * 1_000).to_string())), Some(soon)),
+        ("a float", headers(Some(format!("{soon}.5"))), Some(soon)),
+        ("past", headers(Some((now - 90).to_string())), Some(now - 90)),
+        ("null", headers(Some("null".to_owned())), None),
+        ("no time", headers(None), None),
+        ("the old text", says(&format!("Claude AI usage limit reached|{soon}")), Some(soon)),
+    ];
+    for (shape, reply, expected) in table {
+        let stage = Stage::new(claude, [reply]);
+        let token = [("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy"), ("ANTHROPIC_API_KEY", "")];
+        let run = stage.run(ArgMap::new(), &token, false).await;
+        let failure = run.failure().expect("it was refused");
+        println!("{shape}: {failure:?}");
+        let resets_at = failure.resets_at.map(Timestamp::as_second);
+        assert_eq!((failure.kind, resets_at), (FailureKind::UsageLimit, expected), "{shape}: {failure:?}");
+        assert_eq!(stage.api.requests().len(), 1, "{shape}: refused once");
+    }
 }

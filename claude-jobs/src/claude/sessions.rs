@@ -27,7 +27,7 @@ pub(super) fn host(environment: &BTreeMap<String, String>) -> String {
 /// Whether the transcript of a session is there. `None`: that cannot be known.
 pub(super) fn has(environment: &BTreeMap<String, String>, session: &str) -> Option<bool> {
     let folder = config_folder(environment)?;
-    // Where none can be written, that there is none says nothing.
+    // A folder that cannot be written to holds no transcript even of a run that has begun.
     named(&folder).ok()?;
     let projects = match fs::read_dir(folder.join("projects")) {
         Ok(projects) => projects,

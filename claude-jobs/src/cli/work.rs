@@ -10,11 +10,10 @@ use super::exit::{Exit, Problem};
 use super::signals::Signals;
 use super::watched::Watched;
 use super::{live, output};
-use crate::claude::{ClaudeCli, find_binary};
+use crate::claude::ClaudeCli;
 use crate::event::RunLog;
 use crate::job::{Job, State};
 use crate::notice::Notice;
-use crate::outcome::NotStarted;
 use crate::queue::Queue;
 use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::settlement::Settlement;
@@ -89,7 +88,6 @@ impl WorkCommand {
         let queue = database.connect().await?;
         let signals = Signals::listen()?;
         let claude = ClaudeCli::builder().binary(&self.binary).build();
-        warn_of_missing_binary(&claude);
         tokio::spawn(announce(signals.come(1)));
         let _shown = live::show();
         let runtime = self.runtime(queue.clone()).claude(claude).stop_runs_when(signals.come(2));
@@ -133,17 +131,6 @@ fn log_warnings() {
         .with_writer(|| live::Lines);
     // An error means that the program has set one up already.
     let _ = log.try_init();
-}
-
-/// Not an error: jobs may name their own.
-fn warn_of_missing_binary(claude: &ClaudeCli) {
-    let search_path = claude.environment().get("PATH").map(String::as_str);
-    let (Err(NotStarted::BinaryMissing(why)) | Err(NotStarted::BinaryNotRunnable(why))) =
-        find_binary(claude.binary(), search_path)
-    else {
-        return;
-    };
-    live::say(&format!("warning: {why}; jobs that name no `binary` wait until it is there"));
 }
 
 fn tell(notice: &Notice<'_>) {

@@ -385,7 +385,11 @@ pub(crate) fn missing_servers(init: &Value) -> impl Iterator<Item = String> {
             "failed" => Some(format!("MCP server `{name}` failed to start")),
             "pending" => Some(format!("MCP server `{name}` did not answer in time")),
             "needs-auth" => Some(format!("MCP server `{name}` needs a login")),
-            _ => None,
+            "connected" | "disabled" => None,
+            other => {
+                let other: String = other.chars().filter(|it| !it.is_control()).take(100).collect();
+                Some(format!("MCP server `{name}` is not connected but `{other}`"))
+            }
         }
     })
 }

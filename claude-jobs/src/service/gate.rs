@@ -56,7 +56,7 @@ pub(crate) async fn first(shared: &Shared, slots: u32) -> Result<()> {
     use FailureKind as Kind;
     match problem.kind {
         Kind::BinaryMissing | Kind::BinaryNotRunnable | Kind::GitUnusable | Kind::UnsupportedVersion => {
-            tracing::warn!(reason = %problem, "claude cannot run for jobs that name no `binary` of their own");
+            tracing::warn!(reason = %problem, "claude cannot run: jobs that name no `binary` of their own wait until it can");
             if problem.kind == Kind::UnsupportedVersion {
                 shared.gate().note_version(problem);
             }
@@ -88,6 +88,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => {
                 // What a short runtime has met is told, too.
                 let _ = tell(&shared, &mut told).await;
+                // Where the database is away the trial ends by itself.
+                let _ = leave_account(&shared).await;
                 if let Some(shut) = &told.shut {
                     meter::claims_stopped(shut.by, false);
                 }
@@ -209,8 +211,7 @@ async fn keep_trial(shared: &Shared, state: &Account, row: &AccountRow) -> Resul
     let (gate, queue) = (shared.gate(), &shared.queue);
     let (now, node) = (queue.now(), shared.node_id());
     if gate.trial_is_wanted_for().is_some_and(|wanted| wanted >= WANTED) {
-        let released = AccountRow { until: later(now, LOOK), trial_node: None, ..row.clone() };
-        queue.engine().end_trial(&row.name, &node, Some(&released)).await?;
+        let released = release(shared, row).await?;
         gate.replace_account(state, Account::Stopped(released));
         return Ok(LOOK);
     }
@@ -224,6 +225,26 @@ async fn keep_trial(shared: &Shared, state: &Account, row: &AccountRow) -> Resul
         );
     }
     Ok(LOOK)
+}
+
+/// Leaves a trial to another node.
+async fn release(shared: &Shared, row: &AccountRow) -> Result<AccountRow> {
+    let until = later(shared.queue.now(), LOOK);
+    let released = AccountRow { until, trial_node: None, ..row.clone() };
+    shared.queue.engine().end_trial(&row.name, &shared.node_id(), Some(&released)).await?;
+    Ok(released)
+}
+
+/// This runtime ends: others need not wait for its trial.
+async fn leave_account(shared: &Shared) -> Result<()> {
+    let gate = shared.gate();
+    match gate.account_state() {
+        Account::Allowed => {
+            shared.queue.engine().end_trial(&gate.account, &shared.node_id(), None).await.map(drop)
+        }
+        Account::Trial(row) => release(shared, &row).await.map(drop),
+        Account::Free | Account::Stopped(_) => Ok(()),
+    }
 }
 
 /// A free probe has found a fault of the account.

@@ -203,7 +203,7 @@ events! {
     ERROR "the database refuses an answer" ["job.id" "error"]
     WARN "cannot note which runs have begun, will try again" ["error"]
     WARN "cannot count the jobs of the queues, will try again" ["error"]
-    WARN "claude cannot run for jobs that name no `binary` of their own" ["reason"]
+    WARN "claude cannot run: jobs that name no `binary` of their own wait until it can" ["reason"]
     WARN "fewer jobs run at once than the queues allow: too few files may be open" ["runs" "slots"]
     WARN "nothing is claimed any more" ["reason"]
     INFO "claiming again" []

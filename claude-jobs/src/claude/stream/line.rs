@@ -2,7 +2,8 @@
 //!
 //! A filter on bytes in front of the JSON parser. It repairs what a strict parser refuses (half a surrogate pair,
 //! control characters, bytes that are not UTF-8, `NaN`, nesting without end), and it bounds what is kept of a line,
-//! however long the line is. A line that stays unreadable is counted; the next one starts afresh.
+//! however long the line is. What stays unreadable is counted by lines; an event after it is read, in the next line or
+//! in the same one, where something else has written before or behind it.
 
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ const MOST_ELEMENTS: usize = 250_000;
 /// A string keeps so much when its line is full.
 const SHORT: usize = 4 * 1024;
 
-/// Deeper lists and objects become `null`: serde_json reads 127 levels, and what is kept is nested in other JSON.
+/// What is nested deeper becomes `null`: serde_json refuses more than 127 levels, and events are put inside other JSON.
 const DEEPEST: usize = 120;
 
 /// The longest number or word.
@@ -30,6 +31,9 @@ const LONGEST_WORD: usize = 64;
 
 /// How much of an unreadable line is kept, for a CLI that explains itself on standard output.
 const HEAD: usize = 1024;
+
+/// How an event begins behind something else.
+const START: &[u8] = b"{\"type\":";
 
 /// U+FFFD.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
@@ -56,11 +60,11 @@ impl Lines {
     pub(crate) fn feed(&mut self, bytes: &[u8], event: &mut impl FnMut(Value)) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.line.feed(&rest[..end]);
+            self.line.feed(&rest[..end], event);
             self.end_line(event);
             rest = &rest[end + 1..];
         }
-        self.line.feed(rest);
+        self.line.feed(rest, event);
     }
 
     /// The output has ended: its last line may lack the newline.
@@ -70,18 +74,12 @@ impl Lines {
     }
 
     fn end_line(&mut self, event: &mut impl FnMut(Value)) {
-        let line = std::mem::take(&mut self.line);
-        if line.is_blank {
-            return;
-        }
-        let head = line.head.clone();
-        match line.read() {
-            Some(value) => event(value),
-            None => {
-                self.unreadable += 1;
-                self.heads.feed(&head);
-                self.heads.feed(b"\n");
-            }
+        let mut line = std::mem::take(&mut self.line);
+        line.end(event);
+        if line.is_unreadable {
+            self.unreadable += 1;
+            self.heads.feed(&line.head);
+            self.heads.feed(b"\n");
         }
     }
 }
@@ -89,11 +87,12 @@ impl Lines {
 /// One line while it comes.
 #[derive(Debug)]
 struct Line {
-    /// What is kept of it: JSON, if the line is.
-    kept: Vec<u8>,
     head: Vec<u8>,
-    is_blank: bool,
+    /// Whether something in it was no event.
+    is_unreadable: bool,
     state: State,
+    /// What is kept of the present event: JSON, if it is one.
+    kept: Vec<u8>,
     /// How many lists and objects are open, those that are dropped not counted.
     depth: usize,
     elements: usize,
@@ -110,10 +109,10 @@ struct Line {
 impl Default for Line {
     fn default() -> Self {
         Self {
-            kept: Vec::new(),
             head: Vec::new(),
-            is_blank: true,
-            state: State::Outside,
+            is_unreadable: false,
+            state: State::Before,
+            kept: Vec::new(),
             depth: 0,
             elements: 0,
             dropping: None,
@@ -126,6 +125,11 @@ impl Default for Line {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
+    /// No event has begun.
+    Before,
+    /// Something else has, and so many bytes of [`START`] have come.
+    Astray(usize),
+    /// In an event, between its strings.
     Outside,
     Text,
     /// After a backslash.
@@ -135,10 +139,9 @@ enum State {
 }
 
 impl Line {
-    fn feed(&mut self, bytes: &[u8]) {
+    fn feed(&mut self, bytes: &[u8], event: &mut impl FnMut(Value)) {
         let missing = HEAD - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
-        self.is_blank &= bytes.iter().all(u8::is_ascii_whitespace);
         let mut rest = bytes;
         while let [byte, after @ ..] = rest {
             if self.state == State::Text {
@@ -163,11 +166,46 @@ impl Line {
             }
             self.take(*byte);
             rest = after;
+            if *byte == b'}' && self.depth == 0 && self.state == State::Outside {
+                self.end(event);
+            }
         }
+    }
+
+    /// The present event is over, or the line is.
+    fn end(&mut self, event: &mut impl FnMut(Value)) {
+        match self.state {
+            State::Before => return,
+            State::Astray(_) => self.is_unreadable = true,
+            _ => {
+                self.end_word();
+                let text = String::from_utf8_lossy(&self.kept);
+                match serde_json::from_str::<Value>(&text).ok().filter(Value::is_object) {
+                    Some(value) => event(value),
+                    None => self.is_unreadable = true,
+                }
+            }
+        }
+        let Self { head, is_unreadable, .. } = std::mem::take(self);
+        *self = Self { head, is_unreadable, ..Self::default() };
     }
 
     fn take(&mut self, byte: u8) {
         match self.state {
+            State::Before if byte == b'{' => {
+                self.state = State::Outside;
+                self.outside(byte);
+            }
+            State::Before if byte.is_ascii_graphic() => self.state = State::Astray(0),
+            State::Before => {}
+            State::Astray(matched) if byte != START[matched] => {
+                self.state = State::Astray(usize::from(byte == START[0]));
+            }
+            State::Astray(matched) if matched + 1 < START.len() => self.state = State::Astray(matched + 1),
+            State::Astray(_) => {
+                (self.is_unreadable, self.state) = (true, State::Outside);
+                START.iter().for_each(|byte| self.take(*byte));
+            }
             State::Outside => self.outside(byte),
             State::Text => match byte {
                 b'"' => {
@@ -337,13 +375,6 @@ impl Line {
         if self.dropping.is_none() && self.kept.len() < 3 * MOST_OF_A_LINE {
             self.kept.extend_from_slice(bytes);
         }
-    }
-
-    /// The event, if the line is one.
-    fn read(mut self) -> Option<Value> {
-        self.end_word();
-        let text = String::from_utf8_lossy(&self.kept);
-        serde_json::from_str::<Value>(&text).ok().filter(Value::is_object)
     }
 }
 

@@ -147,3 +147,25 @@ fn of_a_text_without_end_the_end_is_kept() {
     tail.feed(b"x");
     assert!(!tail.into_text().contains('\u{fffd}'), "no character is cut in two");
 }
+
+/// As when a hook or a tool writes to the CLI's own output.
+#[test]
+fn an_event_is_read_whatever_stands_beside_it_in_its_line() {
+    let result = r#"{"type":"result","result":"a {\"type\": b"}"#;
+    for (line, events) in [
+        (format!("warning: 5\" wide {result}"), 1),
+        (format!("\u{1b}[0m{result}"), 1),
+        (format!("{{{{\"type\"{result}\u{1b}[0m done"), 0),
+        (format!("x {{\"type\" {{{result} done {result}"), 2),
+        (format!("{result}{result}"), 2),
+        (format!("{result}, {result}"), 2),
+        (format!("{result}}}]"), 1),
+    ] {
+        for pieces in [1, 7, line.len()] {
+            let (read, unread) = read_in(pieces, format!("{line}\n{result}").as_bytes());
+            let expected = serde_json::from_str::<Value>(result).expect("it is JSON");
+            assert_eq!(read, vec![expected; events + 1], "{line}");
+            assert_eq!(unread.lines, u64::from(line != format!("{result}{result}")), "{line}");
+        }
+    }
+}
