@@ -89,8 +89,8 @@ pub struct Placeholder {
 #[non_exhaustive]
 pub enum OnLost {
     /// It goes on at once in the session of the interrupted attempt, which does not count: at most `max_interruptions`
-    /// times, then it counts. It is claimed where the session's transcript is; when no node has come there for ten
-    /// minutes ([`RuntimeBuilder::continue_within`](crate::runtime::RuntimeBuilder::continue_within)), the interrupted
+    /// times, then it counts. It is claimed where the session's transcript is; when no node has served there for
+    /// ten minutes ([`RuntimeBuilder::continue_within`](crate::runtime::RuntimeBuilder::continue_within)), the interrupted
     /// attempt counts after all, and the job starts anew if an attempt is left, else it is `discarded`. Where there is
     /// no session to continue, as `Retry`.
     #[default]

@@ -197,6 +197,10 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// jobs that are executing without a living node.
     async fn orphans(&self, dead: &[NodeRow]) -> Result<Vec<Job>>;
 
+    /// Lets jobs that have waited, and been due, since `due_before` be claimed anywhere, although their sessions are
+    /// elsewhere: those apart that are of a queue and a session host in `kept`. How many were released.
+    async fn release_sessions(&self, due_before: Timestamp, kept: &[(String, String)]) -> Result<u64>;
+
     /// Jobs that a node is running and somebody wants cancelled.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>>;
 
@@ -300,11 +304,9 @@ pub struct ClaimRequest<'a> {
     /// The account that pays for the node's runs. Nothing is claimed while it is [blocked](Engine::block_account),
     /// unless this node has [begun a trial](Engine::begin_trial).
     pub account: &'a str,
-    /// Where the node keeps its sessions: a job that is to continue one is claimed where that is, or where
-    /// nobody knows it.
+    /// Where the node keeps its sessions: a job that is to continue one is claimed where that is, unless nobody knows
+    /// where, or it was [released](Engine::release_sessions).
     pub host: &'a str,
-    /// Jobs that have been due since then are claimed wherever their sessions are.
-    pub abandoned_before: Timestamp,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -319,8 +321,6 @@ pub struct BusyLook<'a> {
     pub workers: &'a [&'a str],
     /// Where the node keeps its sessions.
     pub host: &'a str,
-    /// Jobs that have been due since then are claimed wherever their sessions are.
-    pub abandoned_before: Timestamp,
     /// The present moment.
     pub now: Timestamp,
 }

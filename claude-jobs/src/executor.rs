@@ -20,7 +20,7 @@ use crate::known::Known;
 use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
-use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, judge};
+use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
@@ -132,6 +132,10 @@ impl Executor {
         self.notify.send(&Notice::Started { job });
         let decision = match self.prepare(job) {
             Ok(prepared) => self.carry_out(job, prepared, leash).await,
+            // Its options are needed no more.
+            Err(Unprepared { worker: Some((definition, worker)), .. }) if job.continuation.answered => {
+                self.handle_again(job, definition, worker, leash).await
+            }
             Err(problem) => self.unrunnable(job, problem, leash).await,
         };
         let account = decision.met.change().cloned();
@@ -154,13 +158,7 @@ impl Executor {
     pub(crate) async fn carry_out(&self, job: &Arc<Job>, prepared: Prepared, leash: &Leash) -> Decision {
         let Prepared { definition, worker, options, names_binary } = prepared;
         if job.continuation.answered {
-            return match self.stored_answer(job, leash).await {
-                Ok((attempt, run)) => {
-                    let ran = Ran { run, attempt, only_handler: true, anew: false };
-                    self.judged(job, definition, worker, ran, leash).await
-                }
-                Err(cause) => without_run(job, definition, cause),
-            };
+            return self.handle_again(job, definition, worker, leash).await;
         }
         let ran = match self.gate.version_problem().filter(|_| !names_binary) {
             Some(problem) => Ran::of(not_asked_for(&problem), job),
@@ -171,6 +169,12 @@ impl Executor {
         };
         let met = self.gate.met(job, &ran.run, names_binary, self.known.now());
         let decision = match &met {
+            // What it has done by then must not be done again from the beginning.
+            Met::Node(why) if ran.run.started => {
+                let cause = Cause::Interrupted(format!("interrupted: {why}"));
+                let seen = self.seen(&ran);
+                Decision { seen, ..Decision::without_run(job, Policy::of(definition), cause, ran.run) }
+            }
             Met::Node(why) | Met::Known(why, _) => {
                 let cause = Cause::NotStarted(why.clone());
                 Decision::without_run(job, Policy::of(definition), cause, ran.run)
@@ -180,6 +184,23 @@ impl Executor {
             }
         };
         Decision { cause: until_the_limit_is_over(decision.cause, &met), met, ..decision }
+    }
+
+    /// Claude has answered in an earlier attempt: only the handler runs.
+    async fn handle_again(
+        &self,
+        job: &Arc<Job>,
+        definition: &'static Definition,
+        worker: LoadedWorker,
+        leash: &Leash,
+    ) -> Decision {
+        match self.stored_answer(job, leash).await {
+            Ok((attempt, run)) => {
+                let ran = Ran { run, attempt, only_handler: true, anew: false };
+                self.judged(job, definition, worker, ran, leash).await
+            }
+            Err(cause) => without_run(job, definition, cause),
+        }
     }
 
     /// Runs claude: once, and where needed once more to repair its answer.
@@ -201,10 +222,11 @@ impl Executor {
     /// What was seen of a run that is over.
     fn seen(&self, ran: &Ran) -> Seen {
         let run = &ran.run;
-        let session = run.session_id.as_ref().filter(|_| run.keeps_session).map(|id| crate::job::Session {
-            host: Some(self.claude.session_host()),
-            ..crate::job::Session::new(id)
-        });
+        let session = run
+            .session_id
+            .as_ref()
+            .filter(|_| run.keeps_session)
+            .map(|id| crate::job::Session { host: run.session_host.clone(), ..crate::job::Session::new(id) });
         Seen {
             begun: run.started,
             worked: run.worked,
@@ -238,7 +260,7 @@ impl Executor {
         match ran.run.failure().map(|failure| failure.kind) {
             Some(FailureKind::Cancelled) => return undecided(Cause::Cancelled, ran.run),
             Some(FailureKind::Shutdown) => {
-                return undecided(Cause::Interrupted(interruption(leash)), ran.run);
+                return undecided(Cause::Interrupted(interruption(leash).to_owned()), ran.run);
             }
             _ => {}
         }
@@ -248,7 +270,9 @@ impl Executor {
                 Stored::Yes => is_stored = true,
                 Stored::Refused => {}
                 // Whoever has the job now, or takes it over, finds no answer, and goes on in the session.
-                Stored::Gone => return undecided(Cause::Interrupted(interruption(leash)), ran.run),
+                Stored::Gone => {
+                    return undecided(Cause::Interrupted(interruption(leash).to_owned()), ran.run);
+                }
             }
         }
         let Judged { cause, run, meta, follow_ons } =
@@ -374,7 +398,7 @@ impl Executor {
         }));
         let keeps_session = request.options.no_session_persistence != Some(true);
         let run = perform(&*self.claude, request, leash.trace.as_ref()).await;
-        Run { keeps_session, ..run }
+        Run { keeps_session, session_host: Some(self.claude.session_host()), ..run }
     }
 
     fn request(&self, job: &Job, mut request: Request) -> Request {
@@ -456,9 +480,10 @@ fn without_run(job: &Job, definition: &'static Definition, cause: Cause) -> Deci
 
 /// Why a run was stopped before its end.
 fn interruption(leash: &Leash) -> &'static str {
-    match leash.lease.is_over() {
-        true => "interrupted: the node lost its lease",
-        false => "interrupted: the runtime shut down",
+    match leash.stop.reason() {
+        Some(StopReason::LeaseLost) => "interrupted: the node lost its lease",
+        None if leash.lease.is_over() => "interrupted: the node lost its lease",
+        _ => "interrupted: the runtime shut down",
     }
 }
 

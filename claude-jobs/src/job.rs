@@ -256,6 +256,17 @@ pub struct Tokens {
     pub cache_creation: u64,
 }
 
+impl Tokens {
+    /// Adds up, whatever numbers the CLI has printed.
+    pub(crate) fn add(&mut self, more: Self) {
+        let Self { input, output, cache_read, cache_creation } = more;
+        self.input = self.input.saturating_add(input);
+        self.output = self.output.saturating_add(output);
+        self.cache_read = self.cache_read.saturating_add(cache_read);
+        self.cache_creation = self.cache_creation.saturating_add(cache_creation);
+    }
+}
+
 /// What an insert came to.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

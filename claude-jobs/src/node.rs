@@ -92,14 +92,42 @@ pub(crate) fn this_node(terms: Terms, session_host: String, now: Timestamp) -> N
 
 /// When other nodes were last seen to renew their leases.
 #[derive(Debug, Default)]
-pub(crate) struct Sightings(HashMap<String, (Timestamp, Instant)>);
+pub(crate) struct Sightings {
+    leases: HashMap<String, (Timestamp, Instant)>,
+    /// When a node that serves a queue and has these sessions was last seen.
+    hosts: HashMap<(String, String), Instant>,
+    /// Since when it looks; none where what it has never seen was never there.
+    since: Option<Instant>,
+}
 
 impl Sightings {
+    /// For who is there for long: what it does not see may have been there a moment ago.
+    pub(crate) fn since(now: Instant) -> Self {
+        Self { since: Some(now), ..Self::default() }
+    }
+
+    /// Takes note of the queues and session hosts of these nodes, which are alive, and answers with those that are
+    /// served or were within this time. None: it has not looked for so long.
+    pub(crate) fn hosts(
+        &mut self,
+        nodes: &[&NodeRow],
+        within: Duration,
+        now: Instant,
+    ) -> Option<Vec<(String, String)>> {
+        for node in nodes.iter().filter(|node| node.fault.is_none()) {
+            let its = node.queues.iter().map(|queue| (queue.clone(), node.session_host.clone()));
+            self.hosts.extend(its.map(|host| (host, now)));
+        }
+        self.hosts.retain(|_, seen| now.duration_since(*seen) <= within);
+        let is_long = self.since.is_none_or(|since| now.duration_since(since) >= within);
+        is_long.then(|| self.hosts.keys().cloned().collect())
+    }
+
     /// Looks at the nodes, and answers with those that have been silent for as long as their lease lasts.
     pub(crate) fn silent(&mut self, nodes: &[NodeRow], now: Instant) -> Vec<String> {
-        self.0.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        self.leases.retain(|id, _| nodes.iter().any(|node| node.id == *id));
         let is_silent = |node: &&NodeRow| {
-            let (lease, since) = self.0.entry(node.id.clone()).or_insert((node.lease_until, now));
+            let (lease, since) = self.leases.entry(node.id.clone()).or_insert((node.lease_until, now));
             if *lease != node.lease_until {
                 (*lease, *since) = (node.lease_until, now);
             }
@@ -200,6 +228,28 @@ mod tests {
         assert!(look(&mut sightings, &node, 121));
         sightings.silent(&[], start);
         assert!(!look(&mut sightings, &node, 200), "another node, as far as we know");
+    }
+
+    /// A deploy is a gap of seconds: the sessions of that host are not given to others for it.
+    #[test]
+    fn a_session_host_is_gone_when_no_node_has_served_there_for_long() {
+        let mut node = this_node(Terms::DEFAULT, "host".to_owned(), Timestamp::UNIX_EPOCH);
+        node.queues = vec!["queue".to_owned()];
+        let within = Duration::from_secs(600);
+        let start = Instant::now();
+        let hosts = |sightings: &mut Sightings, nodes: &[&NodeRow], seconds: u64| {
+            sightings.hosts(nodes, within, start + Duration::from_secs(seconds))
+        };
+        let kept = || Some(vec![("queue".to_owned(), "host".to_owned())]);
+        let mut sightings = Sightings::since(start);
+        assert_eq!(hosts(&mut sightings, &[], 599), None, "it may have gone a moment before we came");
+        assert_eq!(hosts(&mut sightings, &[], 600), Some(vec![]));
+        assert_eq!(hosts(&mut sightings, &[&node], 700), kept());
+        assert_eq!(hosts(&mut sightings, &[], 1_300), kept());
+        assert_eq!(hosts(&mut sightings, &[], 1_301), Some(vec![]));
+        node.fault = Some("environment: the disk is full".to_owned());
+        assert_eq!(hosts(&mut sightings, &[&node], 1_302), Some(vec![]), "it claims nothing");
+        assert_eq!(hosts(&mut Sightings::default(), &[], 0), Some(vec![]), "a drain does not wait");
     }
 
     #[test]

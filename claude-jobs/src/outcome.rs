@@ -50,6 +50,9 @@ pub struct Run {
     /// Whether its session was to be kept, so that it can be continued.
     #[serde(default)]
     pub(crate) keeps_session: bool,
+    /// Where its session is, as the runner says.
+    #[serde(default)]
+    pub(crate) session_host: Option<String>,
     /// How the process ended.
     pub ending: Ending,
     /// The last events, each in a few words.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::{Claude, ClaudeCli};
@@ -136,9 +136,9 @@ impl RuntimeBuilder {
         self
     }
 
-    /// For how long a job that is to continue a session waits for a node that has the session's transcript, counted from
-    /// when it is due. Then any node takes it: the interrupted attempt counts after all, and the job starts anew if an
-    /// attempt is left, else it is `discarded`. Default: 10 min.
+    /// For how long a job that is due waits for a node that has the transcript of its session: while no healthy one of
+    /// that [host](Claude::session_host) serves the queue. Then any node takes it: the attempt that had not counted counts
+    /// after all, and the job starts anew if an attempt is left, else it is `discarded`. Default: 10 min.
     pub fn continue_within(mut self, wait: Duration) -> Self {
         self.continue_within = wait;
         self
@@ -317,7 +317,10 @@ impl RuntimeBuilder {
         // From here on, however long it takes until the first claim.
         services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
-        let mut sightings = Sightings::default();
+        let mut sightings = match self.ends_when_idle {
+            true => Sightings::default(),
+            false => Sightings::since(Instant::now()),
+        };
         service::rescue::once(&shared, &mut sightings).await?;
 
         let slots = self.queues.iter().fold(0_u32, |sum, (_, limits)| sum.saturating_add(limits.concurrency));

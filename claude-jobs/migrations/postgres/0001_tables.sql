@@ -33,7 +33,7 @@ CREATE TABLE {schema}.jobs (
     node text,
     reason text,
     continuation text,                     -- JSON: what the next attempt takes over from earlier ones
-    session_host text,                     -- where the session to continue has its transcript, from `continuation`
+    session_host text,                     -- where the session to continue has its transcript; NULL: claimed anywhere
     trace text,                            -- the trace that runs continue: traceparent, a space and tracestate
     tags jsonb NOT NULL DEFAULT '[]',
     meta json NOT NULL DEFAULT '{}',
@@ -58,6 +58,8 @@ CREATE INDEX jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NULL;
 CREATE INDEX jobs_due ON {schema}.jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
+CREATE INDEX jobs_sessions ON {schema}.jobs (scheduled_at)
+    WHERE session_host IS NOT NULL AND state IN ('scheduled', 'available', 'retryable');
 CREATE INDEX jobs_executing ON {schema}.jobs (node) WHERE state = 'executing';
 CREATE INDEX jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;

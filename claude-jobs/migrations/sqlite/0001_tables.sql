@@ -27,7 +27,7 @@ CREATE TABLE claude_jobs (
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     concurrency_key TEXT,                 -- only so many of these run at once
     continuation TEXT,                    -- JSON: what the next attempt takes over from earlier ones
-    session_host TEXT,                    -- where the session to continue has its transcript, from `continuation`
+    session_host TEXT,                    -- where the session to continue has its transcript; NULL: claimed anywhere
     begun INTEGER NOT NULL DEFAULT 0,     -- the last attempt whose claude was seen to start
     trace TEXT,                           -- the trace that runs continue: traceparent, a space and tracestate
     unique_key TEXT,                      -- held while the state is in unique_states, then NULL
@@ -44,6 +44,8 @@ CREATE INDEX claude_jobs_keyed ON claude_jobs (queue, concurrency_key, priority,
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
 CREATE INDEX claude_jobs_due ON claude_jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
+CREATE INDEX claude_jobs_sessions ON claude_jobs (scheduled_at)
+    WHERE session_host IS NOT NULL AND state IN ('scheduled', 'available', 'retryable');
 CREATE INDEX claude_jobs_executing ON claude_jobs (queue, node) WHERE state = 'executing';
 CREATE INDEX claude_jobs_keys_in_use ON claude_jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;

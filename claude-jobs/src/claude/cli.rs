@@ -1,9 +1,10 @@
 //! [`ClaudeCli`]: the runner that drives the real command.
 //!
-//! All runs live on one dedicated thread, because a run must outlive whoever waits for it. When a waiter is dropped (an aborted task, a dropped
-//! runtime), the run is asked to stop in an orderly way, by a thread that is still there to do it.
+//! All runs live on one dedicated thread, because a run must outlive whoever waits for it. When a waiter is dropped (an
+//! aborted task, a dropped runtime), the run is asked to stop in an orderly way, by a thread that is still there to do it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -14,13 +15,14 @@ use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
+use super::ending::spawn_failure;
 use super::hold::Wish;
 use super::run::{Setup, run};
 use super::{
     Claude, Footprint, Problem, Request, RunnerError, Stop, Supervision, checkup, credential, descriptors,
     environment, sessions,
 };
-use crate::outcome::{Report, StopReason};
+use crate::outcome::{Ending, Report, StopReason};
 
 /// Runs the `claude` command. Cheap to clone; clones share one thread.
 #[derive(Clone, Debug)]
@@ -85,16 +87,19 @@ impl ClaudeCli {
         self.setup.supervision.clone()
     }
 
-    fn starts(&self) -> &mpsc::UnboundedSender<Start> {
-        self.thread.get_or_init(|| {
-            let (sender, starts) = mpsc::unbounded_channel();
-            let setup = Arc::clone(&self.setup);
-            thread::Builder::new()
-                .name("claude-jobs-runs".to_owned())
-                .spawn(move || serve(setup, starts))
-                .expect("the system can start one more thread");
-            sender
-        })
+    /// The way to the thread of the runs, which is started with the first of them.
+    fn starts(&self) -> io::Result<&mpsc::UnboundedSender<Start>> {
+        if let Some(starts) = self.thread.get() {
+            return Ok(starts);
+        }
+        let (sender, starts) = mpsc::unbounded_channel();
+        let setup = Arc::clone(&self.setup);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new()
+            .name("claude-jobs-runs".to_owned())
+            .spawn(move || serve(&runtime, setup, starts))?;
+        // Of two that are started at once, one ends without having run anything.
+        Ok(self.thread.get_or_init(|| sender))
     }
 }
 
@@ -113,7 +118,7 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How long a run that is asked to stop may take before it is killed. Default: 5 s. A runtime's lease must be
+    /// How long a run that is asked to stop may take before it is killed. Default: 3 s. A runtime's lease must be
     /// long enough for it: 60 s are for up to 33 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
@@ -160,7 +165,15 @@ impl Claude for ClaudeCli {
     async fn run(&self, request: Request) -> Result<Report, RunnerError> {
         let (answer, report) = oneshot::channel();
         let mut abandoned = StopOnDrop(Some(request.stop.clone()));
-        self.starts()
+        let starts = match self.starts() {
+            Ok(starts) => starts,
+            Err(error) => {
+                let mut report = Report::new(None);
+                report.ending = Ending::NotStarted(spawn_failure(&error));
+                return Ok(report);
+            }
+        };
+        starts
             .send(Start { request, answer, span: Span::current() })
             .map_err(|_| "the thread of the runs has ended")?;
         let report = report.await.map_err(|_| "the run's task has panicked")?;
@@ -213,13 +226,9 @@ impl Drop for StopOnDrop {
 
 /// The thread of the runs: starts them as they come, and ends when no runner is left and the last run
 /// is over.
-fn serve(setup: Arc<Setup>, mut starts: mpsc::UnboundedReceiver<Start>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime for the thread of the runs");
+fn serve(runtime: &tokio::runtime::Runtime, setup: Arc<Setup>, mut starts: mpsc::UnboundedReceiver<Start>) {
     let runs = TaskTracker::new();
-    LocalSet::new().block_on(&runtime, async {
+    LocalSet::new().block_on(runtime, async {
         while let Some(Start { request, answer, span }) = starts.recv().await {
             let setup = Arc::clone(&setup);
             runs.spawn_local(async move {

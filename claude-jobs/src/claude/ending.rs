@@ -35,7 +35,8 @@ pub(super) fn of_supervisor(verdict: Verdict, front: Ending, asked: Option<StopR
         // Also when a stop came at the last moment: it did not need it.
         (Cause::Itself, _) if is_whole => end,
         (_, Some(reason)) => Ending::Stopped(reason),
-        (Cause::Deadline | Cause::HostGone, None) => Ending::Stopped(StopReason::Shutdown),
+        (Cause::Deadline, None) => Ending::Stopped(StopReason::LeaseLost),
+        (Cause::HostGone, None) => Ending::Stopped(StopReason::Shutdown),
         (Cause::Itself | Cause::FrontGone, None) => front,
         (Cause::Asked | Cause::Signal | Cause::SupervisorGone, None) => end,
     }
@@ -63,6 +64,16 @@ pub(super) fn spawn_failure(error: &std::io::Error) -> NotStarted {
 }
 
 /// What the machine lacks, if that is why something failed, and what helps.
+/// Why a supervisor cannot work, by what it has said: `…: os error <number>`.
+pub(super) fn unsupervised(said: &str) -> NotStarted {
+    let number = said.rsplit_once("os error ").and_then(|(_, number)| number.trim().parse().ok());
+    let lack = number.and_then(|number| lack(&std::io::Error::from_raw_os_error(number)));
+    match lack {
+        Some(lack) => NotStarted::Environment(format!("{lack}: {said}")),
+        None => NotStarted::Refused(said.to_owned()),
+    }
+}
+
 pub(super) fn lack(error: &std::io::Error) -> Option<&'static str> {
     match errno(error)? {
         Errno::MFILE => {

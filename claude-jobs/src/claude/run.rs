@@ -303,8 +303,7 @@ async fn settle(
     match verdict {
         Some(verdict) => return ending::of_supervisor(verdict, ending, asked),
         None if hold.is_supervised() && ending == Ending::Exited(super::supervisor::BROKEN) => {
-            let why = crate::outcome::NotStarted::Refused(stderr.trim().to_owned());
-            return Ending::NotStarted(why);
+            return Ending::NotStarted(ending::unsupervised(stderr.trim()));
         }
         None => {}
     }

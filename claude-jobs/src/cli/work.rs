@@ -23,7 +23,8 @@ mod left;
 /// Run jobs until a signal, or until nothing is due
 ///
 /// SIGINT (Ctrl-C) or SIGTERM: no further job starts and running ones may finish within the grace. A
-/// second one stops them at once; they are given back to the queue with their attempt.
+/// second one stops them at once. What becomes of a stopped job its worker's `on_lost` says; by default it goes on in its
+/// session when a node of this host serves again.
 #[derive(Debug, clap::Args)]
 pub(super) struct WorkCommand {
     /// A queue to serve, and how many of its jobs to run at once; repeatable

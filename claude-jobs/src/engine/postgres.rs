@@ -293,6 +293,10 @@ impl Engine for PostgresEngine {
         retried(|| nodes::orphans(self, dead)).await
     }
 
+    async fn release_sessions(&self, due_before: Timestamp, kept: &[(String, String)]) -> Result<u64> {
+        retried(|| nodes::release_sessions(self, due_before, kept)).await
+    }
+
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>> {
         nodes::cancel_requests(self, node).await
     }

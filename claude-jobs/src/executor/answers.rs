@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{Executor, Leash};
 use crate::engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::Job;
-use crate::outcome::Run;
+use crate::options::Options;
+use crate::outcome::{Ending, Report, Run, judge};
 use crate::registry::BoxFuture;
 use crate::settlement::Cause;
 use crate::telemetry::{careful, content, meter};
@@ -67,9 +68,15 @@ impl Executor {
         let Some(engine) = &self.engine else { return Ok(None) };
         let stored = engine.answer(job.id).await?;
         let own = stored.filter(|(attempt, _)| *attempt == job.attempt);
-        own.map(|(_, text)| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|error| Error::Database(error.into()))
+        Ok(own.map(|(attempt, text)| {
+            serde_json::from_str(&text).unwrap_or_else(|error| {
+                // A node of another version may have stored it, and may read it.
+                tracing::error!(job.id = %job.id, job.attempt = attempt, %error, "a stored answer cannot be read");
+                let mut report = Report::new(None);
+                report.ending = Ending::Lost;
+                judge(report, &Options::default())
+            })
+        }))
     }
 
     /// Asks until the database answers, if only that it refuses. None: the run was hurried, or its lease ended first.

@@ -10,6 +10,14 @@ pub(super) const PROMPT: &str = "The previous run of this task was interrupted b
     task from where it stands. Before you repeat anything, check what is already done: files, commits, \
     anything sent or created elsewhere. When the task is done, answer as it was asked for at the beginning.";
 
+/// The prompt of a run that continues a lost one which may or may not have been given this prompt.
+pub(super) fn asked_again(prompt: &str) -> String {
+    const LAST: &str = "The last instruction in this session was:";
+    // Of one that is lost again and again it is said once.
+    let prompt = prompt.rsplit_once(LAST).map_or(prompt, |(_, prompt)| prompt.trim_start());
+    format!("{PROMPT}\n\n{LAST}\n\n{prompt}")
+}
+
 /// The options of a run that goes on in a session, with this prompt.
 pub(super) fn of(options: &Options, session: &str, prompt: String) -> Options {
     let mut options = options.clone();
@@ -32,10 +40,10 @@ pub(super) fn is_out_of_reach(run: &Run) -> bool {
     run.failure().is_some_and(|failure| failure.kind == FailureKind::SessionNotFound)
 }
 
-/// Whether an attempt is left to start anew in place of the session that cannot be continued: the attempt that was
-/// interrupted without counting counts then.
+/// Whether an attempt is left to start anew in place of the session that cannot be continued: the attempt that has left
+/// that session without counting counts then.
 pub(super) fn may_start_anew(job: &Job) -> bool {
-    let counts_now = job.continuation.session.as_ref().is_some_and(|session| session.interrupted);
+    let counts_now = job.continuation.session.as_ref().is_some_and(|session| session.uncounted);
     job.counted_attempts() + u32::from(counts_now) <= job.max_attempts
 }
 
@@ -49,13 +57,10 @@ pub(super) fn started_anew(out_of_reach: Run, anew: Run) -> Run {
 /// The second run, with what the first one has used up: an unknown cost makes the sum unknown.
 pub(super) fn added_up(first: Run, mut second: Run) -> Run {
     second.cost_usd = first.cost_usd.zip(second.cost_usd).map(|(first, second)| first + second);
-    second.turns = first.turns.map_or(second.turns, |turns| Some(turns + second.turns.unwrap_or(0)));
+    second.turns =
+        first.turns.map_or(second.turns, |turns| Some(turns.saturating_add(second.turns.unwrap_or(0))));
     if let Some(tokens) = first.tokens {
-        let sum = second.tokens.get_or_insert_default();
-        sum.input += tokens.input;
-        sum.output += tokens.output;
-        sum.cache_read += tokens.cache_read;
-        sum.cache_creation += tokens.cache_creation;
+        second.tokens.get_or_insert_default().add(tokens);
     }
     second.started |= first.started;
     second.worked |= first.worked;

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -44,20 +44,29 @@ pub(super) async fn judged(
 ) -> Judged {
     let cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
     let mut cx = cx.answered_in(answered_in);
+    let mut asked = Box::pin(last_word(definition, &worker, &run, &mut cx));
     let said = tokio::select! {
         biased;
-        said = catch_panic(last_word(definition, &worker, &run, &mut cx)) => match said {
-            Ok((Ok(verdict), judged)) => {
-                let (meta, follow_ons) = cx.into_parts();
-                let run = judged.unwrap_or(run);
-                return Judged { cause: Cause::Judged(verdict), run, meta, follow_ons };
-            }
-            Ok((Err(error), _)) => Cause::HandlerFailed(error.to_string()),
-            Err(panic) => Cause::HandlerFailed(format!("it panicked: {}", panic_text(panic))),
-        },
-        () = has_had_its_time(&leash.stop) => unfinished(&leash.stop),
+        said = catch_panic(asked.as_mut()) => Some(said),
+        () = has_had_its_time(&leash.stop) => None,
     };
+    // What a handler or a worker holds may panic when it is dropped.
+    quietly(|| drop(asked));
+    quietly(|| drop(worker));
     let cause = match said {
+        Some(Ok((Ok(verdict), judged))) => {
+            let (meta, follow_ons) = cx.into_parts();
+            let run = judged.unwrap_or(run);
+            return Judged { cause: Cause::Judged(verdict), run, meta, follow_ons };
+        }
+        Some(Ok((Err(error), _))) => {
+            let problem = quietly(|| error.to_string());
+            Cause::HandlerFailed(problem.unwrap_or_else(|| "its error panics when it is shown".to_owned()))
+        }
+        Some(Err(panic)) => Cause::HandlerFailed(format!("it panicked: {}", panic_text(panic))),
+        None => unfinished(&leash.stop),
+    };
+    let cause = match cause {
         Cause::HandlerFailed(problem) if !is_stored => {
             Cause::Judged(Verdict::cancel(format!("handler: {problem}")))
         }
@@ -116,9 +125,14 @@ async fn has_had_its_time(stop: &Stop) {
     }
 }
 
+/// Runs user code that may panic. None: it did.
+fn quietly<T>(code: impl FnOnce() -> T) -> Option<T> {
+    // A panic's own value may panic when it is dropped.
+    catch_unwind(AssertUnwindSafe(code)).map_err(std::mem::forget).ok()
+}
+
 /// Awaits a future that may panic. Here and not in a task of its own: that would cost a change of threads.
-async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<T> {
-    let mut future = pin!(future);
+async fn catch_panic<T>(mut future: Pin<&mut impl Future<Output = T>>) -> std::thread::Result<T> {
     let poll = |context: &mut Context<'_>| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
@@ -127,7 +141,9 @@ async fn catch_panic<T>(future: impl Future<Output = T>) -> std::thread::Result<
 }
 
 fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let panic = AssertUnwindSafe(panic);
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    // It may panic itself when it is dropped.
+    std::mem::forget(panic);
+    text.unwrap_or_else(|| "without a message".into())
 }

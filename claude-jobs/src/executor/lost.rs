@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Decision, Executor};
+use super::{Decision, Executor, continuation};
 use crate::claude::Request;
 use crate::definition::Definition;
 use crate::job::{Job, Session};
@@ -32,7 +32,10 @@ impl Executor {
         let has_begun = job.begun == job.attempt
             || !is_here
             || session.as_deref().is_none_or(|session| self.claude.has_session(session) != Some(false));
-        let continues = |id: String| Session { host: host.clone(), ..Session::new(id) };
+        let prompt = job.continuation.session.as_ref().and_then(|session| session.prompt.as_deref());
+        // Whether it was asked by then nobody knows.
+        let prompt = prompt.filter(|_| job.begun != job.attempt).map(continuation::asked_again);
+        let continues = |id: String| Session { host: host.clone(), prompt, ..Session::new(id) };
         let seen = Seen {
             begun: has_begun && !has_answered,
             worked: has_begun,
@@ -43,7 +46,7 @@ impl Executor {
         };
         let cause = match has_answered {
             true => Cause::HandlerFailed(LOST.to_owned()),
-            false => Cause::Interrupted(LOST),
+            false => Cause::Interrupted(LOST.to_owned()),
         };
         let decision = Decision::without_run(job, policy, cause, run);
         self.settlement(job, Decision { seen, ..decision })

@@ -123,6 +123,10 @@ fn joined(definition: &Definition, first: Run, mismatch: &Mismatch, second: Run)
         let why = "its session is not on this machine".to_owned();
         return failed(first, mismatch, Repair::NotMade(why));
     }
+    if let (Ending::NotStarted(_), Some(failure)) = (&second.ending, second.failure()) {
+        let why = format!("claude could not be started: {}", failure.message);
+        return failed(first, mismatch, Repair::NotMade(why));
+    }
     let still = self::mismatch(definition, &second);
     let answer = (first.text.clone(), first.structured.clone());
     let denials = first.denials.clone();

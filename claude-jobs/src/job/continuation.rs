@@ -35,10 +35,10 @@ pub struct Session {
     /// What claude is asked. None: to go on where it was interrupted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
-    /// Whether the attempt that it continues was interrupted without counting. Where the session cannot be continued
-    /// after all, that attempt counts.
+    /// Whether the attempt that has left it did not count. Where the session cannot be continued after all, that attempt
+    /// counts.
     #[serde(skip_serializing_if = "is_false")]
-    pub interrupted: bool,
+    pub uncounted: bool,
 }
 
 impl Session {

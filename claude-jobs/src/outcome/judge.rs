@@ -73,6 +73,7 @@ pub(crate) fn judge_asked(report: Report, asked: Asked) -> Run {
         model: report.model,
         cli_version: report.cli_version,
         keeps_session: true,
+        session_host: None,
         ending: report.ending,
         environment: report.environment,
         repair: None,
@@ -89,11 +90,11 @@ fn answer(result: &Value) -> Option<String> {
 }
 
 /// What the run cost. Without a result it is unknown, save where no request can have been made: the
-/// process never started, or failed before its start event.
+/// process never started, or failed before its start event and did nothing.
 fn cost(report: &Report, asked: Asked) -> Option<f64> {
     match (&report.result, &report.ending) {
         (_, Ending::NotStarted(_)) => Some(0.0),
-        (_, Ending::Exited(code)) if *code != 0 && !report.started => Some(0.0),
+        (None, Ending::Exited(code)) if *code != 0 && !report.started && !report.worked => Some(0.0),
         // What came after the last result is on no bill yet.
         (Some(_), _) if report.went_on => None,
         // An interrupted request is billed for what had come by then, and nobody says how much.
@@ -116,8 +117,9 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
     use FailureKind as Kind;
     match &report.ending {
         // What is done is paid for: that the process was still there when it was to end changes nothing of it.
-        Ending::Stopped(StopReason::Timeout | StopReason::IdleTimeout | StopReason::Shutdown)
-            if report.is_done() => {}
+        Ending::Stopped(
+            StopReason::Timeout | StopReason::IdleTimeout | StopReason::Shutdown | StopReason::LeaseLost,
+        ) if report.is_done() => {}
         // The result says more than the event for which it was stopped.
         Ending::Stopped(StopReason::Refused) => match &report.result {
             Some(result) if result["is_error"] == true => return result_failure(report, result, asked),
@@ -139,6 +141,7 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
                 StopReason::Rehearsed => (Kind::Interrupted, "stopped: it was a rehearsal"),
                 StopReason::Cancel => (Kind::Cancelled, "stopped: the job was cancelled"),
                 StopReason::Shutdown => (Kind::Shutdown, "stopped: the runtime shut down"),
+                StopReason::LeaseLost => (Kind::Shutdown, "stopped: the node lost its lease"),
             };
             return Some(Failure::new(kind, message));
         }
@@ -203,7 +206,7 @@ pub(crate) fn refusal(retry: &Value) -> Option<FailureKind> {
 fn missing_result(report: &Report) -> Failure {
     use FailureKind as Kind;
     let said = report.stderr.trim();
-    if let Some(failure) = startup_failure(said) {
+    if let Some(failure) = startup_failure(report) {
         return failure;
     }
     match &report.ending {
@@ -239,7 +242,7 @@ fn result_failure(report: &Report, result: &Value, asked: Asked) -> Option<Failu
     if is_interrupted(result) {
         return Some(Failure::new(Kind::Interrupted, "the CLI was interrupted"));
     }
-    if let Some(reason) = text(result, "startup_failure_reason") {
+    if let Some(reason) = text(result, "startup_failure_reason").filter(|_| !report.worked) {
         return Some(startup_reason(reason, message));
     }
     let is_error = result["is_error"] == true || subtype.starts_with("error");
@@ -348,7 +351,7 @@ fn error_kind(
             text if CONNECTION.iter().any(|what| text.contains(what)) => Kind::Connection,
             text if text.contains("No conversation found with session ID") => Kind::SessionNotFound,
             _ if error == "server_error" => Kind::Connection,
-            _ => startup_failure(report.stderr.trim()).map_or(Kind::ResultError, |failure| failure.kind),
+            _ => startup_failure(report).map_or(Kind::ResultError, |failure| failure.kind),
         },
     }
 }

@@ -132,6 +132,8 @@ pub enum StopReason {
     Cancel,
     /// The runtime is shutting down.
     Shutdown,
+    /// Its node could not renew its lease: another may have the job soon.
+    LeaseLost,
 }
 
 /// Why a process could not be started.
@@ -167,6 +169,7 @@ impl fmt::Display for Ending {
             Self::Stopped(StopReason::Rehearsed) => formatter.write_str("stopped: rehearsed"),
             Self::Stopped(StopReason::Cancel) => formatter.write_str("stopped: cancel"),
             Self::Stopped(StopReason::Shutdown) => formatter.write_str("stopped: shutdown"),
+            Self::Stopped(StopReason::LeaseLost) => formatter.write_str("stopped: lease lost"),
             Self::NotStarted(_) => formatter.write_str("not started"),
             Self::Failed(_) => formatter.write_str("failed"),
             Self::Lost => formatter.write_str("lost"),
@@ -221,7 +224,7 @@ impl Report {
 
     /// Takes in one event of the stream.
     pub fn observe(&mut self, event: &Value) {
-        if let Some(id) = text(event, "session_id") {
+        if let Some(id) = text(event, "session_id").filter(|id| !id.is_empty()) {
             self.session_id = Some(id.to_owned());
         }
         if text(event, "type") == Some("stream_event") {
@@ -337,14 +340,18 @@ impl Report {
         let usage = event.get("model_usage_since_last_result").and_then(Value::as_object);
         match usage {
             Some(models) => {
-                let sum = |field: &str| models.values().filter_map(|model| whole(&model[field])).sum::<u64>();
+                let sum = |field: &str| {
+                    let counts = models.values().filter_map(|model| whole(&model[field]));
+                    counts.fold(0, u64::saturating_add)
+                };
                 let cost: f64 = models.values().filter_map(|model| number(&model["costUSD"])).sum();
                 *self.cost_usd.get_or_insert(0.0) += cost;
-                let tokens = self.tokens.get_or_insert_default();
-                tokens.input += sum("inputTokens");
-                tokens.output += sum("outputTokens");
-                tokens.cache_read += sum("cacheReadInputTokens");
-                tokens.cache_creation += sum("cacheCreationInputTokens");
+                self.tokens.get_or_insert_default().add(Tokens {
+                    input: sum("inputTokens"),
+                    output: sum("outputTokens"),
+                    cache_read: sum("cacheReadInputTokens"),
+                    cache_creation: sum("cacheCreationInputTokens"),
+                });
             }
             // Older CLIs give only the session's running total.
             None => {

@@ -18,6 +18,11 @@ use serde_json::Value;
 
 use super::Report;
 use super::report::number;
+use crate::clock::between;
+
+/// A time of day that was so short a while ago is past, not tomorrow's: the CLI tells whole minutes, and this machine's
+/// clock may be ahead.
+const JUST_PAST: Duration = Duration::from_secs(3_600);
 
 /// When the limit is lifted that the report tells of, as far as anything says so.
 pub(super) fn resets_at(report: &Report, message: &str) -> Option<Timestamp> {
@@ -69,8 +74,9 @@ fn moment(words: &[&str], zone: &TimeZone, now: Timestamp) -> Option<Timestamp> 
     let at = |date: Date, time: Time| zone.to_timestamp(DateTime::from_parts(date, time)).ok();
     let Some(month) = month else {
         let time = time_of_day(words)?;
-        let same_day = at(today.date(), time)?;
-        return if same_day > now { Some(same_day) } else { at(today.date().tomorrow().ok()?, time) };
+        let days = [today.date().yesterday(), Ok(today.date()), today.date().tomorrow()];
+        let moments = days.into_iter().filter_map(|day| at(day.ok()?, time));
+        return moments.into_iter().find(|moment| between(*moment, now) <= JUST_PAST);
     };
     let digits = |word: &&str| word.trim_end_matches(|it: char| it.is_alphabetic()).parse::<i8>().ok();
     let day = words.get(1).and_then(digits)?;
@@ -142,7 +148,10 @@ mod tests {
             ("Your limit resets at 3:15 pm.", Some("2026-11-30T15:15:00Z")),
             ("resets 12am", Some("2026-12-01T00:00:00Z")),
             ("resets 12:30pm (UTC)", Some("2026-11-30T12:30:00Z")),
-            ("resets 11:59am", Some("2026-12-01T11:59:00Z")),
+            ("resets 11:59am", Some("2026-11-30T11:59:00Z")),
+            ("resets 11:01am", Some("2026-11-30T11:01:00Z")),
+            ("resets 10:59am", Some("2026-12-01T10:59:00Z")),
+            ("resets 12:30am (Europe/Moscow)", Some("2026-11-30T21:30:00Z")),
             ("resets at 22:05", Some("2026-11-30T22:05:00Z")),
             ("resets January 2, 2027 at 9am", Some("2027-01-02T09:00:00Z")),
             ("resets Jan 2, 9am", Some("2027-01-02T09:00:00Z")),
@@ -162,6 +171,9 @@ mod tests {
             let expected = expected.map(|text| text.parse::<Timestamp>().expect("a time"));
             assert_eq!(from_text(text, Some(now)), expected, "{text}");
         }
+        let midnight: Timestamp = "2026-12-01T00:10:00Z".parse().expect("a time");
+        let before = "2026-11-30T23:50:00Z".parse().ok();
+        assert_eq!(from_text("resets 11:50pm", Some(midnight)), before);
         assert_eq!(from_text("resets 10pm", None), None, "without a now nobody knows of which day");
     }
 

@@ -1,7 +1,7 @@
 //! What the CLI says on standard error when it refuses to start: exact texts, because there is
 //! nothing structured to go by.
 
-use super::{Failure, FailureKind};
+use super::{Failure, FailureKind, Report};
 
 /// A text that it contains, and what that means. The first match counts.
 const TEXTS: &[(&str, FailureKind)] = &[
@@ -37,13 +37,18 @@ const TEXTS: &[(&str, FailureKind)] = &[
     ("ENFILE", FailureKind::Environment),
     ("ENOMEM", FailureKind::Environment),
     ("Invalid proxy URL", FailureKind::Environment),
-    ("Bun v", FailureKind::Crashed),
 ];
 
-/// The failure that a refusal at the start stands for, if the text is a known one.
-pub(super) fn startup_failure(said: &str) -> Option<Failure> {
-    let (_, kind) = TEXTS.iter().find(|(text, _)| said.contains(text))?;
-    Some(Failure::new(*kind, last_lines(said)))
+/// What the runtime of the CLI prints when it breaks down, at any time.
+const CRASH: &str = "Bun v";
+
+/// The failure that a refusal at the start stands for, if the text is a known one. Of a run that has worked such a text
+/// is of a tool, a hook or a server.
+pub(super) fn startup_failure(report: &Report) -> Option<Failure> {
+    let said = report.stderr.trim();
+    let refusal = TEXTS.iter().find(|(text, _)| !report.worked && said.contains(text)).map(|(_, kind)| *kind);
+    let kind = refusal.or_else(|| said.contains(CRASH).then_some(FailureKind::Crashed))?;
+    Some(Failure::new(kind, last_lines(said)))
 }
 
 /// The end of a long message: at most 2,000 bytes, from the start of a line where there is one.

@@ -67,7 +67,6 @@ async fn claim_unheard(producer: &Producer) -> Vec<Job> {
         running: 0,
         ahead: 0,
         host: &shared.session_host(),
-        abandoned_before: shared.abandoned_before(),
         at_most: u32::MAX,
         account: "",
         now: shared.queue.now(),

@@ -59,6 +59,7 @@ impl Batch {
     /// Takes note of what was written instead.
     pub(super) fn replace(&mut self, written: Vec<(usize, Settlement)>) {
         for (place, settlement) in written {
+            spans::decided_anew(&self.jobs[place].1, &settlement);
             self.settlements[place] = settlement;
         }
     }
@@ -202,7 +203,7 @@ impl Turn {
                 let (limits, workers) = (self.limits, queue.registry().names());
                 let (queue, node, workers) = (&*self.queue, &*node, &*workers);
                 let account = &*self.shared.gate().account;
-                let (host, abandoned_before) = (&*self.shared.session_host(), self.shared.abandoned_before());
+                let host = &*self.shared.session_host();
                 let request = ClaimRequest {
                     queue,
                     node,
@@ -211,7 +212,6 @@ impl Turn {
                     running,
                     ahead,
                     host,
-                    abandoned_before,
                     at_most,
                     account,
                     now,

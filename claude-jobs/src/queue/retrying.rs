@@ -14,8 +14,8 @@ const PAGE: u32 = 1_000;
 impl Queue {
     /// Makes a job claimable at once: one that waits for its time, or one that is over. It gets an
     /// attempt if it has none left. It goes on in the session of its last run where that was cut off, else it starts anew;
-    /// either is a new paid run. To run only its handler again
-    /// see [`retry_handler`](Self::retry_handler).
+    /// either is a new paid run. One that waits for its handler's next try has that at once. To run the handler of a job
+    /// that is over see [`retry_handler`](Self::retry_handler).
     ///
     /// # Errors
     ///

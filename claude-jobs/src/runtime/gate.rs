@@ -4,6 +4,7 @@
 //! (a row in the database, which all nodes of the account share), and a machine without room for another run
 //! ([`Capacity`]). The service [`gate`](crate::service::gate) probes and opens it again.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,13 @@ pub(crate) use met::{AccountChange, Met};
 /// After so long a drain does not wait any more for the machine to be well again.
 const DRAIN_WAITS: Duration = Duration::from_secs(60);
 
+/// So often a job may meet a fault of the node that no probe finds. After that the fault is the job's own: its folder
+/// cannot be written to, say, or its repository is none.
+const MOST_SUSPICIONS: u32 = 4;
+
+/// More jobs than ever meet one fault between two probes. A bound, no more.
+const MOST_SUSPECTS: usize = 10_000;
+
 /// What may be claimed.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -52,6 +60,8 @@ struct Inner {
     short_since: Option<Instant>,
     /// What is wrong with the node's own executable, though nobody has needed it yet.
     version: Option<Problem>,
+    /// How often jobs have met a fault of the node that no probe has found, since a probe has last found one.
+    suspects: HashMap<JobId, u32>,
 }
 
 /// Whether claims are stopped for the account.
@@ -260,8 +270,11 @@ impl Gate {
             let tries = inner.trial == Trial::Job(job.id, job.attempt);
             match (fault, failure) {
                 (Some(Fault::Node), Some(failure)) => inner.met_node(failure, tries, job),
-                (Some(Fault::Account), Some(failure)) => self.met_account(inner, failure, tries, now),
+                (Some(Fault::Account), Some(failure)) => {
+                    self.met_account(inner, failure, tries, run.worked, now)
+                }
                 _ => {
+                    inner.suspects.remove(&job.id);
                     if tries && is_conclusive(run) {
                         inner.succeeded();
                     }
@@ -271,7 +284,14 @@ impl Gate {
         })
     }
 
-    fn met_account(&self, inner: &mut Inner, failure: &Failure, tries: bool, now: Timestamp) -> Met {
+    fn met_account(
+        &self,
+        inner: &mut Inner,
+        failure: &Failure,
+        tries: bool,
+        has_worked: bool,
+        now: Timestamp,
+    ) -> Met {
         if tries {
             inner.node.succeeded();
         }
@@ -283,7 +303,11 @@ impl Gate {
                 let row = stopped(Some(before));
                 inner.account = Account::Stopped(row.clone());
                 let (until, change) = (row.until, AccountChange::Failed(row));
-                if is_limit { Met::Limit(until, change) } else { Met::Known(reason(failure), change) }
+                match (is_limit, has_worked) {
+                    (true, _) => Met::Limit(until, change),
+                    (false, true) => Met::Account(change),
+                    (false, false) => Met::Known(reason(failure), change),
+                }
             }
             known => {
                 let mut row = stopped(None);
@@ -366,8 +390,9 @@ impl Gate {
     /// A probe was answered.
     pub(crate) fn probed(&self, found: Result<(), &Problem>) {
         self.change(|inner| {
-            if found.is_ok() {
-                inner.version = None;
+            match found {
+                Ok(()) => inner.version = None,
+                Err(_) => inner.suspects.clear(),
             }
             let found = found.map_err(|problem| (problem.kind, problem.message.as_str()));
             inner.node.probed(found, Instant::now());
@@ -426,10 +451,21 @@ impl Inner {
         }
     }
 
-    /// Git is there, as the probe has shown, and the trial still cannot use it: its repository is at fault.
-    fn met_node(&mut self, failure: &Failure, tries: bool, _: &Job) -> Met {
-        if tries && failure.kind == FailureKind::GitUnusable && matches!(self.node, Breaker::Trial(_)) {
-            self.succeeded();
+    fn met_node(&mut self, failure: &Failure, tries: bool, job: &Job) -> Met {
+        let most = match failure.kind {
+            FailureKind::Environment => MOST_SUSPICIONS,
+            // A probe looks for git.
+            FailureKind::GitUnusable if matches!(self.node, Breaker::Trial(_)) && tries => 0,
+            _ => u32::MAX,
+        };
+        if self.suspects.len() > MOST_SUSPECTS {
+            self.suspects.clear();
+        }
+        let times = self.suspects.entry(job.id).or_default();
+        *times = times.saturating_add(1);
+        if *times > most {
+            // Whether others can run here the next trial tells.
+            self.suspects.remove(&job.id);
             return Met::Nothing;
         }
         if tries {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::claude::{Lease, Stop};
-use crate::clock::earlier;
 use crate::engine::{BusyLook, NodeRow};
 use crate::executor::Executor;
 use crate::job::JobId;
@@ -74,11 +73,6 @@ impl Shared {
         })
     }
 
-    /// Jobs that have been due since then are claimed here wherever their sessions are.
-    pub(crate) fn abandoned_before(&self) -> jiff::Timestamp {
-        earlier(self.queue.now(), self.continue_within)
-    }
-
     /// What may be claimed.
     pub(crate) fn gate(&self) -> &Gate {
         &self.executor.gate
@@ -99,7 +93,6 @@ impl Shared {
             queues,
             workers: &self.queue.registry().names(),
             host: &self.session_host(),
-            abandoned_before: self.abandoned_before(),
             now: self.queue.now(),
         };
         self.queue.engine().is_busy(&look).await

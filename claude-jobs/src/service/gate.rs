@@ -53,11 +53,10 @@ pub(crate) async fn first(shared: &Shared, slots: u32) -> Result<()> {
         );
     }
     let Err(problem) = probe(shared).await else { return Ok(()) };
-    use FailureKind as Kind;
     match problem.kind {
-        Kind::BinaryMissing | Kind::BinaryNotRunnable | Kind::GitUnusable | Kind::UnsupportedVersion => {
+        kind if is_dispensable(kind) => {
             tracing::warn!(reason = %problem, "claude cannot run: jobs that name no `binary` of their own wait until it can");
-            if problem.kind == Kind::UnsupportedVersion {
+            if problem.kind == FailureKind::UnsupportedVersion {
                 shared.gate().note_version(problem);
             }
         }
@@ -65,6 +64,15 @@ pub(crate) async fn first(shared: &Shared, slots: u32) -> Result<()> {
         _ => shared.gate().trip(&problem),
     }
     Ok(())
+}
+
+/// Whether there may be jobs that need it not: they name their own executable, or work in no repository.
+fn is_dispensable(kind: FailureKind) -> bool {
+    use FailureKind as Kind;
+    matches!(
+        kind,
+        Kind::BinaryMissing | Kind::BinaryNotRunnable | Kind::GitUnusable | Kind::UnsupportedVersion
+    )
 }
 
 pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
@@ -127,10 +135,8 @@ async fn look_after_node(shared: &Shared) -> Result<Option<Duration>> {
     }
     match probe(shared).await {
         Ok(()) => gate.probed(Ok(())),
-        // Most jobs need no git.
-        Err(problem) if problem.kind == FailureKind::GitUnusable && open.kind != problem.kind => {
-            gate.probed(Ok(()))
-        }
+        // Jobs may do without it: those that need it will meet it.
+        Err(problem) if is_dispensable(problem.kind) && open.kind != problem.kind => gate.probed(Ok(())),
         Err(problem) if problem.kind.fault() == Some(Fault::Account) => {
             gate.probed(Ok(()));
             met_account(shared, &problem).await?;

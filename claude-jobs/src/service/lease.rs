@@ -68,7 +68,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
             }
         }
         if renewed.elapsed() >= patience {
-            shared.stop_runs(StopReason::Shutdown);
+            shared.stop_runs(StopReason::LeaseLost);
         }
     }
 }
@@ -90,7 +90,7 @@ async fn keep(shared: &Shared) -> Result<()> {
     }
     tracing::error!("this node was declared dead: stopping its runs and starting over");
     meter::lease_lost();
-    shared.stop_runs(StopReason::Shutdown);
+    shared.stop_runs(StopReason::LeaseLost);
     register_anew(shared).await
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claude::sweep;
+use crate::clock::earlier;
 use crate::engine::Settled;
 use crate::error::Result;
 use crate::executor::marker;
@@ -39,14 +40,21 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdow
     }
 }
 
-/// One round. Two nodes may rescue the same job: the fence lets one of them win.
+/// One round, in which sessions are released, too, whose hosts have not been served for long. Two nodes may rescue the same job: the fence lets one of them win.
 pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<()> {
     let (queue, engine, own) = (&shared.queue, shared.queue.engine(), shared.node_id());
-    let mut others = engine.nodes().await?;
-    others.retain(|node| node.id != own);
-    let silent = sightings.silent(&others, Instant::now());
-    let dead: Vec<_> =
-        others.into_iter().filter(|node| silent.contains(&node.id) || node::is_gone(node)).collect();
+    let now = Instant::now();
+    let (ours, others): (Vec<_>, Vec<_>) = engine.nodes().await?.into_iter().partition(|node| node.id == own);
+    let silent = sightings.silent(&others, now);
+    let (dead, alive): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|node| silent.contains(&node.id) || node::is_gone(node));
+    let serving: Vec<_> = ours.iter().chain(&alive).collect();
+    if let Some(kept) = sightings.hosts(&serving, shared.continue_within, now) {
+        let due_before = earlier(queue.now(), shared.continue_within);
+        if engine.release_sessions(due_before, &kept).await? > 0 {
+            queue.wakes().wake_all();
+        }
+    }
     let orphans = engine.orphans(&dead).await?;
     if orphans.is_empty() {
         return Ok(());

@@ -58,8 +58,8 @@ impl Default for Policy {
 pub(crate) enum Cause {
     /// Claude has ended, and classifier and handler have judged it; or claude was not asked, since that must fail.
     Judged(Verdict),
-    /// Its node shut down, lost its lease or died. The text says which.
-    Interrupted(&'static str),
+    /// Its node shut down, lost its lease, died, or has met a fault of its own. The text says which.
+    Interrupted(String),
     /// Claude has not been started, and that is not the job's fault. The text says why.
     NotStarted(String),
     /// Somebody asked for the job's cancellation.
@@ -99,8 +99,7 @@ pub(crate) fn decide(
     remains: Remains,
     now: Timestamp,
 ) -> Settlement {
-    let counts_now =
-        seen.anew && job.continuation.session.as_ref().is_some_and(|session| session.interrupted);
+    let counts_now = seen.anew && job.continuation.session.as_ref().is_some_and(|session| session.uncounted);
     let change = i32::from(seen.only_handler) - i32::from(counts_now);
     let continued = job.continuation.session.clone().filter(|_| !seen.anew);
     let attempt = Attempt { job, policy, seen, continued, change, now };
@@ -127,9 +126,9 @@ type Decided = (&'static str, Settlement);
 impl Attempt<'_> {
     fn decide(&self, cause: Cause, remains: Remains) -> Decided {
         match cause {
-            Cause::Judged(verdict) => (verdict.name(), self.judged(&verdict, remains)),
-            Cause::Interrupted(why) if self.seen.begun => self.interrupted(why, remains),
-            Cause::Interrupted(why) => self.given_back(why, remains),
+            Cause::Judged(verdict) => self.judged(&verdict, remains),
+            Cause::Interrupted(why) if self.seen.begun => self.interrupted(&why, remains),
+            Cause::Interrupted(why) => self.given_back(&why, remains),
             Cause::NotStarted(why) => self.given_back(&why, remains),
             Cause::Cancelled => {
                 ("cancel", self.ended(State::Cancelled, Some(ON_REQUEST.to_owned()), remains))
@@ -140,21 +139,22 @@ impl Attempt<'_> {
         }
     }
 
-    fn judged(&self, verdict: &Verdict, remains: Remains) -> Settlement {
-        match verdict {
+    fn judged(&self, verdict: &Verdict, remains: Remains) -> Decided {
+        let settlement = match verdict {
             Verdict::Complete => self.ended(State::Completed, None, remains),
             Verdict::Cancel { reason } => self.ended(State::Cancelled, Some(reason.clone()), remains),
             Verdict::Retry { reason, after } => {
                 self.retried(reason, self.backoff().max(after.unwrap_or_default()), self.going_on(), remains)
             }
             Verdict::Resume { prompt } => self.resumed(prompt, remains),
-            Verdict::Snooze { reason, wake } => self.snoozed(reason, *wake, remains),
-        }
+            Verdict::Snooze { reason, wake } => return self.snoozed(reason, *wake, remains),
+        };
+        (verdict.name(), settlement)
     }
 
     /// Run again without counting, unless the snoozes are used up, or the run would start again from the beginning
     /// although it had begun.
-    fn snoozed(&self, reason: &str, wake: Wake, remains: Remains) -> Settlement {
+    fn snoozed(&self, reason: &str, wake: Wake, remains: Remains) -> Decided {
         let (job, going_on) = (self.job, self.going_on());
         // The account's limit, not the job's: refusals are free, and the account's pause spaces them.
         let is_limit = self.seen.failed == Some(FailureKind::UsageLimit);
@@ -164,18 +164,16 @@ impl Attempt<'_> {
             Wake::At(moment) => between(self.now, moment),
         };
         if repeats {
-            return self.retried(reason, wait.max(self.backoff()), None, remains);
+            return ("retry", self.retried(reason, wait.max(self.backoff()), None, remains));
         }
         if !is_limit && job.snoozes >= job.max_snoozes {
             let reason = format!("{reason} (all {} snoozes used)", job.max_snoozes);
-            return self.retried(&reason, wait.max(self.backoff()), going_on, remains);
+            return ("retry", self.retried(&reason, wait.max(self.backoff()), going_on, remains));
         }
-        Settlement {
-            uncounted: 1,
-            snoozed: !is_limit,
-            continuation: self.continuing(going_on),
-            ..self.waiting(State::Scheduled, reason.to_owned(), later(self.now, wait), remains)
-        }
+        let going_on = going_on.map(|session| Session { uncounted: true, ..session });
+        let waiting = self.waiting(State::Scheduled, reason.to_owned(), later(self.now, wait), remains);
+        let continuation = self.continuing(going_on);
+        ("snooze", Settlement { uncounted: 1, snoozed: !is_limit, continuation, ..waiting })
     }
 
     /// Goes on in the session, which counts.
@@ -204,7 +202,7 @@ impl Attempt<'_> {
                     let reason = format!("{why} (interrupted {interruptions} times before)");
                     return ("resume", self.retried(&reason, Duration::ZERO, Some(session), remains));
                 }
-                let session = Session { interrupted: true, ..session };
+                let session = Session { uncounted: true, ..session };
                 let continuation = Continuation {
                     interruptions: interruptions.saturating_add(1),
                     ..self.continuing(Some(session))
@@ -253,7 +251,7 @@ impl Attempt<'_> {
     fn out_of_reach(&self, remains: Remains) -> Decided {
         let session = self.job.continuation.session.as_ref().map_or("", |session| &session.id);
         let reason = format!(
-            "lost: an attempt was interrupted, its session `{session}` cannot be continued on this host, and no attempt \
+            "lost: the session `{session}` of an attempt that had begun cannot be continued on this host, and no attempt \
              is left to start anew"
         );
         ("hold", self.ended(State::Discarded, Some(reason), remains))

@@ -156,8 +156,8 @@ fn an_interrupted_attempt_goes_by_what_was_seen_of_it_and_on_lost() {
     let (fresh, last) = (job(1, 0, 3), job(1, 0, 1));
     let interrupted = |job: &Job, on_lost, seen: &Seen| {
         let policy = Policy { on_lost, ..Policy::default() };
-        let new = ended(job, policy, seen, Cause::Interrupted(LOST));
-        let session = new.continuation.session.map(|session| (session.id, session.interrupted));
+        let new = ended(job, policy, seen, Cause::Interrupted(LOST.to_owned()));
+        let session = new.continuation.session.map(|session| (session.id, session.uncounted));
         (new.state, new.uncounted, new.run.verdict, session)
     };
     let own = || Some(("own".to_owned(), true));
@@ -183,7 +183,7 @@ fn an_interrupted_attempt_goes_by_what_was_seen_of_it_and_on_lost() {
 fn interruptions_are_uncounted_up_to_a_number_and_then_count() {
     let mut now_at = job(1, 0, 1);
     for interruptions in 1..=5 {
-        let new = ended(&now_at, Policy::default(), &begun(), Cause::Interrupted(LOST));
+        let new = ended(&now_at, Policy::default(), &begun(), Cause::Interrupted(LOST.to_owned()));
         assert_eq!((new.state, new.uncounted), (State::Available, 1));
         assert_eq!(new.continuation.interruptions, interruptions);
         now_at = Job {
@@ -193,24 +193,24 @@ fn interruptions_are_uncounted_up_to_a_number_and_then_count() {
             ..now_at
         };
     }
-    let sixth = ended(&now_at, Policy::default(), &begun(), Cause::Interrupted(LOST));
+    let sixth = ended(&now_at, Policy::default(), &begun(), Cause::Interrupted(LOST.to_owned()));
     assert_eq!((sixth.state, sixth.uncounted), (State::Discarded, 0), "its only attempt");
     assert_eq!(sixth.reason.as_deref(), Some("lost: the node that ran it died (interrupted 5 times before)"));
     let more = Job { max_attempts: 2, ..now_at };
-    let sixth = ended(&more, Policy::default(), &begun(), Cause::Interrupted(LOST));
+    let sixth = ended(&more, Policy::default(), &begun(), Cause::Interrupted(LOST.to_owned()));
     assert_eq!((sixth.state, sixth.uncounted), (State::Retryable, 0));
-    assert!(sixth.continuation.session.is_some_and(|session| !session.interrupted), "still in its session");
+    assert!(sixth.continuation.session.is_some_and(|session| !session.uncounted), "still in its session");
 }
 
 #[test]
 fn what_was_given_back_is_as_it_was() {
     let continuation = Continuation {
-        session: Some(Session { interrupted: true, ..Session::new("before") }),
+        session: Some(Session { uncounted: true, ..Session::new("before") }),
         interruptions: 2,
         ..Continuation::default()
     };
     let job = Job { continuation: continuation.clone(), ..job(3, 2, 1) };
-    for cause in [Cause::Interrupted(LOST), Cause::NotStarted("no room".into())] {
+    for cause in [Cause::Interrupted(LOST.to_owned()), Cause::NotStarted("no room".into())] {
         let back = ended(&job, Policy::default(), &Seen::default(), cause);
         assert_eq!((back.state, back.scheduled_at, back.uncounted), (State::Available, now(), 1));
         assert_eq!(back.continuation, continuation);
@@ -221,7 +221,7 @@ fn what_was_given_back_is_as_it_was() {
 /// An interrupted attempt whose session is nowhere counts after all: a job with one attempt never starts twice.
 #[test]
 fn what_cannot_be_continued_counts() {
-    let session = Some(Session { interrupted: true, ..Session::new("gone") });
+    let session = Some(Session { uncounted: true, ..Session::new("gone") });
     let continuation = Continuation { session, interruptions: 1, ..Continuation::default() };
     let job = |max_attempts| Job { continuation: continuation.clone(), ..job(2, 1, max_attempts) };
     let anew = Seen { anew: true, ..Seen::default() };
@@ -235,7 +235,7 @@ fn what_cannot_be_continued_counts() {
     let third = ended(&job(3), Policy::default(), &anew, Cause::Judged(Verdict::retry("x")));
     assert_eq!((third.state, third.uncounted), (State::Retryable, -1));
     let anew = Seen { anew: true, ..begun() };
-    let again = ended(&job(3), Policy::default(), &anew, Cause::Interrupted(LOST));
+    let again = ended(&job(3), Policy::default(), &anew, Cause::Interrupted(LOST.to_owned()));
     assert_eq!((again.state, again.uncounted), (State::Available, 0), "one more, and this one not");
     assert_eq!(again.continuation.session.map(|session| session.id).as_deref(), Some("own"));
 }
@@ -328,7 +328,7 @@ fn a_verdict_to_resume_goes_on_in_the_session_and_counts() {
     assert_eq!((on.state, on.uncounted, on.scheduled_at), (State::Retryable, 0, now()));
     let session = on.continuation.session.expect("it goes on");
     assert_eq!(
-        (&*session.id, session.prompt.as_deref(), session.interrupted),
+        (&*session.id, session.prompt.as_deref(), session.uncounted),
         ("own", Some("and now?"), false)
     );
     assert_eq!(ended(&job(2, 0, 2), Policy::default(), &seen, resume()).state, State::Discarded);
@@ -389,7 +389,7 @@ fn somebody_who_asks_for_the_end_of_a_job_gets_it() {
     let end = (cancelled.state, cancelled.reason.as_deref(), &*cancelled.run.verdict);
     assert_eq!(end, (State::Cancelled, Some("cancelled on request"), "cancel"));
     // Also where the job was about to wait again.
-    let waiting = ended(&job(1, 0, 3), Policy::default(), &begun(), Cause::Interrupted(LOST));
+    let waiting = ended(&job(1, 0, 3), Policy::default(), &begun(), Cause::Interrupted(LOST.to_owned()));
     let instead = waiting.cancelled(in_seconds(1));
     let end = (instead.state, instead.reason.as_deref(), &*instead.run.verdict);
     assert_eq!(end, (State::Cancelled, Some("cancelled on request"), "cancel"));

@@ -109,7 +109,6 @@ pub(crate) fn run(job: &Job) -> Span {
         job.node = job.node,
         job.outcome = Empty,
         job.verdict = Empty,
-        job.state = Empty,
         cost_usd = Empty,
         error.type = Empty,
         job.reason = Empty,
@@ -124,7 +123,6 @@ pub(crate) fn ran(span: &Span, settlement: &Settlement) {
     let run = &settlement.run;
     span.record("job.outcome", run.outcome.as_str());
     span.record("job.verdict", run.verdict.as_str());
-    span.record("job.state", settlement.state.name());
     span.record("cost_usd", run.cost_usd);
     tell_status(span, (run.outcome != "success").then_some(&run.outcome));
     if contents_are_shown() {

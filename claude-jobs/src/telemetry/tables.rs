@@ -101,7 +101,6 @@ spans! {
         "job.node" "the node that runs it"
         "job.outcome" "`success`, or the failure's kind"
         "job.verdict" "`complete`, `retry`, `resume`, `snooze`, `cancel`, `hold`, `give back` or `handler failed`"
-        "job.state" "the state that the job goes to"
         "cost_usd" "what the attempt cost in US dollars, where that is known"
         "error.type" "the failure's kind, where it failed"
         "job.reason" "*why the job goes there*"
@@ -264,5 +263,5 @@ metrics! {
         "How often this node was declared dead while it lived."
     DATABASE_ERRORS Counter "claude_jobs_database_errors_total" "errors" ["operation"]
         "Operations of the runtime that failed and are tried again: `turn`, `renew`, `rescue`, `cancel`, `watch`, \
-         `prune`, `cron`, `clock`, `count`, `gate`."
+         `prune`, `cron`, `clock`, `count`, `gate`, `answer`, `begun`."
 }

@@ -223,7 +223,6 @@ impl Turns<'_> {
             running: 0,
             ahead: 0,
             host: &host_name(),
-            abandoned_before: now,
             at_most: 1,
             account: "",
             now,

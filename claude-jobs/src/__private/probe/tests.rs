@@ -83,6 +83,7 @@ fn run(text: &str) -> Run {
         started: true,
         worked: true,
         keeps_session: true,
+        session_host: None,
         warnings: Vec::new(),
         ending: Ending::Exited(0),
     }

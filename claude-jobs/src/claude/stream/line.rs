@@ -35,6 +35,9 @@ const HEAD: usize = 1024;
 /// How an event begins behind something else.
 const START: &[u8] = b"{\"type\":";
 
+/// How the event begins that must not be lost, whatever it is written into.
+const RESULT: &[u8] = b"{\"type\":\"result\"";
+
 /// U+FFFD.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
@@ -76,6 +79,11 @@ impl Lines {
     fn end_line(&mut self, event: &mut impl FnMut(Value)) {
         let mut line = std::mem::take(&mut self.line);
         line.end(event);
+        if let Some(result) = line.result.take().filter(|_| line.events == 0) {
+            let mut line = Line::default();
+            line.feed(&result, event);
+            line.end(event);
+        }
         if line.is_unreadable {
             self.unreadable += 1;
             self.heads.feed(&line.head);
@@ -90,6 +98,12 @@ struct Line {
     head: Vec<u8>,
     /// Whether something in it was no event.
     is_unreadable: bool,
+    /// How many events were read of it.
+    events: u32,
+    /// How many bytes of [`RESULT`] have come, of how many bytes in all.
+    matched: (usize, usize),
+    /// A result that does not begin its line, as it came: it may have been written into an event that was cut off.
+    result: Option<Vec<u8>>,
     state: State,
     /// What is kept of the present event: JSON, if it is one.
     kept: Vec<u8>,
@@ -111,6 +125,9 @@ impl Default for Line {
         Self {
             head: Vec::new(),
             is_unreadable: false,
+            events: 0,
+            matched: (0, 0),
+            result: None,
             state: State::Before,
             kept: Vec::new(),
             depth: 0,
@@ -142,6 +159,7 @@ impl Line {
     fn feed(&mut self, bytes: &[u8], event: &mut impl FnMut(Value)) {
         let missing = HEAD - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+        self.look_for_result(bytes);
         let mut rest = bytes;
         while let [byte, after @ ..] = rest {
             if self.state == State::Text {
@@ -172,6 +190,23 @@ impl Line {
         }
     }
 
+    fn look_for_result(&mut self, bytes: &[u8]) {
+        for (place, byte) in bytes.iter().enumerate() {
+            if let Some(result) = &mut self.result {
+                let room = MOST_OF_A_LINE.saturating_sub(result.len());
+                result.extend_from_slice(&bytes[place..][..room.min(bytes.len() - place)]);
+                return;
+            }
+            let (matched, passed) = self.matched;
+            let matched =
+                if *byte == RESULT[matched] { matched + 1 } else { usize::from(*byte == RESULT[0]) };
+            self.matched = (matched % RESULT.len(), passed.saturating_add(1));
+            if matched == RESULT.len() && passed >= matched {
+                self.result = Some(RESULT.to_vec());
+            }
+        }
+    }
+
     /// The present event is over, or the line is.
     fn end(&mut self, event: &mut impl FnMut(Value)) {
         match self.state {
@@ -181,13 +216,16 @@ impl Line {
                 self.end_word();
                 let text = String::from_utf8_lossy(&self.kept);
                 match serde_json::from_str::<Value>(&text).ok().filter(Value::is_object) {
-                    Some(value) => event(value),
+                    Some(value) => {
+                        self.events = self.events.saturating_add(1);
+                        event(value);
+                    }
                     None => self.is_unreadable = true,
                 }
             }
         }
-        let Self { head, is_unreadable, .. } = std::mem::take(self);
-        *self = Self { head, is_unreadable, ..Self::default() };
+        let Self { head, is_unreadable, events, matched, result, .. } = std::mem::take(self);
+        *self = Self { head, is_unreadable, events, matched, result, ..Self::default() };
     }
 
     fn take(&mut self, byte: u8) {

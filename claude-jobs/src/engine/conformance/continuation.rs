@@ -1,20 +1,17 @@
 //! What attempts leave for the next one: sessions and where they are, answers, and whether claude had started.
 
-use std::time::Duration;
-
 use super::Database;
 use super::fixture::{
     HOST, HOSTS, NODE, OTHER, QUEUE, WORKER, all_jobs, ask, at, claim, continuing, end, fields, ids, insert,
     insert_all, is_busy, job, keyed, new, open, running, settle,
 };
-use crate::clock::earlier;
 use crate::engine::{BusyLook, ClaimRequest, Limits};
 use crate::error::Error;
 use crate::job::{Continuation, JobId, State};
 use crate::settlement::Settlement;
 
-/// A job that is to continue a session is claimed where that is; elsewhere only when it has been due for long. Others are
-/// claimed past it.
+/// A job that is to continue a session is claimed where that is; elsewhere only when it was released. Others are claimed
+/// past it.
 pub async fn sessions_are_continued_where_they_are(database: &dyn Database) {
     let engine = open(database).await;
     let (here, elsewhere) = (ask(9, at(10)), ClaimRequest { host: HOSTS[1], ..ask(9, at(10)) });
@@ -30,23 +27,23 @@ pub async fn sessions_are_continued_where_they_are(database: &dyn Database) {
             let other = insert(&*engine, new(at(5))).await;
             let claimed = claim(&*engine, &ClaimRequest { limits, ..elsewhere.clone() }).await;
             assert_eq!(ids(&claimed), [other.id], "{what}: behind it in line");
-            let busy = |host, abandoned_before| BusyLook {
-                queues: &[QUEUE],
-                workers: &[WORKER],
-                host,
-                abandoned_before,
-                now: at(10),
-            };
             assert!(settle(&*engine, end(&claimed[0], State::Completed, at(9)), at(9)).await);
-            let abandoned = earlier(at(10), Duration::from_secs(9));
-            for (host, since, expected) in
-                [(HOSTS[1], at(0), false), (HOST, at(0), true), (HOSTS[1], abandoned, true)]
+            let busy = async |host| {
+                let look = BusyLook { queues: &[QUEUE], workers: &[WORKER], host, now: at(10) };
+                engine.is_busy(&look).await.expect("a look")
+            };
+            assert_eq!((busy(HOSTS[1]).await, busy(HOST).await), (false, true), "{what}");
+            let kept = |queue: &str, host: &str| (queue.to_owned(), host.to_owned());
+            for (due_before, kept) in
+                [(at(0), vec![]), (at(10), vec![kept("other", HOSTS[1]), kept(QUEUE, HOST)])]
             {
-                let is_busy = engine.is_busy(&busy(host, since)).await.expect("a look");
-                assert_eq!(is_busy, expected, "{what} {host} {since}");
+                let released = engine.release_sessions(due_before, &kept).await.expect("a write");
+                assert_eq!((released, busy(HOSTS[1]).await), (0, false), "{what} {due_before} {kept:?}");
             }
-            let request = ClaimRequest { limits, abandoned_before: abandoned, ..elsewhere.clone() };
-            let anywhere = claim(&*engine, &request).await;
+            let kept = [kept("other", HOST), kept(QUEUE, HOSTS[1])];
+            assert_eq!(engine.release_sessions(at(1), &kept).await.expect("a write"), 1, "{what}");
+            assert!(busy(HOSTS[1]).await, "{what}");
+            let anywhere = claim(&*engine, &ClaimRequest { limits, ..elsewhere.clone() }).await;
             assert_eq!(ids(&anywhere), [run.id], "{what}: nobody came for it");
             assert_eq!(anywhere[0].continuation, continuing("session", Some(HOST)), "{what}");
             let back = Settlement {

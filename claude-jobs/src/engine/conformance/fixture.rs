@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Database;
-use crate::clock::{earlier, later, timestamp};
+use crate::clock::{later, timestamp};
 use crate::engine::{BusyLook, ClaimRequest, Engine, Filter, Limits, NodeRow, Settled};
 use crate::job::{
     AttemptError, Continuation, Inserted, Job, JobId, JobRow, RunRow, Session, State, UniqueRow,
@@ -133,7 +133,6 @@ pub(super) fn ask(most: u32, now: Timestamp) -> ClaimRequest<'static> {
         running: 0,
         ahead: 0,
         host: HOST,
-        abandoned_before: earlier(now, Duration::from_secs(600)),
         at_most: u32::MAX,
         account: ACCOUNT,
         now,
@@ -257,8 +256,8 @@ pub(super) fn continuing(session: &str, host: Option<&str>) -> Continuation {
 
 /// Whether there is something to do in these queues for these workers.
 pub(super) async fn is_busy(engine: &dyn Engine, queues: &[&str], workers: &[&str], now: Timestamp) -> bool {
-    let ClaimRequest { host, abandoned_before, .. } = ask(1, now);
-    let look = BusyLook { queues, workers, host, abandoned_before, now };
+    let ClaimRequest { host, .. } = ask(1, now);
+    let look = BusyLook { queues, workers, host, now };
     engine.is_busy(&look).await.expect("a look")
 }
 

@@ -134,6 +134,7 @@ impl Walk {
             86..89 => self.delete().await,
             89..92 => self.change_queue().await,
             92..94 => self.change_account().await,
+            94..96 => self.release_sessions().await,
             // Now and then to the very moment at which something is due.
             _ => self.now = later(self.now, Duration::from_millis(500 * self.random.below(10) as u64)),
         }
@@ -206,7 +207,6 @@ impl Walk {
             running: self.random.below(3) as u32,
             ahead: if self.random.once_in(3) { self.random.below(5) as u32 } else { 0 },
             host: self.random.pick(&HOSTS),
-            abandoned_before: earlier(self.now, Duration::from_secs(self.random.below(20) as u64)),
             at_most: if self.random.once_in(5) { self.random.below(3) as u32 } else { u32::MAX },
             account: self.random.pick(&ACCOUNTS),
             now: self.now,
@@ -386,6 +386,16 @@ impl Walk {
         let change = self.random.pick(if self.habits.pauses { &changes } else { &changes[..4] });
         let settings = self.engine().change_queue(queue, change).await.expect("a change");
         assert_eq!(settings, self.reference.change(queue, change), "step {}", self.step);
+    }
+
+    async fn release_sessions(&mut self) {
+        let due_before = earlier(self.now, Duration::from_secs(self.random.below(20) as u64));
+        let mut kept = Vec::new();
+        for _ in 0..self.random.below(3) {
+            kept.push((self.random.pick(&QUEUES).to_owned(), self.random.pick(&HOSTS).to_owned()));
+        }
+        let released = self.engine().release_sessions(due_before, &kept).await.expect("a write");
+        assert_eq!(released, self.reference.release_sessions(due_before, &kept), "step {}", self.step);
     }
 
     /// Stops claims for an account, begins a trial or ends one.

@@ -25,6 +25,8 @@ pub(super) struct Reference {
 pub(super) struct Entry {
     pub(super) job: Job,
     key: Option<UniqueRow>,
+    /// May be claimed wherever its session is.
+    is_released: bool,
     pub(super) runs: BTreeMap<u32, RunRow>,
 }
 
@@ -47,7 +49,8 @@ impl Reference {
     }
 
     pub(super) fn insert(&mut self, id: JobId, row: &JobRow) {
-        let entry = Entry { job: row.clone().stored_as(id), key: row.unique.clone(), runs: BTreeMap::new() };
+        let (job, key) = (row.clone().stored_as(id), row.unique.clone());
+        let entry = Entry { job, key, is_released: false, runs: BTreeMap::new() };
         assert!(self.jobs.insert(id, entry).is_none(), "{id} is new");
     }
 
@@ -98,7 +101,7 @@ impl Reference {
         let room = self.room(request);
         let mut order: Vec<_> = (self.available(request))
             .filter(|job| request.workers.contains(&job.worker.as_str()))
-            .filter(|job| is_reachable(job, request))
+            .filter(|job| self.is_reachable(job, request))
             .map(|job| (job.priority, job.scheduled_at, job.id))
             .collect();
         order.sort();
@@ -217,6 +220,7 @@ impl Reference {
         job.meta = new.meta.clone().unwrap_or_else(|| job.meta.clone());
         job.continuation = new.continuation.clone();
         (job.node, job.cancel_requested) = (None, false);
+        entry.is_released = false;
         true
     }
 
@@ -268,16 +272,32 @@ impl Reference {
         settings.clone()
     }
 
+    /// How many jobs were released.
+    pub(super) fn release_sessions(&mut self, due_before: Timestamp, kept: &[(String, String)]) -> u64 {
+        let mut released = 0;
+        for entry in self.jobs.values_mut() {
+            let job = &entry.job;
+            let Some(host) = job.continuation.session_host() else { continue };
+            let waits = matches!(job.state, State::Scheduled | State::Available | State::Retryable);
+            let is_kept = kept.iter().any(|(queue, its)| *queue == job.queue && its == host);
+            if waits && job.scheduled_at <= due_before && !is_kept && !entry.is_released {
+                entry.is_released = true;
+                released += 1;
+            }
+        }
+        released
+    }
+
+    /// Whether a job may be claimed where the request comes from.
+    fn is_reachable(&self, job: &Job, request: &ClaimRequest<'_>) -> bool {
+        let host = job.continuation.session_host();
+        host.is_none_or(|host| host == request.host) || self.jobs[&job.id].is_released
+    }
+
     fn settings(&mut self, queue: &str) -> &mut QueueSettings {
         let new = || QueueSettings { name: queue.to_owned(), ..QueueSettings::default() };
         self.queues.entry(queue.to_owned()).or_insert_with(new)
     }
-}
-
-/// Whether a job may be claimed where the request comes from.
-fn is_reachable(job: &Job, request: &ClaimRequest<'_>) -> bool {
-    let host = job.continuation.session_host();
-    host.is_none_or(|host| host == request.host) || job.scheduled_at <= request.abandoned_before
 }
 
 /// A job's state, where one that waits for its time and is due counts as claimable: when an engine writes

@@ -18,13 +18,13 @@ use crate::job::{Job, State};
 /// node here knows there may be a million. queues_pkey, nodes_pkey, accounts_pkey, jobs_due, jobs_claim, jobs_keyed
 pub(super) const LOOK: &str = "SELECT coalesce(q.paused, false) AS paused, q.concurrency, \
     EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = $2) AS is_registered, \
-    (SELECT until FROM {schema}.accounts WHERE name = $6 AND trial_node IS DISTINCT FROM $2) AS blocked_until, \
+    (SELECT until FROM {schema}.accounts WHERE name = $5 AND trial_node IS DISTINCT FROM $2) AS blocked_until, \
     (SELECT min(scheduled_at) FROM {schema}.jobs WHERE queue = $1 AND state IN ('scheduled', 'retryable')) \
         AS next_due, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
         AND queue = $1) AS has_unkeyed, \
     EXISTS (SELECT 1 FROM (SELECT worker FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
-        AND queue = $1 AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5) \
+        AND queue = $1 AND (session_host IS NULL OR session_host = $4) \
         ORDER BY priority, scheduled_at, id LIMIT 100) AS first WHERE worker = ANY ($3)) AS has_ours, \
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
         AND queue = $1) AS has_keyed \
@@ -65,14 +65,14 @@ pub(super) use take_rows;
 ///
 /// The numbers of: the present moment; the queue, the node, the workers, the node's concurrency, how many it
 /// runs, how many more it may claim, the bit of `executing`, whether jobs that are due must be staged
-/// first, where the node keeps its sessions, since when jobs have been abandoned, the account and the most jobs. What was
+/// first, where the node keeps its sessions, the account and the most jobs. What was
 /// found that still matters comes with each job: to have it in a row of its own, every row
 /// would have to be put aside and copied.
 ///
 /// jobs_claim, in its own order; the same as [`LOOK`]'s besides.
 macro_rules! claim_rows {
     ($now:literal; $queue:literal, $node:literal, $workers:literal, $concurrency:literal, $running:literal,
-        $ahead:literal, $bit:literal, $stages:literal, $host:literal, $abandoned:literal, $account:literal, $most:literal) => {
+        $ahead:literal, $bit:literal, $stages:literal, $host:literal, $account:literal, $most:literal) => {
         concat!(
             "found AS (SELECT coalesce(q.paused, false) AS paused, q.concurrency, \
                 EXISTS (SELECT 1 FROM {schema}.nodes WHERE id = ",
@@ -97,8 +97,6 @@ macro_rules! claim_rows {
             $workers,
             ") AND (session_host IS NULL OR session_host = ",
             $host,
-            " OR scheduled_at <= ",
-            $abandoned,
             ") ORDER BY priority, scheduled_at, id LIMIT (SELECT CASE WHEN paused OR concurrency <= 0 OR NOT is_registered OR is_blocked OR has_keyed OR ",
             $stages,
             " AND next_due <= ",
@@ -119,11 +117,9 @@ macro_rules! claim_rows {
 }
 pub(super) use claim_rows;
 
-/// Claims. `$1` the present moment, `$2` to `$13` as [`bind_claim`] has them.
-pub(super) const CLAIM: &str = concat!(
-    "WITH ",
-    claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13")
-);
+/// Claims. `$1` the present moment, `$2` to `$12` as [`bind_claim`] has them.
+pub(super) const CLAIM: &str =
+    concat!("WITH ", claim_rows!("$1"; "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12"));
 
 /// What a look has found.
 pub(super) struct Found {
@@ -167,7 +163,6 @@ fn look<'q>(engine: &PostgresEngine, request: &ClaimRequest<'_>) -> Query<'q> {
         .bind(request.node)
         .bind(request.workers)
         .bind(request.host)
-        .bind(Moment(request.abandoned_before))
         .bind(request.account)
 }
 
@@ -276,7 +271,6 @@ pub(super) fn bind_claim<'q>(query: Query<'q>, request: &ClaimRequest<'_>, stage
         .bind(state_bit(State::Executing))
         .bind(stages_first)
         .bind(request.host)
-        .bind(Moment(request.abandoned_before))
         .bind(request.account)
         .bind(i64::from(request.at_most))
 }
@@ -322,7 +316,6 @@ mod tests {
             running: 0,
             ahead: 0,
             host: "host",
-            abandoned_before: timestamp(0),
             at_most: u32::MAX,
             account: "",
             now: timestamp(1_900_000_000_000_000),

@@ -29,7 +29,7 @@ pub(super) const COUNT_EXECUTING: &str =
 /// first jobs are looked at: thousands of jobs that wait for one key cost nothing.
 ///
 /// `$1` now, `$2` node, `$3` the bit of `executing`, `$4` queue, `$5` workers, `$6` the most jobs, `$7`
-/// the most per key, `$8` the host, `$9` since when jobs have been abandoned. jobs_keyed, jobs_keys_in_use, jobs_claim, jobs_pkey
+/// the most per key, `$8` the host. jobs_keyed, jobs_keys_in_use, jobs_claim, jobs_pkey
 pub(super) const TAKE_KEYED: &str = concat!(
     "WITH RECURSIVE keys (key) AS ( \
         (SELECT min(concurrency_key) FROM {schema}.jobs \
@@ -43,11 +43,11 @@ pub(super) const TAKE_KEYED: &str = concat!(
     first AS (SELECT job.id, job.priority, job.scheduled_at FROM free CROSS JOIN LATERAL ( \
         SELECT id, priority, scheduled_at FROM {schema}.jobs \
         WHERE state = 'available' AND queue = $4 AND concurrency_key = free.key AND worker = ANY ($5) \
-        AND (session_host IS NULL OR session_host = $8 OR scheduled_at <= $9) \
+        AND (session_host IS NULL OR session_host = $8) \
         ORDER BY priority, scheduled_at, id LIMIT greatest(free.slots, 0)) AS job), \
     unkeyed AS (SELECT id, priority, scheduled_at FROM {schema}.jobs \
         WHERE state = 'available' AND queue = $4 AND concurrency_key IS NULL AND worker = ANY ($5) \
-        AND (session_host IS NULL OR session_host = $8 OR scheduled_at <= $9) \
+        AND (session_host IS NULL OR session_host = $8) \
         ORDER BY priority, scheduled_at, id LIMIT $6), \
     chosen AS (SELECT id FROM (TABLE first UNION ALL TABLE unkeyed) AS any_of_both \
         ORDER BY priority, scheduled_at, id LIMIT $6) ",
@@ -100,7 +100,7 @@ pub(super) async fn take(
     let query = engine.query(&engine.sql.take_keyed).bind(Moment(request.now)).bind(request.node);
     let query = query.bind(state_bit(State::Executing)).bind(request.queue).bind(request.workers);
     let query = query.bind(i64::from(most)).bind(i64::from(request.limits.per_key));
-    let query = query.bind(request.host).bind(Moment(request.abandoned_before));
+    let query = query.bind(request.host);
     let rows = work.rows(query).await?;
     let mut jobs = row::claimed(&rows, request)?;
     in_order(&mut jobs);
@@ -167,7 +167,6 @@ mod tests {
             running: 0,
             ahead: 0,
             host: "host",
-            abandoned_before: timestamp(0),
             at_most: u32::MAX,
             account: "",
             now,

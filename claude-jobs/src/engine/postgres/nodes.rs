@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::Row;
 
 use super::PostgresEngine;
@@ -89,6 +90,22 @@ pub(super) async fn orphans(engine: &PostgresEngine, dead: &[NodeRow]) -> Result
     let mut jobs = row::jobs(&engine.rows(engine.query(&engine.sql.orphans)).await?)?;
     jobs.sort_by_key(|job| job.id);
     Ok(jobs)
+}
+
+/// jobs_sessions
+pub(super) const RELEASE_SESSIONS: &str = "UPDATE {schema}.jobs SET session_host = NULL \
+    WHERE session_host IS NOT NULL AND state IN ('scheduled', 'available', 'retryable') AND scheduled_at <= $1 \
+        AND (queue, session_host) NOT IN (SELECT * FROM unnest($2::text[], $3::text[])) RETURNING id";
+
+pub(super) async fn release_sessions(
+    engine: &PostgresEngine,
+    due_before: Timestamp,
+    kept: &[(String, String)],
+) -> Result<u64> {
+    let (queues, hosts): (Vec<_>, Vec<_>) =
+        kept.iter().map(|(queue, host)| (cleaned(queue), cleaned(host))).unzip();
+    let query = engine.query(&engine.sql.release_sessions).bind(Moment(due_before)).bind(queues).bind(hosts);
+    Ok(engine.rows(query).await?.len() as u64)
 }
 
 /// jobs_executing

@@ -124,7 +124,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
     vec![
         Case {
             sql: &sql.look,
-            values: format!("'queue_3', 'node_1', {workers}, 'host', '2026-01-01', 'account'"),
+            values: format!("'queue_3', 'node_1', {workers}, 'host', 'account'"),
             indexes: &["jobs_due", "jobs_claim", "jobs_keyed"],
         },
         case(&sql.stage, "'queue_3', '2026-02-01', 5000", &["jobs_due", "jobs_pkey"]),
@@ -132,14 +132,14 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
             sql: &sql.turn,
             values: format!(
                 "{RUN}, '{{2026-02-01}}', 1, 'c', '2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, \
-                'host', '2026-01-01', 'account', 9"
+                'host', 'account', 9"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed", "jobs_pkey"],
         },
         Case {
             sql: &sql.claim,
             values: format!(
-                "'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'host', '2026-01-01', 'account', 9"
+                "'2026-02-01', 'queue_3', 'node_1', {workers}, 10, 0, 0, 4, false, 'host', 'account', 9"
             ),
             indexes: &["jobs_claim", "jobs_due", "jobs_keyed"],
         },
@@ -159,20 +159,21 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.count_executing, "'queue_3'", &["jobs_executing"]),
         Case {
             sql: &sql.take_keyed,
-            values: format!("'2026-02-01', 'node_1', 4, 'keyed', {workers}, 10, 2, 'host', '2026-01-01'"),
+            values: format!("'2026-02-01', 'node_1', 4, 'keyed', {workers}, 10, 2, 'host'"),
             indexes: &["jobs_keyed", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],
         },
         Case {
             sql: &sql.take_keyed,
-            values: format!("'2026-02-01', 'node_1', 4, 'queue_3', {workers}, 10, 2, 'host', '2026-01-01'"),
+            values: format!("'2026-02-01', 'node_1', 4, 'queue_3', {workers}, 10, 2, 'host'"),
             indexes: &["jobs_keyed", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],
         },
         case(&sql.held, "'queue_3', 'node_1'", &["jobs_executing"]),
         case(&sql.orphans, "", &["jobs_executing"]),
+        case(&sql.release_sessions, "'2026-02-01', '{q}', '{h}'", &["jobs_sessions"]),
         case(&sql.cancel_requests, "'node_1'", &["jobs_executing"]),
         Case {
             sql: &sql.is_busy,
-            values: format!("'{{queue_3,idle}}', {workers}, '2026-02-01', 'host', '2026-01-01'"),
+            values: format!("'{{queue_3,idle}}', {workers}, '2026-02-01', 'host'"),
             indexes: &["jobs_executing", "jobs_claim", "jobs_keyed", "jobs_due"],
         },
         case(&sql.release_expired, "'{unique_200,other}', '{2026-02-01,2026-02-01}'", &["jobs_unique"]),

@@ -57,18 +57,18 @@ pub(super) const IS_BUSY: &str = "WITH open AS (SELECT served.name FROM unnest($
             AND queue = ANY ($1) AND worker = ANY ($2)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NULL \
             AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2) \
-            AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5)) \
+            AND (session_host IS NULL OR session_host = $4)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'available' AND concurrency_key IS NOT NULL \
             AND queue = ANY (ARRAY (SELECT name FROM open)) AND worker = ANY ($2) \
-            AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5)) \
+            AND (session_host IS NULL OR session_host = $4)) \
         OR EXISTS (SELECT 1 FROM {schema}.jobs WHERE state IN ('scheduled', 'retryable') \
             AND queue = ANY (ARRAY (SELECT name FROM open)) AND scheduled_at <= $3 AND worker = ANY ($2) \
-            AND (session_host IS NULL OR session_host = $4 OR scheduled_at <= $5)) \
+            AND (session_host IS NULL OR session_host = $4)) \
     AS busy";
 
 pub(super) async fn is_busy(engine: &PostgresEngine, look: &BusyLook<'_>) -> Result<bool> {
     let query = engine.query(&engine.sql.is_busy).bind(look.queues).bind(look.workers);
-    let query = query.bind(Moment(look.now)).bind(look.host).bind(Moment(look.abandoned_before));
+    let query = query.bind(Moment(look.now)).bind(look.host);
     Ok(engine.row(query).await?.try_get("busy")?)
 }
 

@@ -75,6 +75,7 @@ statements! {
     nodes: nodes::NODES,
     bury: nodes::BURY,
     orphans: nodes::ORPHANS,
+    release_sessions: nodes::RELEASE_SESSIONS,
     cancel_requests: nodes::CANCEL_REQUESTS,
     held: nodes::HELD,
     look: claim::LOOK,

@@ -37,7 +37,7 @@ pub(super) const TAKE: &str = concat!(
     take_rows!(),
     "IN (SELECT id FROM claude_jobs WHERE state = 'available' AND concurrency_key IS NULL AND queue = ?4 \
      AND worker IN (SELECT value FROM json_each(?5)) \
-     AND (session_host IS NULL OR session_host = ?7 OR scheduled_at <= ?8) \
+     AND (session_host IS NULL OR session_host = ?7) \
      ORDER BY priority, scheduled_at, id LIMIT +?6) RETURNING ",
     job_columns!()
 );
@@ -165,8 +165,7 @@ async fn take_and_commit(
         .bind(request.queue)?
         .bind(json(&request.workers)?)?
         .bind(most)?
-        .bind(request.host)?
-        .bind(request.abandoned_before.as_microsecond())?;
+        .bind(request.host)?;
     script.add("COMMIT");
     let rows = script.run(connection).await?;
     let mut jobs = rows.iter().map(row::job).collect::<sqlx::Result<Vec<_>>>()?;

@@ -38,13 +38,13 @@ pub(super) const TAKE_KEYED: &str = concat!(
          FROM free JOIN claude_jobs AS job ON job.id IN (SELECT id FROM claude_jobs \
              WHERE state = 'available' AND queue = ?4 AND concurrency_key = free.key \
              AND worker IN (SELECT name FROM known) \
-             AND (session_host IS NULL OR session_host = ?8 OR scheduled_at <= ?9) \
+             AND (session_host IS NULL OR session_host = ?8) \
              ORDER BY priority, scheduled_at, id LIMIT +?7) \
          WHERE free.slots > 0), \
      unkeyed AS (SELECT id, priority, scheduled_at FROM claude_jobs \
          WHERE state = 'available' AND queue = ?4 AND concurrency_key IS NULL \
          AND worker IN (SELECT name FROM known) \
-         AND (session_host IS NULL OR session_host = ?8 OR scheduled_at <= ?9) \
+         AND (session_host IS NULL OR session_host = ?8) \
          ORDER BY priority, scheduled_at, id LIMIT +?6) ",
     take_rows!(),
     "IN (SELECT id FROM ( \
@@ -83,8 +83,7 @@ pub(super) async fn take(
         .bind(json(&request.workers)?)
         .bind(most)
         .bind(request.limits.per_key)
-        .bind(request.host)
-        .bind(request.abandoned_before.as_microsecond());
+        .bind(request.host);
     let rows = query.fetch_all(&mut *connection).await?;
     let mut jobs = rows.iter().map(row::job).collect::<sqlx::Result<Vec<_>>>()?;
     in_order(&mut jobs);

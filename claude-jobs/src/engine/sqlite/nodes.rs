@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::{Row, SqlitePool};
 
 use super::insert::json;
@@ -90,6 +91,24 @@ pub(super) async fn orphans(engine: &SqliteEngine, dead: &[NodeRow]) -> Result<V
     let rows = sqlx::query(ORPHANS).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows.iter().map(row::job).collect::<sqlx::Result<_>>()?)
+}
+
+/// claude_jobs_sessions
+pub(super) const RELEASE_SESSIONS: &str = "UPDATE claude_jobs SET session_host = NULL \
+    WHERE session_host IS NOT NULL AND state IN ('scheduled', 'available', 'retryable') AND scheduled_at <= ?1 \
+    AND NOT EXISTS (SELECT 1 FROM json_each(?2) AS kept \
+        WHERE kept.value ->> 0 = claude_jobs.queue AND kept.value ->> 1 = claude_jobs.session_host)";
+
+pub(super) async fn release_sessions(
+    engine: &SqliteEngine,
+    due_before: Timestamp,
+    kept: &[(String, String)],
+) -> Result<u64> {
+    let mut transaction = engine.begin().await?;
+    let query = sqlx::query(RELEASE_SESSIONS).bind(due_before.as_microsecond()).bind(json(&kept)?);
+    let released = query.execute(&mut *transaction).await?.rows_affected();
+    transaction.commit().await?;
+    Ok(released)
 }
 
 pub(super) async fn cancel_requests(readers: &SqlitePool, node: &str) -> Result<Vec<JobId>> {

@@ -65,16 +65,16 @@ pub(super) const IS_BUSY: &str = "WITH served AS (SELECT value AS name FROM json
          OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_claim \
              WHERE state = 'available' AND concurrency_key IS NULL \
              AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known) \
-             AND (session_host IS NULL OR session_host = ?4 OR scheduled_at <= ?5)) \
+             AND (session_host IS NULL OR session_host = ?4)) \
          OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_keyed \
              WHERE state = 'available' AND concurrency_key IS NOT NULL \
              AND queue IN (SELECT name FROM open) AND worker IN (SELECT name FROM known) \
-             AND (session_host IS NULL OR session_host = ?4 OR scheduled_at <= ?5)) \
+             AND (session_host IS NULL OR session_host = ?4)) \
          OR EXISTS (SELECT 1 FROM claude_jobs INDEXED BY claude_jobs_due \
              WHERE state IN ('scheduled', 'retryable') \
              AND queue IN (SELECT name FROM open) AND scheduled_at <= ?3 \
              AND worker IN (SELECT name FROM known) \
-             AND (session_host IS NULL OR session_host = ?4 OR scheduled_at <= ?5))";
+             AND (session_host IS NULL OR session_host = ?4))";
 
 pub(super) async fn is_busy(readers: &SqlitePool, look: &BusyLook<'_>) -> Result<bool> {
     let busy = sqlx::query_scalar(IS_BUSY)
@@ -82,7 +82,6 @@ pub(super) async fn is_busy(readers: &SqlitePool, look: &BusyLook<'_>) -> Result
         .bind(json(&look.workers)?)
         .bind(look.now.as_microsecond())
         .bind(look.host)
-        .bind(look.abandoned_before.as_microsecond())
         .fetch_one(readers)
         .await?;
     Ok(busy)

@@ -11,9 +11,9 @@ pub(crate) enum Met {
     /// Nothing.
     #[default]
     Nothing,
-    /// A fault of the node: claude never started. Why.
+    /// A fault of the node, which kept claude from starting or cut it off. Why.
     Node(String),
-    /// A fault of the account that was known: the job tried whether it is over. Why.
+    /// A fault of the account that was known: the job tried whether it is over, and nothing was paid for. Why.
     Known(String, AccountChange),
     /// A fault of the account.
     Account(AccountChange),
@@ -52,7 +52,10 @@ pub(super) fn blamed(failure: &Failure, names_binary: bool) -> Option<Fault> {
 
 /// Whether a run shows that claude can start and work: not one that never started, or that somebody has stopped.
 pub(super) fn is_conclusive(run: &Run) -> bool {
-    let is_stopped = matches!(&run.ending, Ending::Stopped(StopReason::Cancel | StopReason::Shutdown));
+    let is_stopped = matches!(
+        &run.ending,
+        Ending::Stopped(StopReason::Cancel | StopReason::Shutdown | StopReason::LeaseLost)
+    );
     !is_stopped && !matches!(&run.ending, Ending::NotStarted(_))
 }
 

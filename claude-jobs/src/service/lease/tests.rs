@@ -34,7 +34,6 @@ async fn claim(shared: &Shared) -> Vec<crate::Job> {
         ahead: 0,
         running: 0,
         host: &shared.session_host(),
-        abandoned_before: shared.abandoned_before(),
         at_most: u32::MAX,
         account: "",
         now: shared.queue.now(),
@@ -89,7 +88,7 @@ async fn a_node_that_was_declared_dead_stops_its_runs_and_starts_over() {
     assert_eq!((stop.reason(), shared.node_id()), (None, before.clone()));
     shared.queue.engine().retire(&before).await.expect("a write");
     keep(&shared).await.expect("a write");
-    assert_eq!(stop.reason(), Some(StopReason::Shutdown));
+    assert_eq!(stop.reason(), Some(StopReason::LeaseLost));
     assert_ne!(shared.node_id(), before);
 }
 
@@ -104,7 +103,7 @@ async fn a_node_that_cannot_renew_stops_its_runs_before_its_lease_ends() {
     tokio::time::pause();
     let (stop, start) = (running(&shared), Instant::now());
     let serving = tokio::spawn(serve(Arc::clone(&shared), CancellationToken::new()));
-    assert_eq!(timeout(Terms::DEFAULT.lease(), stop.fired()).await, Ok(StopReason::Shutdown));
+    assert_eq!(timeout(Terms::DEFAULT.lease(), stop.fired()).await, Ok(StopReason::LeaseLost));
     assert!(
         start.elapsed() <= Terms::DEFAULT.patience() + Terms::DEFAULT.renew_every() / 15,
         "{:?}",

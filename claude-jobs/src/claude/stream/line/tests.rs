@@ -88,7 +88,7 @@ fn what_is_no_event_is_counted_and_the_next_line_is_read() {
     let output = b"{\"a\":1}\r\n\nnot json\n   \n{\"half\":\"\n[1]\n{\"b\":2}}\n\xff\xff\n{\"c\":3}";
     for pieces in [1, 2, 7, output.len()] {
         let (events, unread) = read_in(pieces, output);
-        assert_eq!(events, [json!({"a": 1}), json!({"c": 3})]);
+        assert_eq!(events, [json!({"a": 1}), json!({"b": 2}), json!({"c": 3})]);
         assert_eq!(unread.lines, 5);
         assert!(unread.text.starts_with("not json\n{\"half\":\"\n"), "{:?}", unread.text);
     }
@@ -155,7 +155,8 @@ fn an_event_is_read_whatever_stands_beside_it_in_its_line() {
     for (line, events) in [
         (format!("warning: 5\" wide {result}"), 1),
         (format!("\u{1b}[0m{result}"), 1),
-        (format!("{{{{\"type\"{result}\u{1b}[0m done"), 0),
+        (format!("{{{{\"type\"{result}\u{1b}[0m done"), 1),
+        (format!("{{\"type\":\"assis{result}"), 1),
         (format!("x {{\"type\" {{{result} done {result}"), 2),
         (format!("{result}{result}"), 2),
         (format!("{result}, {result}"), 2),
