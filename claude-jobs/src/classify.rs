@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | (success) | complete | the handler may decide otherwise |
 //! | `timeout` `idle_timeout` `tool_timeout` | snooze 30 s | transient; bounded by `max_snoozes`, then a counted retry |
-//! | `usage_limit` | snooze until the reset, or for an hour where none is known | the runtime lets the job wait until the account may be tried again: no attempt and no snooze is used |
+//! | `usage_limit` | snooze until the reset, or for an hour where none is known | outside the queue; in it the job waits until the account may be tried again, which uses no attempt and no snooze |
 //! | `rate_limit` | retry after at least 60 s | the CLI never prints the server's own wait |
 //! | `overloaded` `server_error` `connection` `request_timeout` `malformed_response` | retry | transient |
 //! | `interrupted` `killed` `crashed` `io` `command_failed` `lost` | retry | cause unknown, probably transient |

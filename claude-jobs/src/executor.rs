@@ -20,7 +20,9 @@ use crate::known::Known;
 use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
-use crate::outcome::{Ending, Failure, FailureKind, NotStarted, Outcome, Report, Run, StopReason, judge};
+use crate::outcome::{
+    Ending, Failure, FailureKind, Fault, NotStarted, Outcome, Report, Run, StopReason, judge,
+};
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
@@ -163,7 +165,8 @@ impl Executor {
         let ran = match self.gate.version_problem().filter(|_| !names_binary) {
             Some(problem) => Ran::of(not_asked_for(&problem), job),
             None => match self.ran(job, definition, options, leash).await {
-                Ok(ran) => ran,
+                Ok(ran) if names_binary => ran,
+                Ok(ran) => Ran { run: self.looked_into(ran.run).await, ..ran },
                 Err(decision) => return *decision,
             },
         };
@@ -184,6 +187,23 @@ impl Executor {
             }
         };
         Decision { cause: until_the_limit_is_over(decision.cause, &met), met, ..decision }
+    }
+
+    /// A CLI that dies before it has said anything may be broken: a file that is half written, a runtime or a library
+    /// that is missing. Then it does not tell its version either, which is free to ask.
+    async fn looked_into(&self, run: Run) -> Run {
+        use FailureKind as Kind;
+        let kind = run.failure().map(|failure| failure.kind);
+        let may_be = matches!(kind, Some(Kind::CommandFailed | Kind::Killed | Kind::Crashed | Kind::Io));
+        if run.started || !may_be {
+            return run;
+        }
+        match self.claude.probe().await {
+            Err(problem) if problem.kind.fault() == Some(Fault::Node) => {
+                Run { outcome: Outcome::Failure(Failure::new(problem.kind, problem.message)), ..run }
+            }
+            _ => run,
+        }
     }
 
     /// Claude has answered in an earlier attempt: only the handler runs.
@@ -426,7 +446,10 @@ impl Executor {
         let mut remains = ledger::remains(job, run, &seen, &cause, now);
         remains.meta = (meta != job.meta).then_some(meta);
         remains.follow_ons = follow_ons;
-        decide(job, &policy, &seen, cause, remains, now)
+        let mut settlement = decide(job, &policy, &seen, cause, remains, now);
+        settlement.reason.iter_mut().for_each(ledger::bound);
+        settlement.error.iter_mut().for_each(|error| ledger::bound(&mut error.message));
+        settlement
     }
 
     /// A job that cannot run is cancelled at once; retrying would fail the same way. Its handler is told, where its

@@ -143,7 +143,8 @@ impl Ctx {
     /// The how-manieth time the handler runs for this answer, from 1. A time that was cut short by a shutdown does not
     /// count.
     pub fn handler_attempt(&self) -> u32 {
-        self.job.continuation.failed_handlers.saturating_add(1)
+        let continuation = &self.job.continuation;
+        if continuation.answered { continuation.failed_handlers.saturating_add(1) } else { 1 }
     }
 
     /// The idempotency key of this answer, for what the handler does elsewhere: the job, and the attempt in which claude

@@ -12,10 +12,10 @@ use claude_jobs::claude::{Claude, ClaudeCli, Problem, Request, RunnerError};
 use claude_jobs::engine::Filter;
 use claude_jobs::jiff::Timestamp;
 use claude_jobs::notice::Notice;
-use claude_jobs::outcome::{FailureKind, Report};
+use claude_jobs::outcome::{Ending, FailureKind, NotStarted, Report};
 use claude_jobs::prelude::*;
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::script::Take;
+use claude_jobs_tests::script::{Answer, Script, Take};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -239,6 +239,132 @@ async fn an_expired_login_cancels_no_more_than_were_running() {
         drop(end);
         task.await.expect("it ends");
     }
+}
+
+/// What a trial has done is not done again: it has met the fault as any other job.
+#[tokio::test]
+async fn a_trial_that_has_worked_is_cancelled_as_any_other() {
+    let place = Place::new().await;
+    insert(&place, 2).await;
+    let (claude, is_well, runs) = ailing(|| {
+        let mut report = recorded("oauth_expired");
+        report.worked = true;
+        report
+    });
+    let (end, task, _) = serve(&place, 1, claude);
+    until(&place, "cancelled", |jobs| count(jobs, State::Cancelled) == 2).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    is_well.store(true, Ordering::SeqCst);
+    drop(end);
+    task.await.expect("it ends");
+}
+
+/// A job in whose own folder claude cannot start: it does not keep the node from all others, nor run for ever.
+#[tokio::test]
+async fn one_job_that_always_meets_a_fault_of_the_node_is_at_fault_itself() {
+    let place = Place::new().await;
+    let poison = Plain::new("poison").priority(0).max_attempts(1).insert(&place.queue).await.expect("valid");
+    for _ in 0..3 {
+        Plain::new("x").priority(5).max_attempts(1).insert(&place.queue).await.expect("valid");
+    }
+    let claude = |request: Request| async move {
+        let mut report = success("done");
+        if request.prompt() == "poison" {
+            report = Report::new(None);
+            report.ending = Ending::NotStarted(NotStarted::Environment("EACCES, mkdir '/repos/ro'".into()));
+        }
+        Ok::<_, RunnerError>(report)
+    };
+    let (end, task, _) = serve(&place, 2, claude);
+    until(&place, "over", |jobs| jobs.iter().all(|job| job.state.is_final())).await;
+    assert_eq!(count(&all(&place).await, State::Completed), 3);
+    let poison = place.job(&poison).await;
+    assert_eq!((poison.state, poison.counted_attempts()), (State::Cancelled, 1), "{:?}", poison.reason);
+    assert!((2..=5).contains(&poison.attempt), "given back a few times: {}", poison.attempt);
+    drop(end);
+    task.await.expect("it ends");
+}
+
+/// Where every job names its own executable, the node's own is not missed.
+#[tokio::test]
+async fn a_node_without_an_executable_of_its_own_recovers_from_another_fault() {
+    let place = Place::new().await;
+    let fake = FakeClaude::new([Take::startup_failure("EMFILE: too many open files"), Take::success("done")]);
+    for _ in 0..3 {
+        let job = Plain::new("x").binary(fake.path().display().to_string()).max_attempts(1);
+        job.insert(&place.queue).await.expect("valid");
+    }
+    let (end, task, told) = serve(&place, 1, ClaudeCli::builder().binary("/nowhere/claude").build());
+    until(&place, "all completed", all_completed).await;
+    assert!(
+        told.all().iter().flatten().any(|reason| reason.starts_with("environment: ")),
+        "{:?}",
+        told.all()
+    );
+    drop(end);
+    task.await.expect("it ends");
+}
+
+/// The first look at the CLI comes before the first claim.
+#[tokio::test]
+async fn nothing_is_claimed_before_the_cli_is_known_to_work() {
+    let old = Script {
+        version: Answer { stdout: Some("1.0.0 (Claude Code)".to_owned()), exit: 0 },
+        ..Script::default()
+    };
+    let logged_out = Script {
+        auth: Answer { stdout: Some(r#"{"loggedIn":false}"#.to_owned()), exit: 1 },
+        ..Script::default()
+    };
+    for (script, reason) in [(old, "unsupported_version: "), (logged_out, "authentication: ")] {
+        let place = Place::new().await;
+        let well = Script { takes: vec![Take::success("done")], ..Script::default() };
+        let fake = FakeClaude::from_script(Script { takes: well.takes.clone(), ..script });
+        insert(&place, 5).await;
+        let mut claude = ClaudeCli::builder().binary(fake.path().display().to_string());
+        for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN"] {
+            claude = claude.env(name, "");
+        }
+        let (end, task, told) = serve(&place, 2, claude.build());
+        let start = Instant::now();
+        while told.all().is_empty() {
+            assert!(start.elapsed() < SOON, "{reason}: somebody is told");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(told.all()[0].as_ref().is_some_and(|said| said.starts_with(reason)), "{:?}", told.all());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(fake.records().is_empty(), "{reason}: nothing has run");
+        fake.rewrite(&well);
+        until(&place, "all completed", all_completed).await;
+        assert!(all(&place).await.iter().all(|job| job.counted_attempts() == 1), "{reason}");
+        drop(end);
+        task.await.expect("it ends");
+    }
+}
+
+#[tokio::test]
+async fn without_free_memory_nothing_is_claimed_and_that_is_said() {
+    let place = Place::new().await;
+    insert(&place, 2).await;
+    let fake = FakeClaude::new([Take::success("done")]);
+    let claude = ClaudeCli::builder().binary(fake.path().display().to_string()).build();
+    let (end, ended) = oneshot::channel::<()>();
+    let runtime =
+        Runtime::builder(place.queue.clone()).queue("tests", 2).min_free_memory(u64::MAX).claude(claude);
+    let task = tokio::spawn(runtime.run_until(async { drop(ended.await) }));
+    let start = Instant::now();
+    loop {
+        let blocked = place.queue.blocked().await.expect("a read");
+        if blocked.iter().any(|blocked| blocked.reason.starts_with("memory: ")) {
+            break;
+        }
+        assert!(start.elapsed() < SOON, "{blocked:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(count(&all(&place).await, State::Available), 2);
+    assert!(fake.records().is_empty());
+    drop(end);
+    task.await.expect("it ends").expect("it ran");
 }
 
 /// Others of the account need not wait until its trial is over by the clock.

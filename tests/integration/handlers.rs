@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use claude_jobs::claude::{Claude, Request, RunnerError};
 use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
 use claude_jobs::{FailureKind, Outcome};
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::workers::{Place, recorded, success};
 
@@ -230,4 +233,140 @@ async fn a_process_that_dies_in_the_handler_has_paid_once() {
     let [lost, handled] = &details.runs[..] else { panic!("{:#?}", details.runs) };
     assert_eq!((lost.verdict.as_str(), lost.result.as_deref()), ("handler failed", Some("done")));
     assert_eq!((handled.verdict.as_str(), handled.cost_usd), ("complete", Some(0.0)));
+}
+
+/// Looks whether the answer is in the database already, fails the first time, and then goes on in the session.
+#[claude_worker(name = "handlers.curious", queue = "tests", max_attempts = 2, backoff = in_an_hour)]
+struct Curious;
+
+fn in_an_hour(_: u32) -> Duration {
+    Duration::from_secs(3_600)
+}
+
+impl Handler for Curious {
+    async fn handle_result(&self, text: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
+        if text == "the end" {
+            return Ok(Verdict::Complete);
+        }
+        let url = cx.job().meta["url"].as_str().unwrap_or_default().to_owned();
+        let mut connection = sqlx::SqliteConnection::connect(&url).await?;
+        let stored = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM claude_jobs_answers");
+        assert_eq!(stored.fetch_one(&mut connection).await?, 1, "it is stored before it is handled");
+        match cx.handler_attempt() {
+            1 => Err(std::io::Error::other("as ordered"))?,
+            _ => Ok(Verdict::resume("And then?")),
+        }
+    }
+}
+
+/// A runner on a host of that name.
+struct On<C>(&'static str, C);
+
+#[async_trait]
+impl<C: Claude> Claude for On<C> {
+    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
+        self.1.run(request).await
+    }
+
+    fn session_host(&self) -> String {
+        self.0.to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_continued_where_claude_has_run_wherever_its_handler_did() {
+    let place = Place::new().await;
+    let notes = serde_json::Map::from_iter([("url".to_owned(), json!(place.url()))]);
+    let job = Curious::new("x").meta(notes).insert(&place.queue).await.expect("valid");
+    let (claude, requests) = asked([success("the beginning"), success("the end")]);
+    let claude = Arc::new(claude);
+    let run = |host: &'static str, claude: Arc<_>| {
+        let claude = move |request: Request| {
+            let claude: Arc<_> = Arc::clone(&claude);
+            async move { Claude::run(&*claude, request).await }
+        };
+        place.drain(On(host, claude))
+    };
+    run("one", Arc::clone(&claude)).await;
+    let waits = place.job(&job).await;
+    assert_eq!((waits.state, waits.continuation.answered), (State::Retryable, true), "{:?}", waits.reason);
+    place.queue.retry(job.id()).await.expect("it waits");
+    run("two", Arc::clone(&claude)).await;
+    let waits = place.job(&job).await;
+    let session = waits.continuation.session.clone().expect("it goes on");
+    assert_eq!((session.host.as_deref(), session.prompt.as_deref()), (Some("one"), Some("And then?")));
+    run("two", Arc::clone(&claude)).await;
+    assert_eq!(requests.lock().expect("no panic").len(), 1, "not on the other host");
+    run("one", claude).await;
+    assert_eq!(place.job(&job).await.state, State::Completed);
+    assert_eq!(requests.lock().expect("no panic")[1].prompt(), "And then?");
+}
+
+/// Its options may no longer be what they were: they are needed no more.
+#[tokio::test]
+async fn an_answer_is_handled_though_the_options_would_not_run_any_more() {
+    let place = Place::new().await;
+    let notes = serde_json::Map::from_iter([("url".to_owned(), json!(place.url()))]);
+    let job = Curious::new("x").meta(notes).insert(&place.queue).await.expect("valid");
+    place.drain(asked([success("the beginning")]).0).await;
+    let broken = sqlx::query("UPDATE claude_jobs SET args = '{\"max_turns\": 0}'");
+    broken.execute(&mut place.connection().await).await.expect("a write");
+    place.queue.retry(job.id()).await.expect("it waits");
+    place.drain(asked([success("never")]).0).await;
+    let details = place.queue.details(job.id()).await.expect("there");
+    assert_eq!(details.runs[1].verdict, "resume", "{:?}", details.job.reason);
+    assert_eq!(details.runs[1].result.as_deref(), Some("the beginning"));
+}
+
+#[claude_worker(name = "handlers.explosive", queue = "tests", max_attempts = 1)]
+struct Explosive;
+
+/// Panics where nobody expects it.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("as ordered");
+    }
+}
+
+impl Handler for Explosive {
+    async fn handle_result(&self, _: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
+        let _bomb = Bomb;
+        cx.cancellation().clone().cancelled().await;
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_is_cut_off_keeps_its_answer_whatever_it_holds() {
+    let place = Place::new().await;
+    let job = Explosive::new("x").insert(&place.queue).await.expect("valid");
+    let is_stored = async {
+        let stored = "SELECT count(*) FROM claude_jobs_answers";
+        while sqlx::query_scalar::<_, i64>(stored)
+            .fetch_one(&mut place.connection().await)
+            .await
+            .expect("a read")
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let (claude, _) = asked([success("done")]);
+    let runtime =
+        Runtime::builder(place.queue.clone()).queue("tests", 1).grace(Duration::ZERO).claude(claude);
+    runtime.run_until(is_stored).await.expect("it ends");
+    let waits = place.job(&job).await;
+    assert_eq!((waits.state, waits.continuation.answered), (State::Available, true), "{:?}", waits.reason);
+}
+
+/// Without a handler there is nothing to keep the answer for.
+#[tokio::test]
+async fn a_bare_worker_pays_no_further_write() {
+    let place = Place::new().await;
+    Judged::new("x").insert(&place.queue).await.expect("valid");
+    place.drain(asked([success("done")]).0).await;
+    let stored = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM claude_jobs_answers");
+    assert_eq!(stored.fetch_one(&mut place.connection().await).await.expect("a read"), 0);
 }

@@ -12,39 +12,22 @@ use claude_jobs::prelude::*;
 use claude_jobs::{Inserted, JobBuilder, Outcome};
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::on_each_claude;
 use claude_jobs_tests::real_claude::RealClaude;
 use claude_jobs_tests::sandbox::{Sandbox, wait_until};
-use claude_jobs_tests::script::Take;
+use claude_jobs_tests::script::{Step, Take};
+use claude_jobs_tests::{on_each_claude, once_by_each_policy};
 use serde_json::json;
 
 use crate::workers::{Place, Plain, success};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Workers whose jobs may run but once, one for each policy; the prompt says how often the handler fails.
-macro_rules! once {
-    ($($name:ident $as:literal $on_lost:literal,)+) => {$(
-        #[claude_worker(name = $as, queue = "tests", max_attempts = 1, on_lost = $on_lost, backoff = at_once)]
-        struct $name;
-
-        impl Handler for $name {
-            async fn handle_result(&self, _: String, run: &Run, cx: &mut Ctx) -> Result<Verdict> {
-                handled(run, cx)
-            }
-        }
-    )+};
-}
-
-once! {
+once_by_each_policy! {
+    handled;
     Resumed "interrupted.resumed" "resume",
     Retried "interrupted.retried" "retry",
     Held "interrupted.held" "hold",
     Dropped "interrupted.dropped" "cancel",
-}
-
-fn at_once(_: u32) -> Duration {
-    Duration::from_millis(1)
 }
 
 /// Fails as often as the job's notes say, and remembers what it has seen.
@@ -133,6 +116,38 @@ async fn a_shutdown_in_the_middle_of_a_run_goes_by_on_lost() {
             assert_eq!(reason, Some("interrupted: the runtime shut down"));
         }
         assert_eq!(fake.records().len(), 1, "{states:?}: once");
+    }
+}
+
+/// What the machine lacks in the middle of a run is no fault of the job, nor is what the run has done: it goes on in its
+/// session. What a tool has said of a lack is no lack of the machine's.
+#[tokio::test]
+async fn a_lack_in_the_middle_of_a_run_starts_nothing_anew() {
+    let cut_off = |parts: usize, said: &str| {
+        let mut take = Take::success("I have begun.");
+        take.steps.truncate(parts);
+        take.steps.extend([Step::Stderr(format!("{said}\n")), Step::Exit(1)]);
+        take
+    };
+    let lack = "ENOSPC: no space left on device, write";
+    let table = [
+        ("begun", cut_off(1, lack), State::Completed, 2, 1),
+        ("worked", cut_off(2, lack), State::Discarded, 1, 1),
+        ("not begun", Take::startup_failure(lack), State::Completed, 2, 2),
+        ("a port", cut_off(2, "Error: port 3000 is already in use."), State::Discarded, 1, 1),
+        ("a login", cut_off(2, "gh: Not logged in to any hosts"), State::Discarded, 1, 1),
+    ];
+    for (what, take, state, starts, fresh) in table {
+        let place = Place::new().await;
+        let fake = FakeClaude::new([take, Take::success("Done.")]);
+        let job = insert(&place, Resumed::new("x")).await;
+        place.drain(cli(&fake)).await;
+        let details = place.queue.details(job.id()).await.expect("there");
+        let records = fake.records();
+        let begun = records.iter().filter(|record| record.flag("--resume").is_none()).count();
+        let seen = (details.job.state, records.len(), begun);
+        assert_eq!(seen, (state, starts, fresh), "{what}: {:?}, {:?}", details.job.reason, details.runs);
+        assert!(place.queue.blocked().await.expect("a read").is_empty(), "{what}");
     }
 }
 

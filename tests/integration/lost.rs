@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use claude_jobs::Inserted;
 use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError};
-use claude_jobs::outcome::Report;
+use claude_jobs::outcome::{Ending, Report, StopReason};
 use claude_jobs::prelude::*;
 use claude_jobs_tests::api::{Api, Reply};
 use claude_jobs_tests::fake::FakeClaude;
@@ -116,6 +116,45 @@ async fn a_lost_session_is_continued_where_its_transcript_is() {
         let [lost, continued] = &details.runs[..] else { panic!("{:?}", details.runs) };
         assert_eq!((lost.outcome.as_str(), lost.verdict.as_str()), ("lost", "resume"));
         assert!(lost.session_id.is_some() && continued.session_id == lost.session_id, "{:?}", details.runs);
+    }
+}
+
+/// A run that was cut off for its time and shall go on uncounted, whose transcript is gone by then: the one attempt that
+/// the job has is used, so that it is not begun a second time.
+#[tokio::test]
+async fn a_session_that_is_gone_is_not_begun_anew_where_no_attempt_is_left() {
+    for (most, state, begun) in [(1, State::Discarded, 1), (2, State::Completed, 2)] {
+        let place = Place::new().await;
+        let job = inserted(&place, Plain::new("the task").max_attempts(most)).await;
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let claude = move |request: Request| {
+            let mut seen = seen.lock().expect("no panic");
+            let report = match (seen.is_empty(), &request.options.resume) {
+                (true, _) => {
+                    let mut report = success("half of it");
+                    report.result = None;
+                    (report.started, report.worked) = (true, true);
+                    report.session_id = request.pinned_session().map(str::to_owned);
+                    report.ending = Ending::Stopped(StopReason::Timeout);
+                    report
+                }
+                (false, Some(_)) => recorded("no_conversation"),
+                (false, None) => success("done"),
+            };
+            seen.push(request);
+            async { Ok::<_, RunnerError>(report) }
+        };
+        place.drain(claude.clone()).await;
+        let waits = place.job(&job).await;
+        assert_eq!((waits.state, waits.uncounted), (State::Scheduled, 1), "{:?}", waits.reason);
+        place.queue.retry(job.id()).await.expect("it waits");
+        place.drain(claude).await;
+        let over = place.job(&job).await;
+        assert_eq!(over.state, state, "{most}: {:?}", over.reason);
+        let fresh = taken(&requests).iter().filter(|request| request.options.resume.is_none()).count();
+        assert_eq!(fresh, begun, "{most}");
+        assert_eq!(over.reason.as_ref().is_some_and(|reason| reason.starts_with("lost: ")), most == 1);
     }
 }
 

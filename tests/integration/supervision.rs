@@ -6,6 +6,7 @@
 mod bombs;
 mod fallback;
 mod ledger;
+mod policies;
 mod real;
 mod roles;
 mod status;

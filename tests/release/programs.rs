@@ -95,6 +95,14 @@ fn the_image_starts_what_it_copies() {
     assert!(text.contains("ENTRYPOINT [\"my_app\"]"), "{text}");
     let started = text.lines().find_map(|line| line.strip_prefix("CMD ")).expect("a command");
     let words: Vec<String> = serde_json::from_str(started).expect("a list");
+    let seconds = |after: &str| {
+        let word = text.split_whitespace().skip_while(|word| *word != after).nth(1).expect("it is named");
+        word.trim_end_matches('s').parse::<u64>().expect("seconds")
+    };
+    let grace = words.iter().skip_while(|word| *word != "--grace").nth(1).expect("it is named");
+    let grace = grace.trim_end_matches('s').parse::<u64>().expect("seconds");
+    // The CLI, what it leaves and a handler have their time after it.
+    assert!(seconds("--stop-timeout") >= grace + 3 + 2 + 10, "{text}");
     // Both commands are those that run until they are told to stop; with `--drain` they end by themselves.
     let unit = fs::read_to_string(above.path().join("my_app/my_app.service")).expect("a unit");
     let line =

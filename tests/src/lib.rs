@@ -10,6 +10,7 @@
 //! | [`api`] | a loopback stand-in for the Messages API, which the real CLI talks to |
 //! | [`sandbox`] | a private home, a cleared environment, git repositories, waiting and looking |
 //! | [`alone`] | a test in a process of its own, on a disk of its own |
+//! | [`once`] | workers whose jobs may run but once |
 //! | [`log`] | what the code under test logs |
 //! | [`watching`] | every span and log event of a process, and a real OpenTelemetry |
 //! | [`chaos`] | nodes in processes of their own, and what befalls them |
@@ -24,6 +25,7 @@ pub mod fake;
 pub mod host;
 pub mod invocation;
 pub mod log;
+pub mod once;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod real_claude;

@@ -33,6 +33,11 @@ pub(super) async fn probe(claude: &ClaudeCli) -> Result<(), Problem> {
             return Err(Problem::new(FailureKind::UnsupportedVersion, text));
         }
         Ok(_) => {}
+        Err(Error::CommandFailed { exit_code, stderr, .. }) => {
+            let said = stderr.trim().lines().next().unwrap_or("it says nothing").to_owned();
+            let text = format!("`{} --version` failed (exit code {exit_code}): {said}", path.display());
+            return Err(Problem::new(FailureKind::BinaryNotRunnable, text));
+        }
         Err(error) => refused(&error).map_or(Ok(()), Err)?,
     }
     if credential::is_checked_by_the_cli(environment) && matches!(login(&client).await, Login::Out) {

@@ -2,7 +2,7 @@
 //!
 //! | limit | measures |
 //! |---|---|
-//! | `idle_timeout` | silence while the CLI is expected to say something: no tool is under way, no background task, and no answer is being written |
+//! | `idle_timeout` | silence while the CLI is expected to say something: no tool is under way, no background task, and no answer is being written; before the first event at least [`START`] |
 //! | `tool_timeout` | one tool call, from the event that names it to its answer |
 //! | [`STALLED`] | silence in the middle of an answer: the CLI itself gives such a connection up long before |
 //! | [`LINGER`] | a CLI that has done its work, and does not end |
@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::outcome::{Report, StopReason};
+
+/// How long a CLI may at least take to start, with the hooks and servers of its project, on a machine that is busy.
+const START: Duration = Duration::from_secs(30);
 
 /// How long a CLI may stay that has done its work, and says nothing more: its hooks may take a while, but one that hangs
 /// is not to keep its slot for ever.
@@ -55,6 +58,8 @@ struct Seen {
 /// What silence means.
 #[derive(Clone, Copy, PartialEq)]
 enum Pace {
+    /// Nothing has come yet: the CLI starts, and the hooks and servers of the project with it.
+    Starting,
     /// The CLI ought to say something.
     Expected,
     /// A tool or a background task is under way: it may be silent for as long as it takes.
@@ -67,7 +72,7 @@ enum Pace {
 
 impl Liveness {
     pub(super) fn new(limits: Limits) -> Self {
-        let seen = Seen { heard: Instant::now(), pace: Pace::Expected, calls: HashMap::new() };
+        let seen = Seen { heard: Instant::now(), pace: Pace::Starting, calls: HashMap::new() };
         Self { limits, seen: RefCell::new(seen), changed: Notify::new() }
     }
 
@@ -119,6 +124,7 @@ impl Liveness {
         let seen = self.seen.borrow();
         let Limits { idle, tool } = self.limits;
         let silence = match seen.pace {
+            Pace::Starting => idle.map(|idle| idle.max(START)),
             Pace::Expected => idle,
             Pace::Working => None,
             Pace::Writing => idle.map(|idle| idle + STALLED),

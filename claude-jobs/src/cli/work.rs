@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::database::Database;
-use super::duration::duration;
+use super::duration::{duration, duration_or_zero};
 use super::exit::{Exit, Problem};
 use super::signals::Signals;
 use super::watched::Watched;
@@ -23,7 +23,7 @@ mod left;
 /// Run jobs until a signal, or until nothing is due
 ///
 /// SIGINT (Ctrl-C) or SIGTERM: no further job starts and running ones may finish within the grace. A
-/// second one stops them at once. What becomes of a stopped job its worker's `on_lost` says; by default it goes on in its
+/// second one stops them at once; a handler that is at work has 10 s to end. What becomes of a stopped job its worker's `on_lost` says; by default it goes on in its
 /// session when a node of this host serves again.
 #[derive(Debug, clap::Args)]
 pub(super) struct WorkCommand {
@@ -35,7 +35,7 @@ pub(super) struct WorkCommand {
     drain: bool,
     /// How long running jobs may finish after a signal
     #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true,
-          value_parser = duration)]
+          value_parser = duration_or_zero)]
     grace: Duration,
     /// How long this process may give no sign of life before others take its jobs over; at least 12s
     #[arg(long, value_name = "DURATION", default_value = "60s", allow_hyphen_values = true,

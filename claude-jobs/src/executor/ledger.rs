@@ -15,6 +15,21 @@ pub(super) fn remains(job: &Job, run: Run, seen: &Seen, cause: &Cause, now: Time
     remains
 }
 
+/// The most bytes that are kept of a reason or an error: handlers may give whole documents.
+const MOST_OF_A_REASON: usize = 8 * 1024;
+
+/// Cuts a text that is too long, and replaces what no database takes.
+pub(super) fn bound(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{FFFD}");
+    }
+    if text.len() > MOST_OF_A_REASON {
+        let end = (0..=MOST_OF_A_REASON).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 /// Builds the ledger row; consumes the run. An attempt that only ran the handler shows the answer again, and has cost
 /// nothing.
 fn row(job: &Job, run: Run, seen: &Seen, now: Timestamp) -> RunRow {

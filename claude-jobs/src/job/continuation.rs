@@ -49,10 +49,10 @@ impl Session {
 }
 
 impl Continuation {
-    /// An answer that waits for its handler.
+    /// The stored answer waits for its handler once more.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    pub(crate) fn of_answer() -> Self {
-        Self { answered: true, ..Self::default() }
+    pub(crate) fn of_answer(&self) -> Self {
+        Self { answered: true, failed_handlers: self.failed_handlers, ..Self::default() }
     }
 
     /// Whether there is nothing to take over: as it is before a job's first attempt.

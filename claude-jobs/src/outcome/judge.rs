@@ -37,7 +37,7 @@ impl Asked {
 
 /// As [`judge`], where the options are no longer at hand.
 pub(crate) fn judge_asked(report: Report, asked: Asked) -> Run {
-    let result = report.result.as_ref().filter(|_| !report.went_on);
+    let result = report.answer();
     let failure = failure_of(&report, asked).map(|failure| match failure.kind {
         FailureKind::NoCommit | FailureKind::NotAGitRepository if report.lacks_git => Failure {
             kind: FailureKind::GitUnusable,
@@ -94,9 +94,12 @@ fn answer(result: &Value) -> Option<String> {
 fn cost(report: &Report, asked: Asked) -> Option<f64> {
     match (&report.result, &report.ending) {
         (_, Ending::NotStarted(_)) => Some(0.0),
-        (None, Ending::Exited(code)) if *code != 0 && !report.started && !report.worked => Some(0.0),
+        (_, Ending::Exited(code)) if *code != 0 && !report.started && !report.worked => {
+            Some(report.cost_usd.unwrap_or(0.0))
+        }
+        (None, Ending::Stopped(_) | Ending::Signalled(_)) if report.events == 0 => Some(0.0),
         // What came after the last result is on no bill yet.
-        (Some(_), _) if report.went_on => None,
+        (Some(_), _) if report.answer().is_none() => None,
         // An interrupted request is billed for what had come by then, and nobody says how much.
         (Some(result), _) if is_interrupted(result) => report.cost_usd.filter(|cost| *cost > 0.0),
         (Some(result), _) => {
@@ -160,9 +163,9 @@ fn failure_of(report: &Report, asked: Asked) -> Option<Failure> {
         Ending::Custom(message) => return Some(Failure::new(Kind::Runner, message)),
         Ending::Exited(_) | Ending::Signalled(_) | Ending::Failed(_) => {}
     }
-    match &report.result {
-        Some(result) if !report.went_on => result_failure(report, result, asked),
-        _ => Some(missing_result(report)),
+    match report.answer() {
+        Some(result) => result_failure(report, result, asked),
+        None => Some(missing_result(report)),
     }
 }
 
@@ -332,7 +335,11 @@ fn error_kind(
         (Some(529), _) => Kind::Overloaded,
         (Some(413), _) => Kind::RequestTooLarge,
         (Some(408 | 409 | 500..), _) => Kind::ServerError,
-        (Some(_), _) if message.contains("Prompt is too long") => Kind::PromptTooLong,
+        (Some(_), _)
+            if message.contains("Prompt is too long") || message.contains("exceed context limit") =>
+        {
+            Kind::PromptTooLong
+        }
         (Some(_), _) => Kind::BadRequest,
         (None, _) if is_usage_limit(message) => Kind::UsageLimit,
         (None, _) => match message {
@@ -340,6 +347,7 @@ fn error_kind(
             text if text.contains("Prompt is too long") => Kind::PromptTooLong,
             text if text.contains("Credit balance is too low") => Kind::Billing,
             text if text.contains("sage credits") => Kind::CreditsRequired,
+            text if text.contains("exceed context limit") => Kind::PromptTooLong,
             text if text.contains("context window limit") || text.contains("output token maximum") => {
                 Kind::MaxOutputTokens
             }

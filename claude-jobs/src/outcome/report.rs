@@ -370,6 +370,14 @@ impl Report {
         self.went_on = false;
     }
 
+    /// The last result, unless the run went on after it and did not come to an end: what came then is work that was
+    /// begun. A word more before an end in order is none.
+    pub(super) fn answer(&self) -> Option<&Value> {
+        let is_at_rest = self.under_way.is_empty() && self.background_tasks == 0 && !self.is_writing;
+        let has_ended = self.ending == Ending::Exited(0) && is_at_rest;
+        self.result.as_ref().filter(|_| !self.went_on || has_ended)
+    }
+
     /// Whether the work is done, as far as can be seen: there is a result, nothing has been done since, and nothing is
     /// under way. What the process still does is its own affair.
     pub fn is_done(&self) -> bool {

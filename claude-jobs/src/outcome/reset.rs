@@ -2,7 +2,7 @@
 //!
 //! | where | forms |
 //! |---|---|
-//! | `resetsAt` of the rate-limit event, or of the error's parameters | seconds or milliseconds, as a number or as text |
+//! | `resetsAt` of the rate-limit event, or of the error's parameters | seconds or milliseconds, as a number or as text; RFC 3339 |
 //! | the old text `…\|<epoch>` | ten digits (seconds) or thirteen (milliseconds) |
 //! | `resets Dec 3, 7am (Europe/Zurich)`, `resets 10pm (TZ)`, `resets at 3:15 pm` | UTC where no zone is named |
 //! | `resets in 3h`, `resets in 45 minutes` | from the end of the run |
@@ -26,10 +26,15 @@ const JUST_PAST: Duration = Duration::from_secs(3_600);
 
 /// When the limit is lifted that the report tells of, as far as anything says so.
 pub(super) fn resets_at(report: &Report, message: &str) -> Option<Timestamp> {
-    let from_event = || epoch(&report.rate_limit.as_ref()?["resetsAt"]);
+    let from_event = || stated(&report.rate_limit.as_ref()?["resetsAt"]);
     let from_error =
-        || epoch(report.api_error.as_ref()?.pointer("/api_error_params/rate_limit_info/resetsAt")?);
+        || stated(report.api_error.as_ref()?.pointer("/api_error_params/rate_limit_info/resetsAt")?);
     from_event().or_else(from_error).or_else(|| from_text(message, report.ended_at))
+}
+
+/// Since 1970, or as RFC 3339 has it.
+fn stated(value: &Value) -> Option<Timestamp> {
+    epoch(value).or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// Seconds or milliseconds since 1970: no limit ends before 2001 or after the year 5138.

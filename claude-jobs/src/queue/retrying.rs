@@ -28,8 +28,8 @@ impl Queue {
     }
 
     /// Runs a job's handler once more, with the stored answer of claude, which is not asked again: for a job that was
-    /// `discarded` because its handler failed, or that any other handler shall look at anew. The handler has
-    /// `max_handler_attempts` tries.
+    /// `discarded` because its handler failed, which has one more try each time, or for one that is over otherwise, whose
+    /// handler has `max_handler_attempts` tries.
     ///
     /// # Errors
     ///

@@ -183,7 +183,11 @@ impl Attempt<'_> {
             return self.ended(State::Cancelled, Some(reason), remains);
         };
         let session = Session { prompt: Some(prompt.to_owned()), ..session };
-        self.retried("goes on in its session", Duration::ZERO, Some(session), remains)
+        let reason = match self.attempts_left() {
+            0 => "`Verdict::resume`: no attempt is left to go on in the session",
+            _ => "goes on in its session",
+        };
+        self.retried(reason, Duration::ZERO, Some(session), remains)
     }
 
     fn interrupted(&self, why: &str, remains: Remains) -> Decided {
@@ -222,10 +226,14 @@ impl Attempt<'_> {
     }
 
     fn handler_failed(&self, problem: &str, remains: Remains) -> Decided {
-        let failed = self.job.continuation.failed_handlers.saturating_add(1);
+        let before = if self.seen.only_handler { self.job.continuation.failed_handlers } else { 0 };
+        let failed = before.saturating_add(1);
         let reason = format!("handler: {problem}");
         if failed >= self.policy.max_handler_attempts {
-            return ("handler failed", self.ended(State::Discarded, Some(reason), remains));
+            // By hand it has one try more.
+            let continuation = Continuation { failed_handlers: failed, ..Continuation::default() };
+            let over = self.ended(State::Discarded, Some(reason), remains);
+            return ("handler failed", Settlement { continuation, ..over });
         }
         let continuation = Continuation { failed_handlers: failed, ..self.answered() };
         let at = later(self.now, wait(self.policy.backoff, failed, self.job));

@@ -86,7 +86,7 @@ impl End {
 }
 
 /// What a tool may leave running: the rows of the matrices.
-fn children() -> [(&'static str, Child); 4] {
+pub(super) fn children() -> [(&'static str, Child); 4] {
     [
         ("plain", Child::default()),
         ("stubborn", Child { ignore_signals: true, ..Child::default() }),

@@ -1,11 +1,22 @@
 //! A runtime in a process of its own, for tests that kill or pause it: `worker URL CLAUDE LEASE_SECONDS
-//! [without-helper]`. It serves the queue `tests` until SIGTERM, with a worker named as the tests' own.
+//! [without-helper]`. It serves the queue `tests` until SIGTERM, with workers named as the tests' own.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use claude_jobs::claude::ClaudeCli;
 use claude_jobs::prelude::*;
+use claude_jobs_tests::once_by_each_policy;
+
+once_by_each_policy!(fails_once);
+
+/// The answer stays, whatever becomes of the handler.
+fn fails_once(_: &Run, cx: &mut Ctx) -> Result<Verdict> {
+    match cx.handler_attempt() {
+        1 => Err(std::io::Error::other("as ordered"))?,
+        _ => Ok(Verdict::Complete),
+    }
+}
 
 /// Has the name and the fields of the tests' worker; completes.
 #[claude_worker(queue = "tests", prompt = "do it")]

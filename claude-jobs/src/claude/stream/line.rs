@@ -234,8 +234,9 @@ impl Line {
                 self.state = State::Outside;
                 self.outside(byte);
             }
-            State::Before if byte.is_ascii_graphic() => self.state = State::Astray(0),
-            State::Before => {}
+            // White space, control characters, a byte order mark.
+            State::Before if matches!(byte, 0..=b' ' | 0xef | 0xbb | 0xbf) => {}
+            State::Before => self.state = State::Astray(0),
             State::Astray(matched) if byte != START[matched] => {
                 self.state = State::Astray(usize::from(byte == START[0]));
             }

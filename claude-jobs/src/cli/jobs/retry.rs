@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Done, each, job_id, print_done};
 use crate::cli::duration::duration;
 use crate::cli::exit::{Exit, Problem};
+use crate::cli::live;
 use crate::job::JobId;
 use crate::outcome::FailureKind;
 use crate::queue::Queue;
@@ -18,13 +19,13 @@ pub(super) struct RetryFlags {
     #[arg(long, value_name = "KIND", value_parser = kind)]
     reason: Option<FailureKind>,
     /// Of those, only the ones that ended within this time
-    #[arg(long, value_name = "DURATION", requires = "reason", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", conflicts_with = "ids", value_parser = duration)]
     since: Option<Duration>,
     /// Run only the handler again, with the stored answer: claude is not asked and nothing is paid
     #[arg(long, conflicts_with = "reason")]
     handler: bool,
     /// Only say which jobs it would be
-    #[arg(long, requires = "reason")]
+    #[arg(long)]
     dry_run: bool,
 }
 
@@ -57,13 +58,14 @@ fn edits(one: &str, other: &str) -> usize {
 
 pub(super) async fn retry(queue: &Queue, flags: RetryFlags, json: bool) -> Result<Exit, Problem> {
     let Some(kind) = flags.reason else {
-        let retry = async |id| match flags.handler {
-            true => queue.retry_handler(id).await,
-            false => queue.retry(id).await,
+        let retry = async |id| match (flags.dry_run, flags.handler) {
+            (true, _) => queue.details(id).await.map(|_| "would be retried"),
+            (false, true) => queue.retry_handler(id).await.map(|job| job.state.name()),
+            (false, false) => queue.retry(id).await.map(|job| job.state.name()),
         };
-        return each(flags.ids, async |id| retry(id).await.map(|job| job.state.name()), json).await;
+        return each(flags.ids, retry, json).await;
     };
-    let done = if flags.dry_run {
+    let done: Vec<_> = if flags.dry_run {
         let jobs = queue.ended_with(kind, flags.since).await?.into_iter();
         jobs.map(|job| Done { id: job.id, result: Some("would be retried"), error: None }).collect()
     } else {
@@ -74,6 +76,10 @@ pub(super) async fn retry(queue: &Queue, flags: RetryFlags, json: bool) -> Resul
         };
         jobs.map(done).collect()
     };
+    if done.is_empty() {
+        let within = flags.since.map_or(String::new(), |_| " within that time".to_owned());
+        live::say(&format!("no job has ended for the reason `{}`{within}", kind.name()));
+    }
     print_done(done, json)
 }
 

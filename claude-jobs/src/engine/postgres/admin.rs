@@ -8,7 +8,7 @@ use super::row::{self, job_columns, json, state_bit};
 use super::{PostgresEngine, query};
 use crate::engine::{Cancelled, QueueChange, QueueSettings, no_answer};
 use crate::error::{Error, Result};
-use crate::job::{Continuation, Job, JobId, State};
+use crate::job::{Job, JobId, State};
 
 /// The job, which nobody else changes until we are through. jobs_pkey, as all here.
 pub(super) const LOCKED: &str =
@@ -118,7 +118,7 @@ async fn retry_handler_in(
         return Err(no_answer(&job));
     }
     let query = engine.query(&engine.sql.retry_handler).bind(id.0).bind(engine.channel()).bind(Moment(now));
-    let rows = work.rows(query.bind(json(&Continuation::of_answer())?)).await?;
+    let rows = work.rows(query.bind(json(&job.continuation.of_answer())?)).await?;
     Ok(row::job(rows.first().ok_or_else(|| no_answer(&job))?)?)
 }
 

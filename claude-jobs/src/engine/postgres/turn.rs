@@ -140,7 +140,7 @@ mod tests {
     /// Ends the run of job 1, and takes one job.
     const TURN_VALUES: &str = "'{1}', '{1}', '{node}', '{2026-02-01}', '{2026-02-01}', '{NULL}', '{success}', \
         '{complete}', '{completed}', '{NULL}', '{}', '{2026-01-01}', 1, 'c', '2026-02-01', 'queue', 'node', \
-        '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01', 'account', 9";
+        '{worker}', 1, 0, 0, 4, true, 'host', 'account', 9";
 
     #[test]
     fn the_unique_states_are_shifted_by_the_place_of_a_completed_job() {

@@ -8,7 +8,7 @@ use super::row::{self, job_columns, state_bit};
 use super::{SqliteEngine, accounts, query};
 use crate::engine::{Cancelled, QueueChange, QueueSettings, no_answer};
 use crate::error::{Error, Result};
-use crate::job::{Continuation, Job, JobId, State};
+use crate::job::{Job, JobId, State};
 
 pub(super) async fn cancel(engine: &SqliteEngine, id: JobId, now: Timestamp) -> Result<Cancelled> {
     let mut transaction = engine.begin().await?;
@@ -75,7 +75,7 @@ pub(super) async fn retry_handler(engine: &SqliteEngine, id: JobId, now: Timesta
          AND id IN (SELECT job_id FROM claude_jobs_answers)",
     )
     .bind(now.as_microsecond())
-    .bind(json(&Continuation::of_answer())?)
+    .bind(json(&job.continuation.of_answer())?)
     .bind(id.0)
     .execute(&mut *transaction)
     .await?;

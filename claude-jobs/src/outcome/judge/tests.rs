@@ -129,3 +129,82 @@ fn a_retry_of_the_api_that_is_of_no_use_is_known() {
         assert_eq!(refusal(&event), expected, "{event}");
     }
 }
+
+/// What stands on standard error of a run that has worked is of its tools, hooks and servers.
+#[test]
+fn texts_of_a_start_mean_nothing_after_work() {
+    let init = json!({"type": "system", "subtype": "init", "session_id": "s"});
+    let said =
+        json!({"type": "assistant", "message": {"model": "m", "content": [{"type": "text", "text": "Hm."}]}});
+    let failed =
+        json!({"type": "result", "subtype": "success", "is_error": true, "result": "?", "num_turns": 1});
+    for text in [
+        "ENOSPC",
+        "EMFILE",
+        "ENOMEM",
+        "x, mkdir '/y'",
+        "port 3000 is already in use.",
+        "gh: Not logged in",
+        "Error: --x",
+    ] {
+        for events in [vec![&init, &said], vec![&init, &said, &failed]] {
+            let mut report = Report::from_events(events.iter().copied(), 1);
+            report.stderr = text.to_owned();
+            let run = judge(report, &Options::default());
+            let kind = run.failure().expect("it failed").kind;
+            assert!(
+                matches!(kind, FailureKind::CommandFailed | FailureKind::ResultError),
+                "{text}: {kind:?}"
+            );
+        }
+        let mut report = Report::from_events([&init], 1);
+        report.stderr = text.to_owned();
+        let kind = judge(report, &Options::default()).failure().expect("it failed").kind;
+        assert!(!matches!(kind, FailureKind::CommandFailed), "{text}: it has not worked");
+    }
+}
+
+#[test]
+fn a_result_stays_whatever_is_printed_after_it_before_an_end_in_order() {
+    let result = json!({"type": "result", "subtype": "success", "is_error": false, "result": "done", "num_turns": 1,
+        "model_usage_since_last_result": {"m": {"costUSD": 0.5, "inputTokens": u64::MAX, "outputTokens": 1},
+            "n": {"costUSD": 0.25, "inputTokens": 7}}, "session_id": ""});
+    let text = json!({"type": "assistant", "message": {"content": [{"type": "text", "text": "By the way"}]}});
+    let tool = json!({"type": "assistant", "message": {"content": [{"type": "tool_use", "id": "t", "name": "Bash"}]}});
+    let init = json!({"type": "system", "subtype": "init", "session_id": "s"});
+    for (after, code, is_kept) in [
+        (vec![&text], 0, true),
+        (vec![&init], 0, true),
+        (vec![&init, &text], 0, true),
+        (vec![&tool], 0, false),
+        (vec![&text], 1, false),
+    ] {
+        let run =
+            judge(Report::from_events([&result].into_iter().chain(after.clone()), code), &Options::default());
+        let seen = (run.outcome_name() == "success", run.cost_usd);
+        assert_eq!(seen, (is_kept, Some(0.75).filter(|_| is_kept)), "{after:?} {code}");
+        assert_eq!(run.text() == "done", is_kept, "{after:?}");
+        assert_eq!(run.tokens.map(|tokens| tokens.input), Some(u64::MAX));
+    }
+}
+
+/// No request can have been made before the start event.
+#[test]
+fn what_had_not_begun_has_cost_nothing() {
+    let of = |ending: Ending| {
+        let mut report = Report::new(Some("s".to_owned()));
+        report.ending = ending;
+        judge(report, &Options::default()).cost_usd
+    };
+    assert_eq!(of(Ending::Stopped(StopReason::Shutdown)), Some(0.0));
+    assert_eq!(of(Ending::Signalled(Some(9))), Some(0.0));
+    assert_eq!(of(Ending::Exited(1)), Some(0.0));
+    assert_eq!(of(Ending::Lost), None, "nobody has seen it");
+    let result =
+        json!({"type": "result", "subtype": "success", "result": "x", "num_turns": 1, "total_cost_usd": 0.5});
+    let run = judge(Report::from_events([&result], 1), &Options::default());
+    assert_eq!(run.cost_usd, Some(0.5), "the start event could not be read");
+    let said =
+        json!({"type": "assistant", "message": {"model": "m", "content": [{"type": "text", "text": "Hm."}]}});
+    assert_eq!(judge(Report::from_events([&said], 1), &Options::default()).cost_usd, None);
+}
