@@ -17,7 +17,6 @@ use crate::error::Result;
 use crate::event::Recorder;
 use crate::job::{Job, JobId, NewJob};
 use crate::known::Known;
-use crate::merge::Layers;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{
@@ -28,10 +27,10 @@ use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
 use crate::settlement::{Cause, Policy, Seen, Settlement, decide};
 use crate::telemetry::{TraceContext, continued, meter, spans};
-use crate::untrusted::Values;
 use crate::verdict::Verdict;
 use answers::Stored;
 use judging::Judged;
+pub(crate) use preparing::{Prepared, Unprepared};
 use repair::Repairing;
 
 mod answers;
@@ -39,6 +38,7 @@ mod continuation;
 mod judging;
 mod ledger;
 mod lost;
+mod preparing;
 mod repair;
 
 /// What every job of a runtime is executed with.
@@ -68,21 +68,6 @@ pub(crate) struct Leash {
     pub(crate) lease: Lease,
     /// None until it starts, and where it belongs to no trace.
     pub(crate) trace: Option<TraceContext>,
-}
-
-/// A job whose worker is found, whose fields are read and whose options are merged.
-pub(crate) struct Prepared {
-    pub(crate) definition: &'static Definition,
-    worker: LoadedWorker,
-    options: Box<Options>,
-    /// Whether the job or its worker names the executable.
-    names_binary: bool,
-}
-
-/// A job that cannot run, and its worker where that could be read.
-pub(crate) struct Unprepared {
-    pub(crate) problem: String,
-    worker: Option<(&'static Definition, LoadedWorker)>,
 }
 
 /// A job whose attempt is over, and what shall become of it.
@@ -331,31 +316,6 @@ impl Executor {
         self.notify.send(&Notice::Settled { job, settlement, is_ours });
     }
 
-    /// Rows may be old or written by hand: everything is checked again.
-    pub(crate) fn prepare(&self, job: &Job) -> Result<Prepared, Unprepared> {
-        let unreadable = |problem| Unprepared { problem, worker: None };
-        if let Some(damage) = &job.damage {
-            return Err(unreadable(format!("damaged row: {damage}")));
-        }
-        let registration =
-            self.known.registry.get(&job.worker).map_err(|error| unreadable(error.to_string()))?;
-        let definition = registration.definition;
-        let worker =
-            registration.read(&job.input).map_err(|problem| unreadable(format!("input: {problem}")))?;
-        let values =
-            Values::of(definition, &worker).map_err(|problem| unreadable(format!("input: {problem}")))?;
-        let layers = Layers::new(definition, &values, &job.args).over(&self.defaults);
-        match layers.merge(definition, &values) {
-            Ok(options) => {
-                let names_binary = layers.get("binary").is_some();
-                Ok(Prepared { definition, worker, options: Box::new(options), names_binary })
-            }
-            Err(problems) => {
-                Err(Unprepared { problem: problems.to_string(), worker: Some((definition, worker)) })
-            }
-        }
-    }
-
     /// Runs claude: in the session that the job continues, or in the one that it was to begin where an earlier attempt
     /// has begun that. Where the session to continue is out of reach it starts anew, if an attempt is left for that.
     ///
@@ -450,24 +410,6 @@ impl Executor {
         settlement.reason.iter_mut().for_each(ledger::bound);
         settlement.error.iter_mut().for_each(|error| ledger::bound(&mut error.message));
         settlement
-    }
-
-    /// A job that cannot run is cancelled at once; retrying would fail the same way. Its handler is told, where its
-    /// fields could be read.
-    async fn unrunnable(&self, job: &Arc<Job>, unprepared: Unprepared, leash: &Leash) -> Decision {
-        let Unprepared { problem, worker } = unprepared;
-        let mut run = not_asked("");
-        run.outcome = Outcome::Failure(Failure::new(FailureKind::InvalidArgs, problem.clone()));
-        match worker {
-            Some((definition, worker)) => {
-                let ran = Ran::of(run, job);
-                self.judged(job, definition, worker, ran, leash).await
-            }
-            None => {
-                let cause = Cause::Judged(Verdict::cancel(format!("invalid_args: {problem}")));
-                Decision::without_run(job, Policy::default(), cause, run)
-            }
-        }
     }
 }
 

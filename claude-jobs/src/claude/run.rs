@@ -159,6 +159,10 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
         Err(error) => Ending::Failed(format!("the CLI's end: {error}")),
     };
     report.ending = settle(request, &hold, ending, &report.stderr, asked).await;
+    // It tells its start before it makes a request.
+    if report.events == 0 && report.unreadable == 0 {
+        report.cost_usd = Some(0.0);
+    }
     report
 }
 

@@ -1,6 +1,7 @@
 //! Which database: the flag, the environment, the default.
 
 use super::exit::Problem;
+use crate::error::Error;
 use crate::passthrough::Passthrough;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -42,7 +43,15 @@ impl Database {
     /// Opens the database. The queue knows every linked worker, and `claude`.
     pub(super) async fn connect(&self) -> Result<Queue, Problem> {
         let (url, variable) = self.url()?;
-        let queue = Queue::connect(&url).await.map_err(|error| {
+        let queue = match is_in_memory(&url) {
+            true => {
+                let reason = "the URL names no file, and a database in memory is gone when this command ends"
+                    .to_owned();
+                Err(Error::Connect { url, reason })
+            }
+            false => Queue::connect(&url).await,
+        };
+        let queue = queue.map_err(|error| {
             let problem = Problem::from(error);
             match variable {
                 Some(name) => problem.with_remark(&format!(" (the URL is from ${name})")),
@@ -54,6 +63,10 @@ impl Database {
         }
         Ok(queue.register::<Passthrough>()?)
     }
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.starts_with("sqlite:") && (url.contains(":memory:") || url.contains("mode=memory"))
 }
 
 /// Every linked worker, and `claude`.

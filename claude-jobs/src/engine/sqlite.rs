@@ -188,6 +188,9 @@ fn is_in_memory(url: &str) -> bool {
 
 /// Says what is wrong with the path before SQLite does with less words.
 fn check_path(path: &Path) -> Result<(), String> {
+    if path.as_os_str().is_empty() {
+        return Err("the URL names no file; write it as `sqlite://path/to/jobs.db`".to_owned());
+    }
     if path.is_dir() {
         return Err(format!("`{}` is a folder; name a file in it", path.display()));
     }

@@ -97,7 +97,6 @@ fn cost(report: &Report, asked: Asked) -> Option<f64> {
         (_, Ending::Exited(code)) if *code != 0 && !report.started && !report.worked => {
             Some(report.cost_usd.unwrap_or(0.0))
         }
-        (None, Ending::Stopped(_) | Ending::Signalled(_)) if report.events == 0 => Some(0.0),
         // What came after the last result is on no bill yet.
         (Some(_), _) if report.answer().is_none() => None,
         // An interrupted request is billed for what had come by then, and nobody says how much.
@@ -106,8 +105,8 @@ fn cost(report: &Report, asked: Asked) -> Option<f64> {
             let is_running_total = !result["model_usage_since_last_result"].is_object();
             report.cost_usd.filter(|_| !(asked.continues && is_running_total))
         }
-        // Of a run that ended before it began the runner knows that it cost nothing.
-        (None, Ending::Stopped(StopReason::McpUnavailable)) => report.cost_usd,
+        // Of a run that was ended before it began the runner knows that it cost nothing.
+        (None, Ending::Stopped(_) | Ending::Signalled(_)) => report.cost_usd,
         (None, _) => None,
     }
 }

@@ -28,6 +28,8 @@ pub struct Report {
     pub result: Option<Value>,
     /// Whether work went on after it: a background task has ended, say, and claude takes note of that.
     pub went_on: bool,
+    /// Whether claude was asked again after the result, because a background task has ended: another result is to come.
+    pub was_asked_again: bool,
     /// How many background tasks are under way.
     pub background_tasks: usize,
     /// The last assistant event that stands for an API error.
@@ -188,6 +190,7 @@ impl Report {
             started: false,
             result: None,
             went_on: false,
+            was_asked_again: false,
             background_tasks: 0,
             api_error: None,
             rate_limit: None,
@@ -239,6 +242,7 @@ impl Report {
         self.went_on |= self.result.is_some()
             && (matches!(kind, Some("assistant" | "user"))
                 || (kind == Some("system") && matches!(subtype, Some("init" | "task_notification"))));
+        self.was_asked_again |= self.went_on && subtype == Some("task_notification");
         match kind {
             Some("system") => self.observe_system(event, subtype.unwrap_or_default()),
             Some("assistant") => self.observe_assistant(event),
@@ -367,14 +371,14 @@ impl Report {
         self.under_way.clear();
         self.is_writing = false;
         self.result = Some(event.clone());
-        self.went_on = false;
+        (self.went_on, self.was_asked_again) = (false, false);
     }
 
     /// The last result, unless the run went on after it and did not come to an end: what came then is work that was
     /// begun. A word more before an end in order is none.
     pub(super) fn answer(&self) -> Option<&Value> {
         let is_at_rest = self.under_way.is_empty() && self.background_tasks == 0 && !self.is_writing;
-        let has_ended = self.ending == Ending::Exited(0) && is_at_rest;
+        let has_ended = self.ending == Ending::Exited(0) && is_at_rest && !self.was_asked_again;
         self.result.as_ref().filter(|_| !self.went_on || has_ended)
     }
 

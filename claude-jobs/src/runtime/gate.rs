@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use inner::Mode;
 use met::{blamed, is_conclusive, reason};
 
 use super::capacity::{Capacity, Measured};
@@ -23,19 +24,13 @@ use crate::engine::AccountRow;
 use crate::job::{Job, JobId};
 use crate::outcome::{Failure, FailureKind, Fault, Run};
 
+mod inner;
 mod met;
 
 pub(crate) use met::{AccountChange, Met};
 
 /// After so long a drain does not wait any more for the machine to be well again.
 const DRAIN_WAITS: Duration = Duration::from_secs(60);
-
-/// So often a job may meet a fault of the node that no probe finds. After that the fault is the job's own: its folder
-/// cannot be written to, say, or its repository is none.
-const MOST_SUSPICIONS: u32 = 4;
-
-/// More jobs than ever meet one fault between two probes. A bound, no more.
-const MOST_SUSPECTS: usize = 10_000;
 
 /// What may be claimed.
 #[derive(Debug)]
@@ -299,10 +294,13 @@ impl Gate {
             |before: Option<&AccountRow>| account::stopped(&self.account, &self.queues, failure, before, now);
         let is_limit = failure.kind == FailureKind::UsageLimit;
         match &inner.account {
-            Account::Trial(before) if tries => {
+            // Another run may have met it meanwhile.
+            Account::Trial(before) | Account::Stopped(before) if tries => {
                 let row = stopped(Some(before));
+                let is_ours = matches!(inner.account, Account::Trial(_));
                 inner.account = Account::Stopped(row.clone());
-                let (until, change) = (row.until, AccountChange::Failed(row));
+                let until = row.until;
+                let change = if is_ours { AccountChange::Failed(row) } else { AccountChange::Stop(row) };
                 match (is_limit, has_worked) {
                     (true, _) => Met::Limit(until, change),
                     (false, true) => Met::Account(change),
@@ -431,69 +429,5 @@ impl Gate {
         let was_short = inner.short_since.is_some();
         inner.short_since = if is_short { inner.short_since.or_else(|| Some(Instant::now())) } else { None };
         was_short && !is_short
-    }
-}
-
-/// What may be claimed, capacity aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Open,
-    Trial,
-    Shut,
-}
-
-impl Inner {
-    fn mode(&self) -> Mode {
-        match (&self.node, &self.account) {
-            (Breaker::Open(_), _) | (_, Account::Stopped(_)) => Mode::Shut,
-            (Breaker::Trial(_), _) | (_, Account::Trial(_)) => Mode::Trial,
-            (Breaker::Closed, Account::Free | Account::Allowed) => Mode::Open,
-        }
-    }
-
-    fn met_node(&mut self, failure: &Failure, tries: bool, job: &Job) -> Met {
-        let most = match failure.kind {
-            FailureKind::Environment => MOST_SUSPICIONS,
-            // A probe looks for git.
-            FailureKind::GitUnusable if matches!(self.node, Breaker::Trial(_)) && tries => 0,
-            _ => u32::MAX,
-        };
-        if self.suspects.len() > MOST_SUSPECTS {
-            self.suspects.clear();
-        }
-        let times = self.suspects.entry(job.id).or_default();
-        *times = times.saturating_add(1);
-        if *times > most {
-            // Whether others can run here the next trial tells.
-            self.suspects.remove(&job.id);
-            return Met::Nothing;
-        }
-        if tries {
-            self.trial = Trial::default();
-        } else if let Breaker::Trial(_) = self.node {
-            // It started before the probe did: the trial will tell.
-            return Met::Node(reason(failure));
-        }
-        self.node.trip(failure.kind, &failure.message, Instant::now());
-        Met::Node(reason(failure))
-    }
-
-    /// The trial's claude has started and worked.
-    fn succeeded(&mut self) {
-        self.node.succeeded();
-        if let Account::Trial(_) = self.account {
-            self.account = Account::Allowed;
-        }
-    }
-}
-
-impl Trial {
-    /// Whether it was this job's; another one is wanted then.
-    fn forget(&mut self, job: &Job, now: Instant) -> bool {
-        let was = *self == Self::Job(job.id, job.attempt);
-        if was {
-            *self = Self::Wanted(now);
-        }
-        was
     }
 }

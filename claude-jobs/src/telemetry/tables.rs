@@ -199,6 +199,7 @@ events! {
     WARN "the session of the interrupted attempt is not on this host: starting anew" ["job.id" "gen_ai.conversation.id"]
     ERROR "cannot reach the answer of a job, will try again in {wait:?}" ["error"]
     ERROR "an answer cannot be stored" ["job.id" "error"]
+    ERROR "a stored answer cannot be read" ["job.id" "job.attempt" "error"]
     ERROR "the database refuses an answer" ["job.id" "error"]
     WARN "cannot note which runs have begun, will try again" ["error"]
     WARN "cannot count the jobs of the queues, will try again" ["error"]

@@ -92,7 +92,7 @@ fn both_runs_are_judged_by_the_second() {
     assert_eq!(outcome(answered(json!({"right": true}))), ("success", Some(0.5), after("exit 0")));
     assert_eq!(outcome(wrong()), ("output_mismatch", Some(0.5), after("exit 0")));
     let timeout = outcome(stopped(StopReason::Timeout));
-    assert_eq!(timeout, ("timeout", Some(0.25), after("stopped: timeout")));
+    assert_eq!(timeout, ("timeout", None, after("stopped: timeout")));
 
     let mut gone = run(Some("s"), Some(0.0));
     gone.outcome = Outcome::Failure(Failure::new(FailureKind::SessionNotFound, "no such session"));

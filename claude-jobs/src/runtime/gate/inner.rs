@@ -1,0 +1,80 @@
+//! What the gate's states mean for a claim, and what the runs that end make of them.
+
+use tokio::time::Instant;
+
+use super::met::reason;
+use super::{Account, Inner, Met, Trial};
+use crate::breaker::Breaker;
+use crate::job::Job;
+use crate::outcome::{Failure, FailureKind};
+
+/// So often a job may meet a fault of the node that no probe finds. After that the fault is the job's own: its folder
+/// cannot be written to, say, or its repository is none.
+const MOST_SUSPICIONS: u32 = 4;
+
+/// More jobs than ever meet one fault between two probes. A bound, no more.
+const MOST_SUSPECTS: usize = 10_000;
+
+/// What may be claimed, capacity aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Open,
+    Trial,
+    Shut,
+}
+
+impl Inner {
+    pub(super) fn mode(&self) -> Mode {
+        match (&self.node, &self.account) {
+            (Breaker::Open(_), _) | (_, Account::Stopped(_)) => Mode::Shut,
+            (Breaker::Trial(_), _) | (_, Account::Trial(_)) => Mode::Trial,
+            (Breaker::Closed, Account::Free | Account::Allowed) => Mode::Open,
+        }
+    }
+
+    pub(super) fn met_node(&mut self, failure: &Failure, tries: bool, job: &Job) -> Met {
+        let most = match failure.kind {
+            FailureKind::Environment => MOST_SUSPICIONS,
+            // A probe looks for git.
+            FailureKind::GitUnusable if matches!(self.node, Breaker::Trial(_)) && tries => 0,
+            _ => u32::MAX,
+        };
+        if self.suspects.len() > MOST_SUSPECTS {
+            self.suspects.clear();
+        }
+        let times = self.suspects.entry(job.id).or_default();
+        *times = times.saturating_add(1);
+        if *times > most {
+            // Whether others can run here the next trial tells.
+            self.suspects.remove(&job.id);
+            return Met::Nothing;
+        }
+        if tries {
+            self.trial = Trial::default();
+        } else if let Breaker::Trial(_) = self.node {
+            // It started before the probe did: the trial will tell.
+            return Met::Node(reason(failure));
+        }
+        self.node.trip(failure.kind, &failure.message, Instant::now());
+        Met::Node(reason(failure))
+    }
+
+    /// The trial's claude has started and worked.
+    pub(super) fn succeeded(&mut self) {
+        self.node.succeeded();
+        if let Account::Trial(_) = self.account {
+            self.account = Account::Allowed;
+        }
+    }
+}
+
+impl Trial {
+    /// Whether it was this job's; another one is wanted then.
+    pub(super) fn forget(&mut self, job: &Job, now: Instant) -> bool {
+        let was = *self == Self::Job(job.id, job.attempt);
+        if was {
+            *self = Self::Wanted(now);
+        }
+        was
+    }
+}
