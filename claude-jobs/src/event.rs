@@ -34,6 +34,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::job::{JobId, RunRow, State, Tokens};
+use crate::outcome::{FailureKind, Fault};
 
 mod cursor;
 mod fleet;
@@ -92,7 +93,8 @@ pub enum EventKind {
     Cancelled(Ended),
     /// It has failed for good, its attempts are used up: `discarded`.
     Failed(Ended),
-    /// Its node stopped: `available`. This attempt did not count; where it had begun, its session goes on.
+    /// Its node stopped, lost its lease or could not run it: `available`. This attempt did not count; where it had begun,
+    /// its session goes on.
     Stopped(Ended),
     /// Its handler failed and runs again, with the same answer: `retryable`. Claude does not run again.
     HandlerFailed(Ended),
@@ -183,10 +185,16 @@ impl EventKind {
             (_, "snooze") => Self::Snoozed(ended),
             (_, "cancel") => Self::Cancelled(ended),
             (_, "give back") => Self::Stopped(ended),
-            (_, "resume") if run.ending.starts_with("stopped: shutdown") => Self::Stopped(ended),
+            (_, "resume") if is_of_the_node(&run.outcome) => Self::Stopped(ended),
             _ => Self::Retried(ended),
         }
     }
+}
+
+/// Whether an attempt that goes on in its session was cut off by its node, not by a handler's verdict.
+fn is_of_the_node(outcome: &str) -> bool {
+    let kind = FailureKind::ALL.iter().find(|kind| kind.name() == outcome);
+    kind.is_some_and(|kind| *kind == FailureKind::Shutdown || kind.fault() == Some(Fault::Node))
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,6 +6,7 @@ mod crash;
 mod live;
 mod prune;
 mod real_cli;
+mod retry;
 mod tail;
 
 use std::path::{Path, PathBuf};

@@ -370,3 +370,19 @@ async fn a_bare_worker_pays_no_further_write() {
     let stored = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM claude_jobs_answers");
     assert_eq!(stored.fetch_one(&mut place.connection().await).await.expect("a read"), 0);
 }
+
+#[claude_worker(name = "handlers.strict", queue = "tests", require_mcp)]
+struct Strict;
+
+#[tokio::test]
+async fn the_runner_is_told_whether_a_worker_requires_its_mcp_servers() {
+    let place = Place::new().await;
+    Judged::new("x").insert(&place.queue).await.expect("valid");
+    Strict::new("x").insert(&place.queue).await.expect("valid");
+    let (claude, requests) = asked([success("done")]);
+    place.drain(claude).await;
+    let mut required: Vec<_> =
+        requests.lock().expect("no panic").iter().map(|request| request.require_mcp).collect();
+    required.sort_unstable();
+    assert_eq!(required, [false, true]);
+}

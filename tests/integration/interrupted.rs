@@ -151,6 +151,36 @@ async fn a_lack_in_the_middle_of_a_run_starts_nothing_anew() {
     }
 }
 
+#[claude_worker(name = "interrupted.anew", queue = "tests", max_attempts = 2, retry_from = "start", backoff = at_once)]
+struct Anew;
+
+#[claude_worker(name = "interrupted.on", queue = "tests", max_attempts = 2, backoff = at_once)]
+struct On;
+
+/// What has begun and failed for a passing reason goes on in its session, unless its worker says that it starts anew.
+#[tokio::test]
+async fn a_run_that_has_begun_is_retried_in_its_session() {
+    let overloaded = || {
+        let mut take = Take::api_error(Some(529), "overloaded_error", "API Error: 529 Overloaded");
+        let said = Take::success("I have begun.").steps.swap_remove(1);
+        take.steps.insert(1, said);
+        take
+    };
+    for (starts_anew, prompt) in [(false, "was interrupted"), (true, "x")] {
+        let place = Place::new().await;
+        let fake = FakeClaude::new([overloaded(), Take::success("Done.")]);
+        let job = match starts_anew {
+            true => insert(&place, Anew::new("x")).await,
+            false => insert(&place, On::new("x")).await,
+        };
+        place.drain(cli(&fake)).await;
+        let records = fake.records();
+        assert_eq!((place.job(&job).await.state, records.len()), (State::Completed, 2), "{starts_anew}");
+        assert_eq!(records[1].flag("--resume").is_none(), starts_anew);
+        assert!(records[1].stdin.as_deref().is_some_and(|said| said.contains(prompt)), "{records:?}");
+    }
+}
+
 /// One deploy after another: uncounted five times, then it counts.
 #[tokio::test]
 async fn deploys_are_uncounted_five_times() {

@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use claude_jobs::Inserted;
 use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError};
 use claude_jobs::outcome::{Ending, Report, StopReason};
@@ -16,7 +18,7 @@ use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Step, Take};
 use serde_json::json;
 
-use crate::workers::{Place, Plain, recorded, success, until_stopped};
+use crate::workers::{Obedient, Place, Plain, recorded, success, until_stopped};
 
 /// As every worker that says nothing else.
 #[claude_worker(queue = "tests")]
@@ -156,6 +158,73 @@ async fn a_session_that_is_gone_is_not_begun_anew_where_no_attempt_is_left() {
         assert_eq!(fresh, begun, "{most}");
         assert_eq!(over.reason.as_ref().is_some_and(|reason| reason.starts_with("lost: ")), most == 1);
     }
+}
+
+/// A node dies while the CLI still starts: nothing can have been asked, and so nothing is charged.
+#[tokio::test]
+async fn a_node_that_dies_before_claude_has_begun_costs_the_job_nothing() {
+    let (place, home) = (Place::new().await, tempfile::tempdir().expect("a folder"));
+    let fake = FakeClaude::new([Take::success("late").first(Step::SleepMs(60_000)), Take::success("done")]);
+    let job = inserted(&place, Obedient::new("complete".to_owned()).max_attempts(1)).await;
+    let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_worker"))
+        .args([place.url().as_str(), fake.path().to_str().expect("UTF-8"), "12"])
+        .env("HOME", home.path())
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    fake.wait_for_records(1, Duration::from_secs(30)).await;
+    worker.kill().expect("it is ours");
+    worker.wait().expect("it is ours");
+    let claude = ClaudeCli::builder().binary(fake.path().to_str().expect("UTF-8"));
+    place.drain(claude.env("HOME", home.path().to_str().expect("UTF-8")).build()).await;
+    let details = place.queue.details(job.id()).await.expect("there");
+    assert_eq!(
+        (details.job.state, details.job.counted_attempts()),
+        (State::Completed, 1),
+        "{:?}",
+        details.runs
+    );
+    assert_eq!(details.runs[0].verdict, "give back");
+    assert_eq!(fake.records()[1].flag("--resume"), None);
+}
+
+/// A runner whose sessions are on a host of that name.
+struct On<C>(&'static str, C);
+
+#[async_trait]
+impl<C: Claude> Claude for On<C> {
+    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
+        self.1.run(request).await
+    }
+
+    fn session_host(&self) -> String {
+        self.0.to_owned()
+    }
+}
+
+/// A node of another host takes a job when none of its session's host has served its queue for long, and not before.
+#[tokio::test]
+async fn a_job_waits_for_its_sessions_host_for_as_long_as_it_is_told() {
+    let place = Place::new().await;
+    let job = inserted(&place, Resumed::new("the task")).await;
+    let session = r#"UPDATE claude_jobs SET session_host = 'one', continuation = '{"session": {"id": "s", "host": "one"}}'"#;
+    sqlx::query(session).execute(&mut place.connection().await).await.expect("a write");
+    let (claude, requests) = scripted(false);
+    let start = std::time::Instant::now();
+    let within = Duration::from_secs(4);
+    let is_over = async {
+        while !place.job(&job).await.state.is_final() {
+            assert!(start.elapsed() < Duration::from_secs(60), "{:?}", place.job(&job).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let runtime = Runtime::builder(place.queue.clone()).queue("tests", 1).claude(On("two", claude));
+    let runtime = runtime.lease(Duration::from_secs(12)).continue_within(within);
+    runtime.run_until(is_over).await.expect("it runs");
+    assert!(start.elapsed() >= within, "{:?}", start.elapsed());
+    assert_eq!(place.job(&job).await.state, State::Completed);
+    assert_eq!(taken(&requests).len(), 2, "it was looked for here, and started anew");
 }
 
 /// A job that names its session itself, whose first attempt has begun it: the next goes on in it, where to begin it again

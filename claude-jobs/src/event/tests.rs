@@ -186,6 +186,7 @@ fn events_are_flat_json() {
         ("give back", "stopped: shutdown", Some(State::Available), "stopped"),
         ("resume", "stopped: shutdown", Some(State::Available), "stopped"),
         ("resume", "stopped: shutdown", Some(State::Retryable), "retried"),
+        ("resume", "stopped: lease lost", None, "stopped"),
         ("resume", "exit 1", None, "retried"),
         ("handler failed", "exit 0", Some(State::Retryable), "handler_failed"),
         ("handler failed", "exit 0", None, "handler_failed"),
@@ -195,7 +196,9 @@ fn events_are_flat_json() {
         ("complete", "exit 0", Some(State::Available), "completed"),
     ];
     for (verdict, ending, state, name) in table {
-        let run = RunRow { verdict: verdict.into(), ending: ending.into(), ..run.clone() };
+        let outcome = if ending.starts_with("stopped: ") { "shutdown" } else { "overloaded" };
+        let (verdict_of, outcome) = (verdict.to_owned(), outcome.to_owned());
+        let run = RunRow { verdict: verdict_of, ending: ending.into(), outcome, ..run.clone() };
         assert_eq!(EventKind::of_run(&run, state).name(), name, "{verdict} {ending} {state:?}");
     }
 }
