@@ -431,3 +431,6 @@ impl Gate {
         was_short && !is_short
     }
 }
+
+#[cfg(test)]
+mod tests;
