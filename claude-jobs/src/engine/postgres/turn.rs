@@ -173,7 +173,7 @@ mod tests {
         }
         let claim = format!("PREPARE claim AS {}", engine.sql.claim.text().0);
         second.execute(AssertSqlSafe(claim)).await.expect("a statement of ours");
-        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'host', '2026-01-01', \
+        let claim = "EXECUTE claim ('2026-02-01', 'queue', 'node', '{worker}', 1, 0, 0, 4, true, 'host', \
             'account', 9)";
         let ids = |rows: Vec<PgRow>| rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>();
         assert_eq!(ids(second.fetch_all(claim).await.expect("a claim")), [4], "3 is the turn's");
