@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use claude_jobs::claude::{Claude, Request, RunnerError};
 use claude_jobs::outcome::Report;
 use claude_jobs::prelude::*;
@@ -12,7 +11,7 @@ use claude_jobs::{FailureKind, Outcome};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::workers::{Place, recorded, success};
+use crate::workers::{On, Place, recorded, success};
 
 /// Takes no answer for granted: what says nothing of the matter is run again.
 fn demanding(run: &Run) -> Verdict {
@@ -256,20 +255,6 @@ impl Handler for Curious {
             1 => Err(std::io::Error::other("as ordered"))?,
             _ => Ok(Verdict::resume("And then?")),
         }
-    }
-}
-
-/// A runner on a host of that name.
-struct On<C>(&'static str, C);
-
-#[async_trait]
-impl<C: Claude> Claude for On<C> {
-    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
-        self.1.run(request).await
-    }
-
-    fn session_host(&self) -> String {
-        self.0.to_owned()
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use claude_jobs::Inserted;
 use claude_jobs::claude::{Claude, ClaudeCli, Request, RunnerError};
 use claude_jobs::outcome::{Ending, Report, StopReason};
@@ -18,7 +17,7 @@ use claude_jobs_tests::sandbox::Sandbox;
 use claude_jobs_tests::script::{Step, Take};
 use serde_json::json;
 
-use crate::workers::{Obedient, Place, Plain, recorded, success, until_stopped};
+use crate::workers::{Obedient, On, Place, Plain, recorded, success, until_stopped};
 
 /// As every worker that says nothing else.
 #[claude_worker(queue = "tests")]
@@ -187,20 +186,6 @@ async fn a_node_that_dies_before_claude_has_begun_costs_the_job_nothing() {
     );
     assert_eq!(details.runs[0].verdict, "give back");
     assert_eq!(fake.records()[1].flag("--resume"), None);
-}
-
-/// A runner whose sessions are on a host of that name.
-struct On<C>(&'static str, C);
-
-#[async_trait]
-impl<C: Claude> Claude for On<C> {
-    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
-        self.1.run(request).await
-    }
-
-    fn session_host(&self) -> String {
-        self.0.to_owned()
-    }
 }
 
 /// A node of another host takes a job when none of its session's host has served its queue for long, and not before.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use claude_jobs::claude::{Claude, Request, RunnerError};
 use claude_jobs::outcome::{Ending, Report};
 use claude_jobs::prelude::*;
@@ -60,6 +61,20 @@ impl Handler for Obedient {
             "explain" => Verdict::cancel(format!("{} after {}", failure.kind.name(), verdict.name())),
             _ => verdict,
         })
+    }
+}
+
+/// A runner whose sessions are on a host of that name.
+pub(crate) struct On<C>(pub(crate) &'static str, pub(crate) C);
+
+#[async_trait]
+impl<C: Claude> Claude for On<C> {
+    async fn run(&self, request: Request) -> Result<Report, RunnerError> {
+        self.1.run(request).await
+    }
+
+    fn session_host(&self) -> String {
+        self.0.to_owned()
     }
 }
 
