@@ -184,7 +184,10 @@ impl Executor {
             return run;
         }
         match self.claude.probe().await {
-            Err(problem) if problem.kind.fault() == Some(Fault::Node) => {
+            // It would have said itself that it lacks git.
+            Err(problem)
+                if problem.kind.fault() == Some(Fault::Node) && problem.kind != Kind::GitUnusable =>
+            {
                 Run { outcome: Outcome::Failure(Failure::new(problem.kind, problem.message)), ..run }
             }
             _ => run,

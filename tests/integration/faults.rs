@@ -1,8 +1,7 @@
 //! Faults of the machine and of the account stop claims, not jobs: a missing executable, an expired login, a usage
-//! limit, too few file descriptors.
+//! limit, no memory.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use claude_jobs::notice::Notice;
 use claude_jobs::outcome::{Ending, FailureKind, NotStarted, Report};
 use claude_jobs::prelude::*;
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::script::{Answer, Script, Take};
+use claude_jobs_tests::script::{Answer, Script, Step, Take};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -285,6 +284,35 @@ async fn one_job_that_always_meets_a_fault_of_the_node_is_at_fault_itself() {
     task.await.expect("it ends");
 }
 
+/// As after an update that went wrong: the file is there, and nothing of it runs.
+#[tokio::test]
+async fn a_cli_that_dies_and_cannot_tell_its_version_is_the_nodes_fault() {
+    let place = Place::new().await;
+    let well = Script { takes: vec![Take::success("done")], ..Script::default() };
+    let fake = FakeClaude::from_script(well.clone());
+    let claude = ClaudeCli::builder().binary(fake.path().display().to_string()).build();
+    let (end, task, told) = serve(&place, 2, claude);
+    let broken = Answer { stdout: None, exit: 1 };
+    fake.rewrite(&Script { version: broken, takes: vec![Take::of([Step::Exit(127)])], ..well.clone() });
+    insert(&place, 10).await;
+    let start = Instant::now();
+    while told.all().is_empty() {
+        assert!(start.elapsed() < SOON, "somebody meets it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(
+        told.all()[0].as_ref().is_some_and(|said| said.starts_with("binary_not_runnable: ")),
+        "{:?}",
+        told.all()
+    );
+    until(&place, "given back", |jobs| count(jobs, State::Available) == 10).await;
+    fake.rewrite(&well);
+    until(&place, "all completed", all_completed).await;
+    assert!(all(&place).await.iter().all(|job| job.counted_attempts() == 1));
+    drop(end);
+    task.await.expect("it ends");
+}
+
 /// Where every job names its own executable, the node's own is not missed.
 #[tokio::test]
 async fn a_node_without_an_executable_of_its_own_recovers_from_another_fault() {
@@ -443,52 +471,4 @@ async fn a_limit_whose_reset_is_over_stops_claims_for_a_minute() {
     // An operator who knows better.
     place.queue.resume("tests").await.expect("a write");
     assert!(place.queue.blocked().await.expect("a read").is_empty());
-}
-
-/// How so many jobs end, run at once under this limit of open files; and what is said of it.
-fn under(limit: &str, count: u32) -> (Vec<serde_json::Value>, String) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let fake = FakeClaude::new([Take::success("done")]);
-    let database = format!("sqlite://{}/jobs.db", folder.path().display());
-    let jobs = |arguments: &[&str]| {
-        let script = format!(r#"{limit}; exec "$0" "$@""#);
-        let output = Command::new("bash")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_jobs")])
-            .args(arguments)
-            .env("CLAUDE_JOBS_DATABASE", &database)
-            .stdin(Stdio::null())
-            .output()
-            .expect("bash is there");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        (String::from_utf8_lossy(&output.stdout).into_owned(), said)
-    };
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
-    runtime.block_on(async {
-        use sqlx::{Connection, Executor};
-        drop(Queue::connect(&database).await.expect("a new database"));
-        let mut connection = sqlx::SqliteConnection::connect(&database).await.expect("it is there");
-        let rows = format!(
-            "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
-             INSERT INTO claude_jobs (queue, worker, args) SELECT 'default', 'claude', '{{\"prompt\": \"x\"}}' FROM n"
-        );
-        connection.execute(sqlx::AssertSqlSafe(rows)).await.expect("rows");
-    });
-    let queue = format!("default={count}");
-    let binary = fake.path().display().to_string();
-    let (_, said) = jobs(&["work", "--queue", &queue, "--drain", "--binary", &binary]);
-    let (list, _) = jobs(&["jobs", "list", "--json", "--limit", "1000"]);
-    (serde_json::from_str(&list).expect("JSON"), said)
-}
-
-/// As on a machine whose hard limit is low: fewer at a time, each in its first attempt, said once. Where only the soft
-/// limit is low, it is raised.
-#[test]
-fn few_file_descriptors_mean_fewer_runs_at_once() {
-    for (limit, count, warnings) in [("ulimit -n 256", 200, 1), ("ulimit -Sn 64; ulimit -Hn 4096", 20, 0)] {
-        let (list, said) = under(limit, count);
-        let first = |job: &&serde_json::Value| job["state"] == "completed" && job["attempt"] == 1;
-        assert_eq!(list.iter().filter(first).count(), count as usize, "{limit}: {said}");
-        assert_eq!(said.matches("fewer jobs run at once").count(), warnings, "{limit}: {said}");
-    }
 }

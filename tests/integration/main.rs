@@ -8,6 +8,7 @@ mod classifier;
 mod command;
 mod conformance;
 mod definitions;
+mod descriptors;
 mod events;
 mod examples;
 mod fake_claude;

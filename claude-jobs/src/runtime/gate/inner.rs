@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::outcome::{Failure, FailureKind};
 
 /// So often a job may meet a fault of the node that no probe finds. After that the fault is the job's own: its folder
-/// cannot be written to, say, or its repository is none.
+/// cannot be written to, say.
 const MOST_SUSPICIONS: u32 = 4;
 
 /// More jobs than ever meet one fault between two probes. A bound, no more.
@@ -33,18 +33,7 @@ impl Inner {
     }
 
     pub(super) fn met_node(&mut self, failure: &Failure, tries: bool, job: &Job) -> Met {
-        let most = match failure.kind {
-            FailureKind::Environment => MOST_SUSPICIONS,
-            // A probe looks for git.
-            FailureKind::GitUnusable if matches!(self.node, Breaker::Trial(_)) && tries => 0,
-            _ => u32::MAX,
-        };
-        if self.suspects.len() > MOST_SUSPECTS {
-            self.suspects.clear();
-        }
-        let times = self.suspects.entry(job.id).or_default();
-        *times = times.saturating_add(1);
-        if *times > most {
+        if self.is_the_jobs_own(failure.kind, tries, job) {
             // Whether others can run here the next trial tells.
             self.suspects.remove(&job.id);
             return Met::Nothing;
@@ -57,6 +46,23 @@ impl Inner {
         }
         self.node.trip(failure.kind, &failure.message, Instant::now());
         Met::Node(reason(failure))
+    }
+
+    /// Whether a fault of the node is one of the job's after all, since no probe finds it.
+    fn is_the_jobs_own(&mut self, kind: FailureKind, tries: bool, job: &Job) -> bool {
+        match kind {
+            // Git is there, as the probe before the trial has shown: it is the repository.
+            FailureKind::GitUnusable => tries && matches!(self.node, Breaker::Trial(_)),
+            FailureKind::Environment => {
+                if self.suspects.len() > MOST_SUSPECTS {
+                    self.suspects.clear();
+                }
+                let times = self.suspects.entry(job.id).or_default();
+                *times = times.saturating_add(1);
+                *times > MOST_SUSPICIONS
+            }
+            _ => false,
+        }
     }
 
     /// The trial's claude has started and worked.
