@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::site::Site;
-use super::{Chore, Ground, LEASE, all_final, length, verdict};
+use super::{Chore, Ground, all_final, length, verdict};
 
 const NODES: usize = 4;
 const SLOTS: u32 = 4;
@@ -67,7 +67,7 @@ async fn a_thousand_jobs_lose_nothing_to_it() {
         .collect();
     assert_eq!(failed, []);
     let slots = NODES * SLOTS as usize;
-    assert!((1..=slots * LOGINS_LOST).contains(&met_login), "{met_login} have met a lost login");
+    assert!(met_login <= slots * LOGINS_LOST, "{met_login} have met a lost login");
     assert_eq!(queue.retry_where(FailureKind::Authentication, None).await.expect("a write").len(), met_login);
     all_final(&queue, Duration::from_secs(60)).await;
 
@@ -135,14 +135,16 @@ impl Machine {
         let order = Order {
             claude: binary.clone(),
             out_of_memory: Some(out_of_memory.clone()),
+            // However busy this machine is, no run is stopped for a database that is away for seconds.
+            lease_s: 60,
             ..ground.order(database.url_by_port(wire.port()), SLOTS)
         };
         let node = Node::start(order, ground.fleet.name(), ground.log(&format!("node{number}")));
         Machine { node, binary, out_of_memory, wire }
     }
 
-    /// Loses one thing after the other, each for a few seconds: the database for less than a lease, since a run that
-    /// lasts longer is rightly stopped. How often which.
+    /// Loses one thing after the other, each for a few seconds: the database for much less than a lease, after which a
+    /// run is rightly stopped. How often which.
     async fn suffer(&self, fake: &FakeClaude, mut dice: Dice, end: Instant) -> [u32; 3] {
         let mut losses = [0; 3];
         loop {
@@ -166,8 +168,7 @@ impl Machine {
                 }
                 _ => {
                     self.wire.set(if dice.once_in(2) { Wire::Cut } else { Wire::Silent });
-                    let longest = u64::try_from(LEASE.as_millis() / 3).expect("not ages");
-                    sleep(dice.millis(200, longest)).await;
+                    sleep(dice.millis(200, 4_000)).await;
                     self.wire.set(Wire::Whole);
                 }
             }
