@@ -61,6 +61,7 @@ impl Continuation {
     }
 
     /// Where the session to continue has its transcript.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn session_host(&self) -> Option<&str> {
         self.session.as_ref()?.host.as_deref()
     }
