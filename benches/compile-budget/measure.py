@@ -58,12 +58,12 @@ SHAPES = [
         "{i}, None, vec![text()], \"Review it.\"",
         """
 impl Handler for PrReview{i} {{
-    async fn handle_result(&self, output: String, run: &Run, cx: &mut Ctx) -> Verdict {{
+    async fn handle_result(&self, output: String, run: &Run, cx: &mut Ctx) -> Result<Verdict> {{
         if output.is_empty() && run.cost_usd.is_none() {{
-            return Verdict::cancel("nothing to say");
+            return Ok(Verdict::cancel("nothing to say"));
         }}
         cx.enqueue(PrReview{i}::new(self.number + 1, None, self.labels.clone(), output));
-        Verdict::Complete
+        Ok(Verdict::Complete)
     }}
 }}
 """,
