@@ -25,6 +25,7 @@ use crate::outcome::{
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
+use crate::secrets::Secrets;
 use crate::settlement::{Cause, Policy, Seen, Settlement, decide};
 use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::verdict::Verdict;
@@ -58,6 +59,8 @@ pub(crate) struct Executor {
     pub(crate) begun: Option<mpsc::UnboundedSender<(JobId, u32)>>,
     /// Is told what runs meet that is no job's fault.
     pub(crate) gate: Arc<Gate>,
+    /// What is not kept of a run, and told of it.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 /// What ends a run before its time, and where it is in its job's trace.
@@ -380,7 +383,10 @@ impl Executor {
             notify.send(&Notice::Progress { job: &shown, event });
         }));
         let keeps_session = request.options.no_session_persistence != Some(true);
-        let run = perform(&*self.claude, request, leash.trace.as_ref()).await;
+        let mut run = perform(&*self.claude, request, leash.trace.as_ref()).await;
+        if let Outcome::Failure(failure) = &mut run.outcome {
+            failure.message = self.secrets.hide(&failure.message);
+        }
         Run { keeps_session, session_host: Some(self.claude.session_host()), ..run }
     }
 
@@ -410,6 +416,7 @@ impl Executor {
         remains.meta = (meta != job.meta).then_some(meta);
         remains.follow_ons = follow_ons;
         let mut settlement = decide(job, &policy, &seen, cause, remains, now);
+        self.secrets.hide_in_settlement(&mut settlement);
         settlement.reason.iter_mut().for_each(ledger::bound);
         settlement.error.iter_mut().for_each(|error| ledger::bound(&mut error.message));
         settlement

@@ -28,6 +28,7 @@ use crate::queue::Queue;
 use crate::registry::BoxFuture;
 use crate::retention::Retention;
 use crate::schedule::Cron;
+use crate::secrets::Secrets;
 use crate::service;
 use crate::worker::Worker;
 
@@ -281,7 +282,8 @@ impl RuntimeBuilder {
         })?;
         let claude = self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default()));
         check::grace(terms, claude.grace())?;
-        let recorder = Recorder::new(self.run_log, queue.known(), claude.variables());
+        let secrets = Arc::new(Secrets::of_this_process_and(claude.variables()).without_home());
+        let recorder = Recorder::new(self.run_log, queue.known(), Arc::clone(&secrets));
         let asked = Uptime::now();
         let names: Vec<String> = self.queues.iter().map(|(name, _)| name.clone()).collect();
         let gate = Gate::new(claude.account(), names.clone(), claude.footprint(), self.min_free_memory);
@@ -303,6 +305,7 @@ impl RuntimeBuilder {
                 engine: Some(Arc::clone(queue.engine())),
                 begun: Some(begun),
                 gate: Arc::new(gate),
+                secrets,
             },
             queue,
             terms,

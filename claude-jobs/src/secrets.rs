@@ -2,11 +2,28 @@
 
 use serde_json::Value;
 
+use crate::settlement::Settlement;
+
 /// What stands where a secret stood.
 const HIDDEN: &str = "[secret]";
 
-/// A variable with one of these in its name holds a secret.
-const NAMES: &[&str] = &["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "AUTH"];
+/// A variable with one of these among the words of its name holds a secret: `GIT_AUTHOR_NAME` does not.
+const NAMES: &[&str] = &[
+    "KEY",
+    "KEYS",
+    "APIKEY",
+    "TOKEN",
+    "TOKENS",
+    "SECRET",
+    "SECRETS",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "PASS",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "AUTH",
+];
 
 /// Shorter values (`1`, `true`, `default`) would be found where they mean nothing.
 const SHORTEST: usize = 8;
@@ -32,6 +49,7 @@ const FORMS: &[(&str, usize)] = &[
 ];
 
 /// What must not be kept of a run's output.
+#[derive(Default)]
 pub(crate) struct Secrets {
     /// The longest first: one may be part of another.
     values: Vec<String>,
@@ -59,7 +77,7 @@ impl Secrets {
                 continue;
             }
             let name = name.to_ascii_uppercase();
-            if value.len() >= SHORTEST && NAMES.iter().any(|part| name.contains(part)) {
+            if value.len() >= SHORTEST && name.split(['_', '-', '.']).any(|word| NAMES.contains(&word)) {
                 secrets.add(value);
             }
         }
@@ -76,6 +94,18 @@ impl Secrets {
             self.values.push(secret);
             self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         }
+    }
+
+    /// Takes them out of what an attempt leaves for others to read: reason, error, answer, last events.
+    pub(crate) fn hide_in_settlement(&self, settlement: &mut Settlement) {
+        let run = &mut settlement.run;
+        let error = settlement.error.as_mut().map(|error| &mut error.message);
+        let texts =
+            settlement.reason.iter_mut().chain(error).chain(&mut run.result).chain(&mut run.last_events);
+        for text in texts {
+            *text = self.hide(text);
+        }
+        run.structured.iter_mut().for_each(|answer| self.hide_in(answer));
     }
 
     /// Takes them out of every text in a JSON value, names of fields included.
@@ -174,6 +204,8 @@ mod tests {
             ("CACHE_KEY", "default"),
             ("HOME", "/home/alice"),
             ("EDITOR", "something-long"),
+            ("GIT_AUTHOR_NAME", "Ada Lovelace"),
+            ("MONKEY_BARS", "in the garden"),
         ];
         Secrets::of(environment.map(|(name, value)| (name.to_owned(), value.to_owned())))
     }
@@ -184,6 +216,7 @@ mod tests {
             ("the key is correct-horse-battery.", "the key is [secret]."),
             ("correct-horse", "[secret]"),
             ("the default is something-long", "the default is something-long"),
+            ("Ada Lovelace in the garden", "Ada Lovelace in the garden"),
             ("cd /home/alice/repo", "cd ~/repo"),
             ("export ANTHROPIC_API_KEY=sk-ant-api03-AbCdEf_0123-456789", "export ANTHROPIC_API_KEY=[secret]"),
             ("ask-questions sk-short", "ask-questions sk-short"),

@@ -18,7 +18,7 @@ pub use backoff::{Backoff, MAX_BACKOFF, backoff};
 pub(crate) use decision::{Cause, LOST, Policy, Seen, decide};
 
 /// Why a job was cancelled that somebody wanted cancelled.
-const ON_REQUEST: &str = "cancelled on request";
+pub(crate) const ON_REQUEST: &str = "cancelled on request";
 
 /// The change of a row that ends an attempt.
 #[derive(Clone, Debug)]

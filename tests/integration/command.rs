@@ -4,9 +4,11 @@
 mod bad_input;
 mod crash;
 mod live;
+mod looking;
 mod prune;
 mod real_cli;
 mod retry;
+mod secrets;
 mod tail;
 
 use std::path::{Path, PathBuf};

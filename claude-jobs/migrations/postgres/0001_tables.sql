@@ -1,5 +1,6 @@
--- Everything is in a schema of its own; `{schema}` stands for its quoted name. Every column that a
--- hand-written row may leave out has a default.
+-- Everything is in a schema of its own; `{schema}` stands for its quoted name. In `public` the names of tables
+-- and indexes begin with `claude_jobs`, and `{prefix}` stands for that: other programs have theirs beside them.
+-- Every column that a hand-written row may leave out has a default.
 --
 -- JSON is `json`, not `jsonb`: it is kept as it was written, and may hold any text. Tags are `jsonb`
 -- because they are searched.
@@ -54,22 +55,22 @@ CREATE TABLE {schema}.jobs (
 
 -- Partial indexes: a job is in one of them at a time, or in none; each full index would cost two more
 -- entries in a job's life. The last column of jobs_due is there for counts, which then read nothing else.
-CREATE INDEX jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
+CREATE INDEX {prefix}jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NULL;
-CREATE INDEX jobs_due ON {schema}.jobs (queue, scheduled_at, state)
+CREATE INDEX {prefix}jobs_due ON {schema}.jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
-CREATE INDEX jobs_sessions ON {schema}.jobs (scheduled_at)
+CREATE INDEX {prefix}jobs_sessions ON {schema}.jobs (scheduled_at)
     WHERE session_host IS NOT NULL AND state IN ('scheduled', 'available', 'retryable');
-CREATE INDEX jobs_executing ON {schema}.jobs (node) WHERE state = 'executing';
-CREATE INDEX jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
+CREATE INDEX {prefix}jobs_executing ON {schema}.jobs (node) WHERE state = 'executing';
+CREATE INDEX {prefix}jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
-CREATE INDEX jobs_keys_in_use ON {schema}.jobs (concurrency_key)
+CREATE INDEX {prefix}jobs_keys_in_use ON {schema}.jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
 -- For counts, lists and pruning: by state, queue and age; for lists of what failed, in any queue.
-CREATE INDEX jobs_over ON {schema}.jobs (state, queue, finished_at)
+CREATE INDEX {prefix}jobs_over ON {schema}.jobs (state, queue, finished_at)
     WHERE state IN ('completed', 'discarded', 'cancelled');
-CREATE INDEX jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
-CREATE UNIQUE INDEX jobs_unique ON {schema}.jobs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX {prefix}jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
+CREATE UNIQUE INDEX {prefix}jobs_unique ON {schema}.jobs (unique_key) WHERE unique_key IS NOT NULL;
 
 -- The ledger: one row per settled attempt.
 CREATE TABLE {schema}.runs (
@@ -92,7 +93,7 @@ CREATE TABLE {schema}.runs (
     answer json,
     PRIMARY KEY (job_id, attempt)
 );
-CREATE INDEX runs_written ON {schema}.runs (written);
+CREATE INDEX {prefix}runs_written ON {schema}.runs (written);
 
 -- What claude has answered, for workers with a handler: written before the handler runs, so that only the handler
 -- runs again where it fails. One for each job: the last one. Gone with the job.
@@ -133,7 +134,7 @@ CREATE TABLE {schema}.starts (
     at timestamptz NOT NULL,
     jobs bigint NOT NULL
 );
-CREATE INDEX starts_at ON {schema}.starts (queue, at);
+CREATE INDEX {prefix}starts_at ON {schema}.starts (queue, at);
 
 CREATE TABLE {schema}.nodes (
     id text PRIMARY KEY,

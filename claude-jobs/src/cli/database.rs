@@ -1,6 +1,8 @@
 //! Which database: the flag, the environment, the default.
 
 use super::exit::Problem;
+use super::live;
+use crate::engine::{Inspection, url};
 use crate::error::Error;
 use crate::passthrough::Passthrough;
 use crate::queue::Queue;
@@ -40,7 +42,32 @@ impl Database {
         Ok((DEFAULT.to_owned(), None))
     }
 
-    /// Opens the database. The queue knows every linked worker, and `claude`.
+    /// Opens one that is there: none is made or brought up to date. Says which one it is, if it is to be named.
+    pub(super) async fn look(&self, is_named: bool) -> Result<Queue, Problem> {
+        let (url, variable) = self.url()?;
+        let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
+        let name = format!("`{}`{from}", url::shown(&url));
+        let missing = match is_in_memory(&url) {
+            true => None,
+            false => match url::inspect(&url).await.map_err(|error| of(error, variable))? {
+                Inspection::Ready => None,
+                Inspection::Missing => Some("no such database"),
+                Inspection::NotMigrated => Some("not migrated"),
+            },
+        };
+        if let Some(missing) = missing {
+            return Err(Problem::general(format!(
+                "{missing}: {name}; name another one with `--database URL`, or run `enqueue` or `work`, which make \
+                 the tables"
+            )));
+        }
+        if is_named {
+            live::say(&format!("database: {name}"));
+        }
+        self.connect().await
+    }
+
+    /// Opens the database, and makes what is missing. The queue knows every linked worker, and `claude`.
     pub(super) async fn connect(&self) -> Result<Queue, Problem> {
         let (url, variable) = self.url()?;
         let queue = match is_in_memory(&url) {
@@ -51,17 +78,20 @@ impl Database {
             }
             false => Queue::connect(&url).await,
         };
-        let queue = queue.map_err(|error| {
-            let problem = Problem::from(error);
-            match variable {
-                Some(name) => problem.with_remark(&format!(" (the URL is from ${name})")),
-                None => problem,
-            }
-        })?;
+        let queue = queue.map_err(|error| of(error, variable))?;
         if queue.registry().get(Passthrough::DEFINITION.name).is_ok() {
             return Ok(queue);
         }
         Ok(queue.register::<Passthrough>()?)
+    }
+}
+
+/// What went wrong with a URL from this variable.
+fn of(error: Error, variable: Option<&str>) -> Problem {
+    let problem = Problem::from(error);
+    match variable {
+        Some(name) => problem.with_remark(&format!(" (the URL is from ${name})")),
+        None => problem,
     }
 }
 

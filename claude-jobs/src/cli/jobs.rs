@@ -98,7 +98,8 @@ fn state_parser() -> impl TypedValueParser<Value = State> {
 
 impl JobsCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
-        let queue = database.connect().await?;
+        let is_list = matches!(self.action, Action::List(_));
+        let queue = database.look(is_list && !self.json).await?;
         match self.action {
             Action::List(flags) => list(&queue, flags.into(), self.json).await,
             Action::Show { id } => show::show(&queue, id, self.json).await,

@@ -67,7 +67,10 @@ struct Listed {
 
 impl QueuesCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
-        let queue = database.connect().await?;
+        let queue = match &self.action {
+            Action::List => database.look(!self.json).await?,
+            _ => database.connect().await?,
+        };
         let settings = match &self.action {
             Action::List => return list(&queue, self.json).await,
             Action::Pause { name } => queue.pause(name).await?,

@@ -30,7 +30,7 @@ pub(super) struct TailCommand {
 
 impl TailCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
-        let queue = database.connect().await?;
+        let queue = database.look(false).await?;
         match self.job {
             Some(id) => self.one(&queue, id).await,
             None if self.follow => self.all(&queue).await,

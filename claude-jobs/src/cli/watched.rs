@@ -29,7 +29,7 @@ pub(super) struct Watched {
     /// With --metrics: count the jobs of all queues this often, such as `30s` [default: never]
     #[arg(long, value_name = "DURATION", requires = "metrics", allow_hyphen_values = true, value_parser = duration)]
     metrics_count: Option<Duration>,
-    /// Let log lines quote prompts, answers and what claude says
+    /// Let log lines quote prompts, answers and what claude says, and the lines of `work` why a job ended
     #[arg(long)]
     show_contents: bool,
 }

@@ -14,9 +14,11 @@ use crate::claude::ClaudeCli;
 use crate::event::RunLog;
 use crate::job::{Job, State};
 use crate::notice::Notice;
+use crate::outcome::{FailureKind, Fault};
 use crate::queue::Queue;
 use crate::runtime::{Runtime, RuntimeBuilder};
-use crate::settlement::Settlement;
+use crate::settlement::{ON_REQUEST, Settlement};
+use crate::telemetry::contents_are_shown;
 
 mod left;
 
@@ -174,9 +176,34 @@ fn settled(settlement: &Settlement) -> String {
     let cost = run.cost_usd.map_or_else(|| "cost unknown".to_owned(), |dollars| output::cost(Some(dollars)));
     let took: Vec<String> =
         [turns, Some(cost), Some(output::duration(run.duration()))].into_iter().flatten().collect();
-    let reason = reason.as_ref().map(|reason| format!(": {}", output::one_line(reason, 200)));
+    let reason =
+        reason.as_deref().and_then(told).map(|reason| format!(": {}", output::one_line(reason, 200)));
     format!("job {id} {state}{when} ({}){}", took.join(", "), reason.unwrap_or_default())
 }
+
+/// What is told of a reason: all of it where that is in our own words, or contents are to be shown; else of what kind it
+/// is. Claude, the API or a handler may have said anything.
+fn told(reason: &str) -> Option<&str> {
+    use FailureKind as Kind;
+    let (head, words) = reason.split_once(": ").unwrap_or((reason, ""));
+    let kind = Kind::ALL.iter().find(|kind| kind.name() == head);
+    let is_ours = match kind {
+        Some(Kind::WorkingDirMissing | Kind::InvalidArgs | Kind::Killed | Kind::Shutdown | Kind::Lost) => {
+            true
+        }
+        Some(kind) => kind.is_timeout() || kind.fault() == Some(Fault::Node),
+        None => reason == ON_REQUEST,
+    };
+    let is_a_kind = kind.is_some() || (!words.is_empty() && HEADS.contains(&head));
+    match (contents_are_shown() || is_ours, is_a_kind) {
+        (true, _) => Some(reason),
+        (false, true) => Some(head),
+        (false, false) => None,
+    }
+}
+
+/// What reasons begin with that are of no failure's kind.
+const HEADS: &[&str] = &["given back", "interrupted", "lost", "handler", "internal error"];
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! It never waits: what does not fit is counted, and the log says how much is missing.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ pub(crate) struct Waiting(Arc<Shared>);
 
 struct Shared {
     keeps: RunLog,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
     /// Tells the time.
     known: Known,
     rows: Mutex<Rows>,
@@ -58,15 +58,14 @@ struct Missing {
 }
 
 impl Recorder {
-    /// One that keeps this; none of it where it keeps nothing. No secret of this process's environment is kept, nor of
-    /// the variables that runs get besides.
-    pub(crate) fn new(keeps: RunLog, known: &Known, variables: BTreeMap<String, String>) -> Self {
+    /// One that keeps this, but no secret; none of it where it keeps nothing.
+    pub(crate) fn new(keeps: RunLog, known: &Known, secrets: Arc<Secrets>) -> Self {
         if keeps == RunLog::Off {
             return Self(None);
         }
         Self(Some(Arc::new(Shared {
             keeps,
-            secrets: Secrets::of_this_process_and(variables).without_home(),
+            secrets,
             known: known.clone(),
             rows: Mutex::default(),
             arrived: Notify::new(),

@@ -61,6 +61,7 @@ impl Shared {
             engine: Some(std::sync::Arc::clone(queue.engine())),
             begun: None,
             gate: std::sync::Arc::default(),
+            secrets: std::sync::Arc::default(),
         };
         let terms = Terms::DEFAULT;
         Ok(Self {

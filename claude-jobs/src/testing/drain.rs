@@ -132,6 +132,7 @@ impl<'a> Drain<'a> {
             engine: Some(Arc::clone(self.queue.engine())),
             begun: None,
             gate: Arc::default(),
+            secrets: Arc::default(),
         };
         let mut turns = Turns { drain: &self, node: node.id.clone(), executor, claude, runs: Vec::new() };
         let result = turns.take_all().await;

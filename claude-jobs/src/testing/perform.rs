@@ -126,6 +126,7 @@ impl Perform {
             engine: None,
             begun: None,
             gate: Arc::default(),
+            secrets: Arc::default(),
         };
         let prepared = executor.prepare(&job).map_err(|unprepared| Error::InvalidJob(unprepared.problem))?;
         let leash = Leash::default();

@@ -22,7 +22,7 @@ fn what_a_lost_login_has_cancelled_is_found_and_brought_back() {
     let queues = text(&machine.run(&["queues", "list"]).stdout);
     let waiting = text(&machine.run(&["jobs", "show", &ids[1]]).stdout);
     for said in [queues, waiting] {
-        assert!(said.contains("authentication: ") && said.contains("tried again at"), "{said}");
+        assert!(said.contains("no job starts for account") && said.contains("authentication: "), "{said}");
     }
 
     fake.rewrite(&Script { takes: vec![Take::success("done")], ..Script::default() });

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// The schema, unless the URL says otherwise.
 const SCHEMA: &str = "claude_jobs";
 
+/// The schema that other programs have their tables in, too.
+const SHARED: &str = "public";
+
 /// The most connections, unless the URL says otherwise; the listener's is one more.
 const CONNECTIONS: u32 = 10;
 
@@ -52,10 +55,29 @@ impl Schema {
         &self.0
     }
 
+    /// A table's name in it, without the schema. Other programs have their tables in `public`: there ours are named
+    /// as in SQLite.
+    pub(super) fn table(&self, name: &str) -> String {
+        match name {
+            _ if self.0 != SHARED => name.to_owned(),
+            "jobs" => "claude_jobs".to_owned(),
+            _ => format!("claude_jobs_{name}"),
+        }
+    }
+
     /// A statement's text with the schema's name in place of `{schema}`. Quoted: the name may be a
     /// reserved word.
     pub(super) fn fill(&self, template: &str) -> String {
-        template.replace("{schema}", &format!("\"{}\"", self.0))
+        let schema = format!("\"{}\"", self.0);
+        if self.0 != SHARED {
+            return template.replace("{schema}", &schema).replace("{prefix}", "");
+        }
+        template
+            .replace("{schema}.jobs", &format!("{schema}.claude_jobs"))
+            .replace("{schema}.", &format!("{schema}.claude_jobs_"))
+            .replace("{schema}", &schema)
+            .replace("{prefix}jobs", "claude_jobs")
+            .replace("{prefix}", "claude_jobs_")
     }
 }
 
@@ -151,6 +173,25 @@ mod tests {
         assert_eq!(address.shown, "postgres://me@db.example:6432/app?schema=my_jobs");
         assert_eq!(split(url).0, "postgres://me:secret@db.example:6432/app?sslmode=require");
         assert_eq!(address.schema.fill("SELECT 1 FROM {schema}.jobs"), "SELECT 1 FROM \"my_jobs\".jobs");
+    }
+
+    #[test]
+    fn in_public_the_names_begin_with_ours() {
+        let template = "CREATE INDEX {prefix}jobs_due ON {schema}.jobs (x); \
+            CREATE INDEX {prefix}runs_written ON {schema}.runs (x)";
+        for (schema, expected) in [
+            (
+                "public",
+                "CREATE INDEX claude_jobs_due ON \"public\".claude_jobs (x); \
+                 CREATE INDEX claude_jobs_runs_written ON \"public\".claude_jobs_runs (x)",
+            ),
+            (
+                "mine",
+                "CREATE INDEX jobs_due ON \"mine\".jobs (x); CREATE INDEX runs_written ON \"mine\".runs (x)",
+            ),
+        ] {
+            assert_eq!(Schema::of(schema).expect("a name").fill(template), expected);
+        }
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
             "let the database's owner run `CREATE SCHEMA {schema} AUTHORIZATION \"{user}\"` (or, where the tables \
              are there, grant their use), or connect as another user"
         ),
+        (Some("42P07" | "42710"), _) => {
+            format!("that is somebody else's in the schema `{schema}`: name another schema in the URL")
+        }
         (Some("25006"), _) => "this server only reads: connect to the primary one".to_owned(),
         (Some("53300"), _) => "end other programs' connections, or raise the server's limit".to_owned(),
         (Some("57P03"), _) => "the server is starting or stopping: try again".to_owned(),

@@ -3,6 +3,8 @@
 //! Not sqlx's migrator: its table belongs to the user's own migrations, and ours live in a schema whose
 //! name is only known when the program runs.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use uuid::Uuid;
@@ -38,10 +40,10 @@ async fn migrate_alone(work: &mut Work, schema: &Schema) -> Result<()> {
     work.rows(lock.persistent(false)).await?;
     // To build an index takes as long as it takes.
     work.script(&Statement::of("SET LOCAL statement_timeout = 0", schema)).await?;
-    if !exists(work, schema, None).await? {
+    if !exists(work, schema).await? {
         work.script(&Statement::of("CREATE SCHEMA {schema}", schema)).await?;
     }
-    if !exists(work, schema, Some("migrations")).await? {
+    if !has_tables(work, schema).await? {
         let table = "CREATE TABLE {schema}.migrations (version bigint PRIMARY KEY)";
         work.script(&Statement::of(table, schema)).await?;
     }
@@ -70,9 +72,48 @@ pub(super) const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_name
     AND ($2::text IS NULL OR EXISTS (SELECT 1 FROM pg_catalog.pg_class AS c \
         WHERE c.relnamespace = n.oid AND c.relname = $2))) AS found";
 
-async fn exists(work: &mut Work, schema: &Schema, table: Option<&str>) -> Result<bool> {
-    let rows = work.rows(sqlx::query(EXISTS).bind(schema.name()).bind(table).persistent(false)).await?;
-    Ok(rows[0].try_get("found")?)
+async fn exists(work: &mut Work, schema: &Schema) -> Result<bool> {
+    let query = sqlx::query(EXISTS).bind(schema.name()).bind(None::<&str>);
+    Ok(work.rows(query.persistent(false)).await?[0].try_get("found")?)
+}
+
+/// Those of these names, each with its columns.
+const TABLES: &str = "SELECT c.relname::text AS name, coalesce((SELECT string_agg( \
+        a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) \
+        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') AS columns \
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
+
+/// Whether our tables are there. They are made in one transaction, so that these two tell of all; a table of a name of
+/// ours without them is somebody else's, and an error.
+async fn has_tables(work: &mut Work, schema: &Schema) -> Result<bool> {
+    let names: Vec<String> = names().map(|name| schema.table(name)).collect();
+    let query = sqlx::query(TABLES).bind(schema.name()).bind(names);
+    let rows = work.rows(query.persistent(false)).await?;
+    let found = rows.iter().map(|row| Ok((row.try_get::<String, _>("name")?, row.try_get("columns")?)));
+    let found: BTreeMap<String, String> = found.collect::<Result<_>>()?;
+    let is_ours =
+        |(name, columns): (&str, &str)| found.get(&schema.table(name)).is_some_and(|is| is == columns);
+    if [("migrations", "version bigint"), ("meta", "key text, value text")].into_iter().all(is_ours) {
+        return Ok(true);
+    }
+    match found.keys().next() {
+        None => Ok(false),
+        Some(name) => Err(Error::Database(
+            format!(
+                "the schema `{}` has a table `{name}` of somebody else: name another schema in the URL, such as \
+                 `?schema=claude_jobs`",
+                schema.name()
+            )
+            .into(),
+        )),
+    }
+}
+
+/// What our tables are named.
+fn names() -> impl Iterator<Item = &'static str> {
+    let created = MIGRATIONS.iter().flat_map(|migration| migration.split("CREATE TABLE {schema}.").skip(1));
+    created.filter_map(|rest| rest.split([' ', '(']).next()).chain(["migrations"])
 }
 
 /// The database's id, if its tables are at our version; reads only.
@@ -84,7 +125,7 @@ pub(super) async fn up_to_date(connections: &Connections, schema: &Schema) -> Re
 
 async fn look(work: &mut Work, schema: &Schema) -> Result<Option<Uuid>> {
     check_server(work).await?;
-    if !exists(work, schema, Some("migrations")).await? {
+    if !has_tables(work, schema).await? {
         return Ok(None);
     }
     let version = Statement::of(VERSION, schema);
@@ -129,7 +170,61 @@ pub(super) fn lock_number(what: &str, schema: &Schema) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use claude_jobs_tests::postgres::database;
+    use sqlx::{Connection, Executor, SqlSafeStr};
+
     use super::*;
+    use crate::engine::postgres::PostgresEngine;
+    use crate::engine::postgres::explain::code;
+
+    #[tokio::test]
+    async fn in_public_our_tables_stand_beside_those_of_others() {
+        let database = database();
+        let others = "create table jobs (id int); create table migrations (id int, migration text); \
+            create type state as enum ('on'); create index jobs_claim on jobs (id)";
+        database.psql(others);
+        let engine = PostgresEngine::connect(&format!("{}&schema=public", database.url())).await;
+        let engine = engine.expect("no name of ours is theirs");
+        let theirs = "select count(*) from pg_class where relnamespace = 'public'::regnamespace \
+            and relname not like 'claude_jobs%'";
+        assert_eq!(database.psql(theirs), "3");
+        assert_eq!(database.psql("select count(*) from claude_jobs"), "0");
+        let mut connection = engine.connections.open().await.expect("a session like any other");
+        for (name, statement) in engine.sql.all() {
+            // Without the parameters' types not all can be prepared; those names that are not there are told first.
+            let Err(error) = (&mut connection).prepare(statement.text().into_sql_str()).await else {
+                continue;
+            };
+            let found = code(&error.into()).unwrap_or_default();
+            assert!(!["42P01", "42703", "42704", "3F000"].contains(&found.as_str()), "{name}: {found}");
+        }
+        connection.close().await.expect("a connection");
+        PostgresEngine::connect(&format!("{}&schema=public", database.url()))
+            .await
+            .expect("they are up to date");
+    }
+
+    #[tokio::test]
+    async fn tables_of_somebody_else_are_told_and_left() {
+        for (named, theirs) in [
+            ("migrations", "create table app.migrations (version bigint)"),
+            ("migrations", "create table app.migrations (version text, name text)"),
+            ("jobs", "create table app.jobs (id int)"),
+            ("queues", "create view app.queues as select 1"),
+            ("meta", "create table app.meta (key text, value text)"),
+        ] {
+            let database = database();
+            database.psql(&format!("create schema app; {theirs}"));
+            let error =
+                PostgresEngine::connect(&format!("{}&schema=app", database.url())).await.expect_err(theirs);
+            let told =
+                format!("the schema `app` has a table `{named}` of somebody else: name another schema");
+            assert!(error.to_string().contains(&told), "{error}");
+            let tables =
+                "select count(*) from pg_class where relnamespace = 'app'::regnamespace and relkind <> 'i'";
+            assert_eq!(database.psql(tables), "1");
+        }
+    }
 
     #[test]
     fn an_old_server_is_refused_by_its_number() {

@@ -38,6 +38,11 @@ macro_rules! statements {
             pub(super) fn of(schema: &Schema) -> Self {
                 Self { $($name: Statement::of($template, schema),)* }
             }
+
+            #[cfg(test)]
+            pub(super) fn all(&self) -> Vec<(&'static str, &Statement)> {
+                vec![$((stringify!($name), &self.$name),)*]
+            }
         }
     };
 }

@@ -1,0 +1,49 @@
+//! What claude says may hold a secret of its environment: it is in nothing that is kept or told.
+
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::script::Take;
+
+use super::{Machine, text};
+
+const SECRET: &str = "tok_veryS3cretValue12345";
+
+#[test]
+fn a_secret_that_claude_repeats_is_nowhere() {
+    let words = format!("API Error: token {SECRET} rejected");
+    let failing = || Take::api_error(Some(400), "invalid_request_error", &words);
+    let fake = FakeClaude::new([failing(), Take::success(&format!("It is {SECRET}."))]);
+    let mut machine = Machine::with_claude(&fake.path());
+    machine.set("MY_API_TOKEN", SECRET);
+    let ids = [machine.enqueue("x", &[]), machine.enqueue("x", &[])];
+    let worked = machine.run(&["work", "--drain", "--queue", "default=1", "--run-log", "full"]);
+    let said = text(&worked.stderr);
+    assert!(said.contains("job 1 cancelled") && said.contains("bad_request"), "{said}");
+    assert!(!said.contains("rejected"), "nothing is quoted: {said}");
+    for arguments in [
+        &["jobs", "list"][..],
+        &["jobs", "show", &ids[0]],
+        &["jobs", "show", &ids[0], "--json"],
+        &["jobs", "show", &ids[1]],
+        &["tail", &ids[0]],
+        &["queues", "list"],
+    ] {
+        let told = text(&machine.run(arguments).stdout);
+        assert!(!told.contains("S3cret"), "{arguments:?}: {told}");
+    }
+    let shown = text(&machine.run(&["jobs", "show", &ids[0]]).stdout);
+    assert!(shown.contains("API Error: token [secret] rejected"), "{shown}");
+    let answered = machine.show(&ids[1]);
+    assert_eq!((&answered["state"], &answered["result"]), (&"completed".into(), &"It is [secret].".into()));
+    for file in std::fs::read_dir(machine.sandbox.path()).expect("its folder").flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let bytes = std::fs::read(file.path()).unwrap_or_default();
+        let has_secret = bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+        assert!(!has_secret, "{name}");
+    }
+
+    // Who asks for it is told what was said, without the secret.
+    fake.rewrite(&claude_jobs_tests::script::Script { takes: vec![failing()], ..Default::default() });
+    machine.enqueue("x", &[]);
+    let worked = machine.run(&["work", "--drain", "--show-contents"]);
+    assert!(text(&worked.stderr).contains("API Error: token [secret] rejected"), "{}", text(&worked.stderr));
+}
