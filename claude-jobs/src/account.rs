@@ -5,8 +5,8 @@
 //! | a fault of login, key, billing or credits | 1 s | twice the last, at most 1 min |
 //! | a usage limit that resets in 58 s or later | until a minute after the reset | by the row that then applies |
 //! | a usage limit that resets sooner | until the reset, and up to 1 s more | 5 s once, then by the row that applies |
-//! | a usage limit whose reset is past | 1 min | twice the last, at most 1 h |
-//! | a usage limit without a reset | 5 min | twice the last, at most 1 h |
+//! | a usage limit with a reset in the past | 1 min | doubles each time, at most 1 h |
+//! | a usage limit without a reset | 5 min | doubles each time, at most 1 h |
 //!
 //! Waits of a minute and more are lengthened by a jitter. A near reset is tried at once, since the clocks of the API and
 //! of this machine differ by seconds at most and a refused request costs nothing. A reset more than a week away counts

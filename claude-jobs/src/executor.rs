@@ -73,7 +73,7 @@ pub(crate) struct Leash {
     pub(crate) trace: Option<TraceContext>,
 }
 
-/// A job whose attempt is over, and what shall become of it.
+/// A job whose attempt is over, and the settlement to write.
 pub(crate) struct Finished {
     pub(crate) job: Arc<Job>,
     pub(crate) settlement: Settlement,
@@ -122,7 +122,7 @@ impl Executor {
         self.notify.send(&Notice::Started { job });
         let decision = match self.prepare(job) {
             Ok(prepared) => self.carry_out(job, prepared, leash).await,
-            // Its options are needed no more.
+            // Only the handler is left to run, and it needs no options.
             Err(Unprepared { worker: Some((definition, worker)), .. }) if job.continuation.answered => {
                 self.handle_again(job, definition, worker, leash).await
             }

@@ -287,7 +287,7 @@ async fn a_session_is_continued_where_claude_has_run_wherever_its_handler_did() 
     assert_eq!(requests.lock().expect("no panic")[1].prompt(), "And then?");
 }
 
-/// Its options may no longer be what they were: they are needed no more.
+/// The handler alone needs no options, so that options which no longer merge do not matter.
 #[tokio::test]
 async fn an_answer_is_handled_though_the_options_would_not_run_any_more() {
     let place = Place::new().await;

@@ -1,7 +1,7 @@
 //! [`ClaudeCli`]: the runner that drives the real command.
 //!
-//! All runs live on one dedicated thread, because a run must outlive whoever waits for it. When a waiter is dropped (an
-//! aborted task, a dropped runtime), the run is asked to stop in an orderly way, by a thread that is still there to do it.
+//! All runs live on one dedicated thread, because a run must outlive the future that awaits it. When that future is
+//! dropped (an aborted task, a dropped runtime), the thread stops the run in an orderly way.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -133,7 +133,7 @@ fn listed(settings: Vec<QueueSettings>, counts: &[Count], blocked: &[Blocked]) -
     queues.into_values().map(list).collect()
 }
 
-/// A queue that nobody has paused: whether an account keeps it from starting jobs.
+/// What is shown of a queue that is not paused: `open`, or that an account keeps it from starting jobs.
 fn open_or_stopped(blocked: &[Blocked], now: Timestamp) -> String {
     let accounts = blocked.iter().filter(|blocked| blocked.by == BlockedBy::Account);
     match accounts.filter_map(|blocked| blocked.until).max() {

@@ -73,7 +73,7 @@ fn work(shown: bool) -> Recorder {
         for trigger in [refuse, refuse_log] {
             place.connection().await.execute(trigger).await.expect("a trigger");
         }
-        // Only now: what this test says to the database itself is none of theirs.
+        // Only now: the test's own statements must not be recorded.
         let recorder = Recorder::install();
         show_contents(shown);
         prometheus::render().expect("the first recorder");

@@ -29,7 +29,7 @@ pub(super) struct RetryFlags {
     dry_run: bool,
 }
 
-/// The kinds that a reason can begin with, and what is nearest where it is none.
+/// Reads a failure kind; the error of an unknown one suggests the nearest name.
 fn kind(text: &str) -> Result<FailureKind, String> {
     let found = FailureKind::ALL.iter().find(|kind| kind.name() == text);
     if let Some(kind) = found {

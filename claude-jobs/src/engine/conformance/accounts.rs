@@ -79,7 +79,7 @@ pub async fn are_tried_by_one_node(database: &dyn Database) {
     let mine = engine.claim(&ClaimRequest { at_most: 1, ..ask(9, at(61)) }).await.expect("a claim");
     assert_eq!((ids(&mine.jobs), mine.blocked_until), (vec![rows[0].id], None));
     assert!(begin(&*engine, 90, NODE, 120).await, "it goes on");
-    // Whoever meets it meanwhile does not end the trial.
+    // Another node that meets the same fault does not end the trial.
     other.block_account(&stopped(70)).await.expect("a write");
     assert_eq!(accounts(&*other).await[0].trial_node.as_deref(), Some(NODE));
     let again =
@@ -94,7 +94,7 @@ pub async fn are_tried_by_one_node(database: &dyn Database) {
     assert_eq!(claim(&*engine, &ask(9, at(101))).await.len(), 1);
 }
 
-/// Whoever opens a queue by hand lifts what concerns it, and nothing else.
+/// Resuming a queue by hand lifts the stops of its accounts, and no others.
 pub async fn are_lifted_with_a_queue(database: &dyn Database) {
     let engine = open(database).await;
     insert(&*engine, new(at(0))).await;

@@ -60,7 +60,7 @@ pub async fn sessions_are_continued_where_they_are(database: &dyn Database) {
     assert!(!is_busy(&*engine, &[QUEUE], &[WORKER], at(10)).await);
 }
 
-/// A session that nobody knows the place of is continued anywhere.
+/// A session without a recorded host is continued on any node.
 pub async fn a_session_without_a_place(database: &dyn Database) {
     let engine = open(database).await;
     let run = running(&*engine, new(at(0))).await;
@@ -154,7 +154,7 @@ pub async fn begun(database: &dyn Database) {
     let marks = [(runs[2].id, 1), (runs[0].id, 1), (runs[1].id, 7), (JobId(999), 1)];
     engine.mark_begun(&marks).await.expect("a write");
     let begun: Vec<_> = all_jobs(&*engine).await.iter().map(|job| job.begun).collect();
-    assert_eq!(begun, [1, 0, 1], "another attempt is none of theirs");
+    assert_eq!(begun, [1, 0, 1], "only the attempt that is named is marked");
     let orphans = engine.orphans(&[super::fixture::node(NODE)]).await.expect("a look");
     assert_eq!(orphans.iter().map(|job| job.begun).collect::<Vec<_>>(), [1, 0, 1]);
     assert!(settle(&*engine, end(&runs[1], State::Available, at(1)), at(1)).await);
