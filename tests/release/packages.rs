@@ -105,6 +105,7 @@ fn the_packages_are_whole_and_build() {
     let orphans = checks.iter().find(|check| check["name"] == "orphans").expect("one about orphans");
     assert!(orphans["detail"].as_str().expect("text").contains("a helper of 20 KiB"), "{orphans}");
     said(Command::new(&program).args(["init", "my_app"]).current_dir(folder.path()));
+    said(Command::new(&program).args(["enqueue", "hello"]).current_dir(folder.path()));
     said(Command::new(&program).args(["jobs", "list"]).current_dir(folder.path()));
 }
 
