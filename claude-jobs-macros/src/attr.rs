@@ -32,6 +32,7 @@ pub(crate) const KEYS: &[&str] = &[
     "args",
     "pinned_args",
     "output",
+    "state",
     "classifier",
     "backoff",
     "on_lost",
@@ -85,6 +86,8 @@ pub(crate) struct Attr {
     pub(crate) pinned_args: Layer,
     /// `output = Type`: what claude answers with.
     pub(crate) output: Option<Type>,
+    /// `state = Type`: what the handler takes from the runtime.
+    pub(crate) state: Option<Type>,
     /// `classifier = path`: a `fn(&Run) -> Verdict`.
     pub(crate) classifier: Option<Path>,
     /// `backoff = path`: a `fn(u32) -> Duration`.
@@ -206,6 +209,7 @@ impl Attr {
             "args" => self.args = Layer::braced(key, input, problems)?,
             "pinned_args" => self.pinned_args = Layer::braced(key, input, problems)?,
             "output" => self.output = Some(output(input)?),
+            "state" => self.state = Some(state(input)?),
             "classifier" => self.classifier = Some(path(key, input, "a function, such as `my_classifier`")?),
             "backoff" => self.backoff = Some(path(key, input, "a function, such as `my_backoff`")?),
             "on_lost" => self.on_lost = Some(text(key, input)?),
@@ -224,20 +228,26 @@ impl Attr {
     }
 }
 
-/// Reads the value of `output`.
 fn output(input: ParseStream<'_>) -> syn::Result<Type> {
+    let borrowed = "an answer is owned: name a type such as `String` or `Vec<String>`";
+    owned(input, borrowed, "`output` takes a type, such as `output = Answer`")
+}
+
+fn state(input: ParseStream<'_>) -> syn::Result<Type> {
+    let borrowed = "the runtime owns the state, and handlers share it: name the type without `&`";
+    owned(input, borrowed, "`state` takes a type, such as `state = App`")
+}
+
+/// Reads a type that is no reference.
+fn owned(input: ParseStream<'_>, borrowed: &str, other: &str) -> syn::Result<Type> {
     let fork = input.fork();
     if fork.parse::<Type>().is_ok() && (fork.is_empty() || fork.peek(Token![,])) {
         return match input.parse()? {
-            Type::Reference(borrowed) => {
-                let message = "an answer is owned: name a type such as `String` or `Vec<String>`";
-                Err(syn::Error::new_spanned(borrowed, message))
-            }
+            ty @ Type::Reference(_) => Err(syn::Error::new_spanned(ty, borrowed)),
             ty => Ok(ty),
         };
     }
-    let value = ungrouped(input.parse::<Expr>()?);
-    Err(syn::Error::new_spanned(value, "`output` takes a type, such as `output = Answer`"))
+    Err(syn::Error::new_spanned(ungrouped(input.parse::<Expr>()?), other))
 }
 
 fn value(input: ParseStream<'_>) -> syn::Result<Expr> {
@@ -317,7 +327,7 @@ mod tests {
             r#"queue = "q", name = "n", max_attempts = 1, max_snoozes = 0, priority = 9,
                unique_period = "5m", unique_by = ["args"], unique_states = ["scheduled", "available"], tags = [],
                prompt = include_str!("p.md"), prompt_file = "src/lib.rs", allow_untrusted_writes, require_mcp = true, args = { model = "opus", ..BASE }, pinned_args = {},
-               output = Vec<Answer>,
+               output = Vec<Answer>, state = App,
                classifier = my::classifier, backoff = slow, on_lost = "hold", retry_from = "start",
                max_interruptions = 0, max_handler_attempts = 1, concurrency_key = "model",
                cron = "@daily", timezone = "UTC", missed = "one", if_busy = "skip", crate = jobs,"#,

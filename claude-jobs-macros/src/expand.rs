@@ -9,7 +9,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Field, Ident, Lit, LitInt, LitStr, Path, parse_quote};
+use syn::{Attribute, Data, DeriveInput, Field, Ident, Lit, LitInt, LitStr, Path, Type, parse_quote};
 
 use crate::attr::Attr;
 use crate::check;
@@ -312,10 +312,17 @@ impl Worker<'_> {
         let some = |value: LitStr| quote!(::core::option::Option::Some(#value));
         let key = attr.concurrency_key.as_ref().map(|name| self.fields.written(name));
         let key = key.map(|name| setting("concurrency_key", some(name)));
+        let state = attr.state.as_ref().map(|ty| setting("state", self.state(ty)));
         let mcp = attr.require_mcp.then(|| setting("require_mcp", quote!(true)));
         let writes = attr.allow_untrusted_writes.then(|| setting("allow_untrusted_writes", quote!(true)));
         quote!(#writes #mcp #max_attempts #max_snoozes #priority #tags #classifier #backoff #on_lost
-            #retry_from #interruptions #handlers #key #cron)
+            #retry_from #interruptions #handlers #key #state #cron)
+    }
+
+    /// `state = Type`: an error about the type is at the user's own token.
+    fn state(&self, ty: &Type) -> TokenStream {
+        let (krate, name) = (self.krate, ty.to_token_stream().to_string());
+        quote_spanned!(ty.span()=> ::core::option::Option::Some(#krate::__private::StateType::of::<#ty>(#name)))
     }
 
     fn on_lost(&self) -> Option<TokenStream> {

@@ -81,6 +81,7 @@ use proc_macro::TokenStream;
 /// | `args` | claude options beneath the job's own: `{ key = value, …, ..BASE }` | none |
 /// | `pinned_args` | claude options that a job cannot override, written like `args` | none |
 /// | `output` | the [type of claude's answers](#typed-answers): serde's `Deserialize` and schemars' `JsonSchema` | text |
+/// | `state` | the type of the application's state that the handler takes with `cx.state::<Type>()`: `Send + Sync + 'static`. A runtime that serves the worker without it does not start | none |
 /// | `classifier` | the path of a `fn(&Run) -> Verdict` that proposes what becomes of a job | the default classifier |
 /// | `backoff` | the path of a `fn(u32) -> Duration`: the wait before a retry, from the number of counted attempts | 15 s, doubled each time, at most 1 h |
 /// | `on_lost` | what becomes of a job whose attempt was interrupted after it had begun (shutdown, lost lease, dead node): `"resume"` (go on in its session, uncounted), `"retry"` (again from its start, counted), `"hold"` (`discarded`, for an operator to look at), `"cancel"` | `"resume"`; without a session to continue, `"retry"` |

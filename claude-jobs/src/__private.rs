@@ -5,6 +5,7 @@ pub use ::inventory;
 pub use ::serde;
 pub use ::serde_json::{Value, to_value};
 
+pub use crate::app_state::StateType;
 pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
 pub use crate::definition::{Definition, OnLost, Placeholder, RetryFrom};

@@ -9,6 +9,8 @@
 //! }
 //! ```
 //!
+//! One whose handlers need a database pool or other state ends in [`main_with`].
+//!
 //! Each command is a file: its flags (a struct) and its `execute`. A command answers with an
 //! [`Exit`]; results go to standard output, everything else to standard error:
 //!
@@ -50,6 +52,7 @@ mod workers;
 
 pub use exit::Exit;
 
+use crate::runtime::RuntimeBuilder;
 use database::Database;
 use exit::Problem;
 
@@ -79,6 +82,53 @@ enum Command {
 
 /// Runs the command that this process was started as, to its exit code.
 pub fn main() -> ExitCode {
+    main_with(async |runtime| Ok(runtime))
+}
+
+/// Configures the runtime that `work` runs.
+pub(crate) trait Configure:
+    AsyncFnOnce(RuntimeBuilder) -> crate::worker::Result<RuntimeBuilder>
+{
+}
+
+impl<C: AsyncFnOnce(RuntimeBuilder) -> crate::worker::Result<RuntimeBuilder>> Configure for C {}
+
+/// [`main`] for a program that configures the runtime which `work` runs: state for the handlers, limits, retention,
+/// schedules, options, a listener.
+///
+/// `setup` is called by `work` alone, before it claims a job: there a program opens its pools. An error ends the command
+/// with it, and nothing was claimed. Flags of the command that are given count for more than what `setup` says;
+/// signals, and with them the end of the runtime, are the command's.
+///
+/// ```no_run
+/// use claude_jobs::prelude::*;
+/// use claude_jobs::{Limits, cli};
+///
+/// struct App {
+///     greeting: String,
+/// }
+///
+/// #[claude_worker(queue = "greetings", state = App, prompt = "Who is there?")]
+/// struct Greet;
+///
+/// impl Handler for Greet {
+///     async fn handle_result(&self, name: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
+///         println!("{}, {name}", cx.state::<App>().greeting);
+///         Ok(Verdict::Complete)
+///     }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     cli::main_with(async |setup| {
+///         let app = App { greeting: std::env::var("GREETING")? };
+///         Ok(setup.state(app).queue("greetings", Limits::local(4)))
+///     })
+/// }
+/// ```
+pub fn main_with<C>(setup: C) -> ExitCode
+where
+    C: AsyncFnOnce(RuntimeBuilder) -> crate::worker::Result<RuntimeBuilder>,
+{
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -91,7 +141,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&Problem::general(format!("cannot start threads: {error}"))),
     };
-    match runtime.block_on(cli.execute()) {
+    match runtime.block_on(cli.execute(setup)) {
         Ok(exit) => exit.into(),
         Err(problem) => report(&problem),
     }
@@ -103,7 +153,7 @@ fn report(problem: &Problem) -> ExitCode {
 }
 
 impl Cli {
-    async fn execute(self) -> Result<Exit, Problem> {
+    async fn execute(self, setup: impl Configure) -> Result<Exit, Problem> {
         let database = self.database;
         match self.command {
             Command::Run(command) => command.execute().await,
@@ -111,7 +161,7 @@ impl Cli {
             Command::Init(command) => command.execute(),
             Command::Doctor(command) => command.execute(&database).await,
             Command::Enqueue(command) => command.execute(&database).await,
-            Command::Work(command) => command.execute(&database).await,
+            Command::Work(command) => command.execute(&database, setup).await,
             Command::Jobs(command) => command.execute(&database).await,
             Command::Tail(command) => command.execute(&database).await,
             Command::Queues(command) => command.execute(&database).await,

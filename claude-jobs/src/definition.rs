@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::app_state::StateType;
 use crate::classify::{self, Classifier};
 use crate::options::Settings;
 use crate::outcome::Run;
@@ -34,6 +35,8 @@ pub struct Definition {
     pub pinned_args: Settings,
     /// What claude's answers are; none for text.
     pub output: Option<OutputType>,
+    /// What its handler takes from the runtime.
+    pub state: Option<StateType>,
     /// Proposes a verdict for each run.
     pub classifier: Classifier,
     /// How long to wait before a retry.
@@ -171,6 +174,7 @@ impl Definition {
             args: Settings(&[]),
             pinned_args: Settings(&[]),
             output: None,
+            state: None,
             classifier: classify::default,
             backoff: settlement::backoff,
             cron: None,

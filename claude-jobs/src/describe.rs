@@ -33,6 +33,8 @@ pub struct Description {
     pub unique: Option<UniqueDescription>,
     /// What claude's answers are; none for text.
     pub output: Option<OutputDescription>,
+    /// The type of the application's state that its handler takes from the runtime, as it is written.
+    pub state: Option<&'static str>,
     /// The field or option whose value jobs must share to be limited together.
     pub concurrency_key: Option<&'static str>,
     /// When runtimes insert a job of it by themselves.
@@ -125,6 +127,7 @@ impl From<&Definition> for Description {
                 type_name: output.name,
                 json_schema: (output.schema)().ok().and_then(|schema| schema.text().parse().ok()),
             }),
+            state: definition.state.map(|state| state.name),
             concurrency_key: definition.concurrency_key,
             cron: definition.cron.map(|cron| CronDescription {
                 expression: cron.expression,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
+use crate::app_state::AppState;
 use crate::claude::{Claude, Lease, Problem, Request, Stop};
 use crate::definition::Definition;
 use crate::engine::Engine;
@@ -29,6 +30,7 @@ use crate::secrets::Secrets;
 use crate::settlement::{Cause, Policy, Seen, Settlement, decide};
 use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::verdict::Verdict;
+use crate::worker::Ctx;
 use answers::Stored;
 use judging::Judged;
 pub(crate) use preparing::{Prepared, Unprepared};
@@ -61,6 +63,8 @@ pub(crate) struct Executor {
     pub(crate) gate: Arc<Gate>,
     /// What is not kept of a run, and told of it.
     pub(crate) secrets: Arc<Secrets>,
+    /// What the application gives its handlers.
+    pub(crate) state: AppState,
 }
 
 /// What ends a run before its time, and where it is in its job's trace.
@@ -105,6 +109,28 @@ struct Ran {
 }
 
 impl Executor {
+    /// One that only runs claude: it keeps nothing and tells nobody.
+    pub(crate) fn of(known: Known, claude: Arc<dyn Claude>) -> Self {
+        Self {
+            known,
+            claude,
+            defaults: ArgMap::new(),
+            notify: Notify::default(),
+            recorder: Recorder::default(),
+            engine: None,
+            begun: None,
+            gate: Arc::default(),
+            secrets: Arc::default(),
+            state: AppState::default(),
+        }
+    }
+
+    /// The workers whose jobs can be run here.
+    pub(crate) fn workers(&self) -> Vec<&'static str> {
+        let workers = self.known.registry.definitions().filter(|worker| self.state.suits(worker));
+        workers.map(|worker| worker.name).collect()
+    }
+
     /// Executes a claimed job. What it came to is yet to be written.
     pub(crate) async fn execute(&self, job: Arc<Job>, leash: Leash) -> Finished {
         let running = meter::started(&job, || self.known.now());
@@ -286,8 +312,11 @@ impl Executor {
                 }
             }
         }
+        let cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone())
+            .answered_in(ran.attempt)
+            .with_state(self.state.clone());
         let Judged { cause, run, meta, follow_ons } =
-            judging::judged(definition, worker, ran.run, ran.attempt, is_stored, job, leash).await;
+            judging::judged(definition, worker, ran.run, is_stored, cx, &leash.stop).await;
         let failed = run.failure().map(|failure| failure.kind);
         Decision { policy, cause, seen: Seen { failed, ..seen }, run, meta, follow_ons, met: Met::Nothing }
     }

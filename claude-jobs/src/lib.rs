@@ -45,6 +45,7 @@
 //! | `conformance` | no | what every engine must do, as tests: for the authors of engines |
 
 mod account;
+mod app_state;
 pub mod blocked;
 mod breaker;
 mod builder;

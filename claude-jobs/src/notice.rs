@@ -52,27 +52,27 @@ pub enum Notice<'a> {
 
 /// Passes notices on, if anybody listens.
 #[derive(Clone, Default)]
-pub(crate) struct Notify(Option<Arc<Listener>>);
+pub(crate) struct Notify(Vec<Arc<Listener>>);
 
 type Listener = dyn Fn(&Notice<'_>) + Send + Sync;
 
 impl Notify {
-    pub(crate) fn new(listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(listener)))
+    pub(crate) fn add(&mut self, listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) {
+        self.0.push(Arc::new(listener));
     }
 
     /// A listener that panics misses this notice; the jobs go on.
     pub(crate) fn send(&self, notice: &Notice<'_>) {
-        if let Some(listener) = &self.0
-            && catch_unwind(AssertUnwindSafe(|| listener(notice))).is_err()
-        {
-            tracing::error!("the listener for notices panicked");
+        for listener in &self.0 {
+            if catch_unwind(AssertUnwindSafe(|| listener(notice))).is_err() {
+                tracing::error!("the listener for notices panicked");
+            }
         }
     }
 }
 
 impl fmt::Debug for Notify {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Notify").field(&self.0.is_some()).finish()
+        formatter.debug_tuple("Notify").field(&self.0.len()).finish()
     }
 }

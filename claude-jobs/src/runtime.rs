@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::app_state::AppState;
 use crate::claude::{Claude, ClaudeCli};
 use crate::clock::Uptime;
 use crate::engine::{Limits, NodeRow};
@@ -51,6 +52,7 @@ impl Runtime {
             queue: Ok(queue),
             queues: Vec::new(),
             args: ArgMap::new(),
+            state: AppState::default(),
             claude: None,
             grace: Duration::from_secs(30),
             lease: Terms::DEFAULT.lease(),
@@ -74,6 +76,7 @@ pub struct RuntimeBuilder {
     queue: Result<Queue>,
     queues: Vec<(String, Limits)>,
     args: ArgMap,
+    state: AppState,
     claude: Option<Arc<dyn Claude>>,
     grace: Duration,
     lease: Duration,
@@ -106,6 +109,38 @@ impl RuntimeBuilder {
     /// Options beneath those of every worker and job.
     pub fn args(mut self, args: impl Into<ArgMap>) -> Self {
         self.args = args.into();
+        self
+    }
+
+    /// Gives handlers a value of the application's, which they find by its type:
+    /// [`cx.state::<App>()`](crate::Ctx::state). One value of each type; a second of the same type replaces the first.
+    ///
+    /// A worker that says `state = App` is only run where there is one: a runtime that serves its queue without does not
+    /// start, and one that serves other queues leaves its jobs to others.
+    ///
+    /// ```
+    /// use claude_jobs::prelude::*;
+    ///
+    /// struct App {
+    ///     greeting: String,
+    /// }
+    ///
+    /// #[claude_worker(queue = "greetings", state = App, prompt = "Who is there?")]
+    /// struct Greet;
+    ///
+    /// impl Handler for Greet {
+    ///     async fn handle_result(&self, name: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
+    ///         println!("{}, {name}", cx.state::<App>().greeting);
+    ///         Ok(Verdict::Complete)
+    ///     }
+    /// }
+    ///
+    /// # fn example(queue: Queue) {
+    /// let runtime = Runtime::builder(queue).state(App { greeting: "Hello".into() }).queue("greetings", 2);
+    /// # }
+    /// ```
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
         self
     }
 
@@ -213,10 +248,23 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Tells what happens to each job of this runtime, at once. The listener must not block; a panic in it is
+    /// Tells what happens to each job of this runtime, at once; a second call adds a listener. One must not block; a panic in it is
     /// logged and stops nothing. For what happens on all nodes see [`Queue::events`].
     pub fn on_notice(mut self, listener: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
-        self.notify = Notify::new(listener);
+        self.notify.add(listener);
+        self
+    }
+
+    /// The queues that it serves so far.
+    #[cfg(feature = "cli")]
+    pub(crate) fn served(&self) -> Vec<String> {
+        self.queues.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The same, with no queue yet.
+    #[cfg(feature = "cli")]
+    pub(crate) fn without_queues(mut self) -> Self {
+        self.queues.clear();
         self
     }
 
@@ -274,6 +322,7 @@ impl RuntimeBuilder {
         check::queues(&self.queues)?;
         Options::check_layer(&self.args)?;
         crate::output::check(queue.registry().definitions())?;
+        check::state(&queue, &self.state, &self.queues)?;
         check::retention(&queue, self.retention)?;
         let crons = service::cron::entries(&queue, self.crons)?;
         let terms = Terms::of(self.lease).ok_or_else(|| {
@@ -306,6 +355,7 @@ impl RuntimeBuilder {
                 begun: Some(begun),
                 gate: Arc::new(gate),
                 secrets,
+                state: self.state,
             },
             queue,
             terms,

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use crate::app_state::AppState;
 use crate::builder::JobBuilder;
 use crate::definition::Definition;
 use crate::describe::Description;
@@ -120,6 +121,7 @@ pub struct Ctx {
     meta: Map<String, Value>,
     follow_ons: Vec<JobResult<NewJob>>,
     answered_in: u32,
+    state: AppState,
     cancellation: CancellationToken,
     trace: Option<TraceContext>,
 }
@@ -127,7 +129,14 @@ pub struct Ctx {
 impl Ctx {
     pub(crate) fn new(job: Arc<Job>, cancellation: CancellationToken, trace: Option<TraceContext>) -> Self {
         let (meta, answered_in) = (job.meta.clone(), job.attempt);
-        Self { job, meta, follow_ons: Vec::new(), answered_in, cancellation, trace }
+        let state = AppState::default();
+        Self { job, meta, follow_ons: Vec::new(), answered_in, state, cancellation, trace }
+    }
+
+    /// With the application's state.
+    pub(crate) fn with_state(mut self, state: AppState) -> Self {
+        self.state = state;
+        self
     }
 
     /// The job, as it was claimed.
@@ -157,6 +166,26 @@ impl Ctx {
     pub(crate) fn answered_in(mut self, attempt: u32) -> Self {
         self.answered_in = attempt;
         self
+    }
+
+    /// The application's state of this type: a pool of database connections, an HTTP client, settings. It is given with
+    /// [`RuntimeBuilder::state`](crate::runtime::RuntimeBuilder::state).
+    ///
+    /// A worker whose handler needs it says so (`state = App`): a runtime that serves the worker without it does not
+    /// start.
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime has no state of this type, which only happens to a worker that does not declare it. As any panic
+    /// of a handler: it runs again, at most `max_handler_attempts` times.
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(&self) -> Arc<T> {
+        self.state.get().unwrap_or_else(|| {
+            let (asked, state) = (std::any::type_name::<T>(), &self.state);
+            panic!(
+                "no `{asked}` for this handler: {state}; declare it in the worker's attribute: `state = …`"
+            )
+        })
     }
 
     /// The job's notes. Changes are stored with the verdict.

@@ -2,12 +2,15 @@
 
 use claude_jobs::prelude::*;
 
+pub use app::App;
+mod app;
 #[cfg(test)]
 mod tests;
 
 /// Implements an issue in a git worktree of its own, and commits the change there.
 #[claude_worker(
     queue = "issues",
+    state = App,            // the handler takes it from the runtime: `main` gives it
     max_attempts = 1,       // it can write: a second attempt would be a second paid run that writes
     unique_period = "24h",  // an issue that is inserted twice is worked on once
     unique_by = ["worker", "number"],
@@ -36,7 +39,8 @@ pub struct IssueWork {
 }
 
 impl Handler for IssueWork {
-    async fn handle_result(&self, answer: String, _run: &Run, _cx: &mut Ctx) -> Result<Verdict> {
+    async fn handle_result(&self, answer: String, _run: &Run, cx: &mut Ctx) -> Result<Verdict> {
+        cx.state::<App>().keep(self.number, &answer).await?; // fails: only this handler runs again
         Ok(match answer.trim().strip_prefix("BLOCKED:") {
             Some(reason) => Verdict::cancel(reason.trim()),
             None => Verdict::Complete,

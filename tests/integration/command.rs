@@ -5,6 +5,7 @@ mod bad_input;
 mod crash;
 mod live;
 mod looking;
+mod program;
 mod prune;
 mod real_cli;
 mod retry;

@@ -31,6 +31,7 @@ mod runtime;
 mod said;
 mod schedules;
 mod serving;
+mod state;
 mod supervision;
 mod takes;
 mod telemetry;

@@ -60,10 +60,31 @@ fn shown(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()
 }
 
-/// The worker and its tests, which are the same everywhere.
+const WORKERS: &str = include_str!("../../templates/workers.rs");
+const TESTS: &str = include_str!("../../templates/workers/tests.rs");
+const APP: &str = include_str!("../../templates/workers/app.rs");
+
+/// The worker, its tests, and the state that its handler takes.
 fn add_worker(files: &mut Files, root: &Path) {
-    files.create(root.join("src/workers.rs"), include_str!("../../templates/workers.rs"));
-    files.create(root.join("src/workers/tests.rs"), include_str!("../../templates/workers/tests.rs"));
+    files.create(root.join("src/workers.rs"), WORKERS);
+    files.create(root.join("src/workers/tests.rs"), TESTS);
+    files.create(root.join("src/workers/app.rs"), APP);
+}
+
+/// The same for a program that has state of its own, or none.
+fn add_worker_without_state(files: &mut Files, root: &Path) {
+    files.create(root.join("src/workers.rs"), without_state(WORKERS));
+    files.create(root.join("src/workers/tests.rs"), without_state(TESTS));
+}
+
+/// A template without what concerns the state: each line that names it, and the layout of calls that it made long.
+fn without_state(template: &str) -> String {
+    let names_it = |line: &str| {
+        line.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "App" || word == "app")
+    };
+    let kept: Vec<&str> = template.lines().filter(|line| !names_it(line)).collect();
+    let text = kept.join("\n") + "\n";
+    text.replace("\n        .", ".").replace("cx: &mut Ctx", "_cx: &mut Ctx")
 }
 
 #[cfg(test)]

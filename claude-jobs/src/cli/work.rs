@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::Configure;
 use super::database::Database;
 use super::duration::{duration, duration_or_zero};
 use super::exit::{Exit, Problem};
@@ -15,7 +16,6 @@ use crate::event::RunLog;
 use crate::job::{Job, State};
 use crate::notice::Notice;
 use crate::outcome::{FailureKind, Fault};
-use crate::queue::Queue;
 use crate::runtime::{Runtime, RuntimeBuilder};
 use crate::settlement::{ON_REQUEST, Settlement};
 use crate::telemetry::contents_are_shown;
@@ -29,30 +29,29 @@ mod left;
 /// session when a node of this host serves again.
 #[derive(Debug, clap::Args)]
 pub(super) struct WorkCommand {
-    /// A queue to serve, and how many of its jobs to run at once; repeatable
-    #[arg(long = "queue", value_name = "NAME=N", default_value = "default=2", value_parser = served)]
+    /// A queue to serve, and how many of its jobs to run at once; repeatable [default: what the program says, else
+    /// default=2]
+    #[arg(long = "queue", value_name = "NAME=N", value_parser = served)]
     queues: Vec<Served>,
     /// End when nothing is due and nothing runs; jobs that wait for their time stay where they are
     #[arg(long)]
     drain: bool,
-    /// How long running jobs may finish after a signal
-    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true,
-          value_parser = duration_or_zero)]
-    grace: Duration,
-    /// How long this process may give no sign of life before others take its jobs over; at least 12s
-    #[arg(long, value_name = "DURATION", default_value = "60s", allow_hyphen_values = true,
-          value_parser = duration)]
-    lease: Duration,
+    /// How long running jobs may finish after a signal [default: 30s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration_or_zero)]
+    grace: Option<Duration>,
+    /// How long this process may give no sign of life before others take its jobs over; at least 12s [default: 60s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    lease: Option<Duration>,
     /// What is kept of what claude says and does, for `tail` and `jobs show`: everything, what happened without
-    /// any contents, or nothing
-    #[arg(long, value_name = "WHAT", default_value = "full", value_parser = run_log())]
-    run_log: RunLog,
-    /// How many MiB of memory stay free beside what a run takes; below that no job starts
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
-    min_free_memory: u64,
-    /// The `claude` executable for jobs that name none
-    #[arg(long, value_name = "PATH", default_value = "claude")]
-    binary: String,
+    /// any contents, or nothing [default: full]
+    #[arg(long, value_name = "WHAT", value_parser = run_log())]
+    run_log: Option<RunLog>,
+    /// How many MiB of memory stay free beside what a run takes; below that no job starts [default: 512]
+    #[arg(long, value_name = "MIB")]
+    min_free_memory: Option<u64>,
+    /// The `claude` executable for jobs that name none [default: claude]
+    #[arg(long, value_name = "PATH")]
+    binary: Option<String>,
     #[command(flatten)]
     watched: Watched,
 }
@@ -85,37 +84,58 @@ fn served(text: &str) -> Result<Served, String> {
 }
 
 impl WorkCommand {
-    pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
+    /// Serves, with a runtime that the program has configured first.
+    pub(super) async fn execute(self, database: &Database, program: impl Configure) -> Result<Exit, Problem> {
         log_warnings();
         let _served = self.watched.serve().await?;
         let queue = database.connect().await?;
         let signals = Signals::listen()?;
-        let claude = ClaudeCli::builder().binary(&self.binary).build();
+        let configured = program(Runtime::builder(queue.clone())).await;
+        let configured =
+            configured.map_err(|error| Problem::general(format!("this program's setup: {error}")))?;
         tokio::spawn(announce(signals.come(1)));
         let _shown = live::show();
-        let runtime = self.runtime(queue.clone()).claude(claude).stop_runs_when(signals.come(2));
+        let runtime = self.applied_to(configured).stop_runs_when(signals.come(2));
+        let served = runtime.served();
+        let names: Vec<&str> = served.iter().map(String::as_str).collect();
         if !self.drain {
-            live::say(&format!("serving {}; Ctrl-C ends", self.names().join(", ")));
+            live::say(&format!("serving {}; Ctrl-C ends", names.join(", ")));
             runtime.run_until(signals.come(1)).await?;
             return Ok(Exit::Complete);
         }
         runtime.drain_until(signals.come(1)).await?;
-        for line in left::behind(&queue, &self.names()).await? {
+        for line in left::behind(&queue, &names).await? {
             live::say(&line);
         }
         Ok(Exit::Complete)
     }
 
-    fn names(&self) -> Vec<&str> {
-        self.queues.iter().map(|served| served.name.as_str()).collect()
-    }
-
-    fn runtime(&self, queue: Queue) -> RuntimeBuilder {
-        let runtime = Runtime::builder(queue).grace(self.grace).lease(self.lease);
-        let runtime = runtime.min_free_memory(self.min_free_memory.saturating_mul(1024 * 1024));
-        let runtime = runtime.run_log(self.run_log).on_notice(tell);
-        let runtime = self.watched.count(runtime);
-        self.queues.iter().fold(runtime, |runtime, served| runtime.queue(&served.name, served.concurrency))
+    /// The flags that were given, over what the program says.
+    fn applied_to(&self, mut runtime: RuntimeBuilder) -> RuntimeBuilder {
+        if let Some(grace) = self.grace {
+            runtime = runtime.grace(grace);
+        }
+        if let Some(lease) = self.lease {
+            runtime = runtime.lease(lease);
+        }
+        if let Some(mebibytes) = self.min_free_memory {
+            runtime = runtime.min_free_memory(mebibytes.saturating_mul(1024 * 1024));
+        }
+        if let Some(keeps) = self.run_log {
+            runtime = runtime.run_log(keeps);
+        }
+        if let Some(binary) = &self.binary {
+            runtime = runtime.claude(ClaudeCli::builder().binary(binary).build());
+        }
+        if !self.queues.is_empty() {
+            runtime = runtime.without_queues();
+        } else if runtime.served().is_empty() {
+            runtime = runtime.queue("default", 2);
+        }
+        for served in &self.queues {
+            runtime = runtime.queue(&served.name, served.concurrency);
+        }
+        self.watched.count(runtime).on_notice(tell)
     }
 }
 

@@ -109,6 +109,9 @@ fn text(of: &Description) -> String {
     if let Some(output) = &of.output {
         lines.push(format!("answers with: {}", output.type_name));
     }
+    if let Some(state) = of.state {
+        lines.push(format!("takes the program's state: {state}"));
+    }
     if let Some(key) = of.concurrency_key {
         lines.push(format!("concurrency key: {key}"));
     }

@@ -3,17 +3,15 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Leash;
 use crate::claude::Stop;
 use crate::definition::Definition;
 use crate::error::Result;
-use crate::job::{Job, NewJob};
+use crate::job::NewJob;
 use crate::outcome::{Failure, FailureKind, Outcome, Run, StopReason};
 use crate::registry::{Handled, LoadedWorker};
 use crate::settlement::Cause;
@@ -37,18 +35,16 @@ pub(super) async fn judged(
     definition: &'static Definition,
     worker: LoadedWorker,
     run: Run,
-    answered_in: u32,
     is_stored: bool,
-    job: &Arc<Job>,
-    leash: &Leash,
+    mut cx: Ctx,
+    stop: &Stop,
 ) -> Judged {
-    let cx = Ctx::new(Arc::clone(job), leash.stop.token().clone(), leash.trace.clone());
-    let mut cx = cx.answered_in(answered_in);
+    let unchanged = cx.job().meta.clone();
     let mut asked = Box::pin(last_word(definition, &worker, &run, &mut cx));
     let said = tokio::select! {
         biased;
         said = catch_panic(asked.as_mut()) => Some(said),
-        () = has_had_its_time(&leash.stop) => None,
+        () = has_had_its_time(stop) => None,
     };
     // What a handler or a worker holds may panic when it is dropped.
     quietly(|| drop(asked));
@@ -64,7 +60,7 @@ pub(super) async fn judged(
             Cause::HandlerFailed(problem.unwrap_or_else(|| "its error panics when it is shown".to_owned()))
         }
         Some(Err(panic)) => Cause::HandlerFailed(format!("it panicked: {}", panic_text(panic))),
-        None => unfinished(&leash.stop),
+        None => unfinished(stop),
     };
     let cause = match cause {
         Cause::HandlerFailed(problem) if !is_stored => {
@@ -75,7 +71,7 @@ pub(super) async fn judged(
         }
         cause => cause,
     };
-    Judged { cause, run, meta: job.meta.clone(), follow_ons: Vec::new() }
+    Judged { cause, run, meta: unchanged, follow_ons: Vec::new() }
 }
 
 /// A handler that did not end when it was asked to.

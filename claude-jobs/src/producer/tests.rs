@@ -8,7 +8,7 @@ use crate::claude::Request;
 use crate::clock::Uptime;
 use crate::engine::{ClaimRequest, Filter};
 use crate::job::{NewJob, State};
-use crate::notice::{Notice, Notify};
+use crate::notice::Notice;
 use crate::outcome::{Ending, Report};
 use crate::passthrough::Passthrough;
 use crate::queue::Queue;
@@ -43,7 +43,7 @@ async fn producer(
             Ok::<_, crate::claude::RunnerError>(report)
         }
     });
-    shared.executor.notify = Notify::new(move |notice| {
+    shared.executor.notify.add(move |notice| {
         if let Notice::Settled { job, is_ours, .. } = notice {
             told.lock().expect("no holder panics").push((job.id, *is_ours));
         }

@@ -200,7 +200,7 @@ impl Turn {
         match self.kind {
             Kind::Settle => engine.turn(settlements, None, now).await,
             Kind::Claim { running, ahead, at_most } => {
-                let (limits, workers) = (self.limits, queue.registry().names());
+                let (limits, workers) = (self.limits, self.shared.executor.workers());
                 let (queue, node, workers) = (&*self.queue, &*node, &*workers);
                 let account = &*self.shared.gate().account;
                 let host = &*self.shared.session_host();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::app_state::AppState;
+use crate::definition::Definition;
 use crate::engine::Limits;
 use crate::error::{Error, Result};
 use crate::node::Terms;
@@ -25,6 +27,12 @@ pub(super) fn retention(queue: &Queue, kept: Retention) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A worker whose queue is served is served with the state that its handler takes.
+pub(super) fn state(queue: &Queue, state: &AppState, served: &[(String, Limits)]) -> Result<()> {
+    let is_served = |worker: &&Definition| served.iter().any(|(name, _)| name == worker.queue);
+    queue.registry().definitions().filter(is_served).try_for_each(|worker| state.check(worker))
 }
 
 /// Runs that may take long to end need a lease that leaves them the time.

@@ -52,16 +52,10 @@ impl Shared {
     pub(crate) async fn of(queue: Queue) -> crate::Result<Self> {
         let node = crate::node::this_node(Terms::DEFAULT, crate::claude::host_name(), queue.now());
         queue.engine().renew(&node, false).await?;
+        let claude = std::sync::Arc::new(crate::claude::ClaudeCli::default());
         let executor = Executor {
-            known: queue.known().clone(),
-            claude: std::sync::Arc::new(crate::claude::ClaudeCli::default()),
-            defaults: crate::options::ArgMap::new(),
-            notify: crate::notice::Notify::default(),
-            recorder: crate::event::Recorder::default(),
             engine: Some(std::sync::Arc::clone(queue.engine())),
-            begun: None,
-            gate: std::sync::Arc::default(),
-            secrets: std::sync::Arc::default(),
+            ..Executor::of(queue.known().clone(), claude)
         };
         let terms = Terms::DEFAULT;
         Ok(Self {
@@ -92,7 +86,7 @@ impl Shared {
     pub(crate) async fn is_busy(&self, queues: &[&str]) -> crate::Result<bool> {
         let look = BusyLook {
             queues,
-            workers: &self.queue.registry().names(),
+            workers: &self.executor.workers(),
             host: &self.session_host(),
             now: self.queue.now(),
         };

@@ -9,15 +9,14 @@ use jiff::Timestamp;
 
 use super::script::ScriptedClaude;
 use super::shown;
+use crate::app_state::AppState;
 use crate::claude::{Request, host_name};
 use crate::clock::between;
 use crate::engine::{ClaimRequest, Limits};
 use crate::error::{Error, Result};
-use crate::event::Recorder;
 use crate::executor::{Executor, Leash};
 use crate::job::{Job, JobRow, RunRow, State};
 use crate::node::{Terms, this_node};
-use crate::notice::Notify;
 use crate::options::{ArgMap, Options};
 use crate::queue::Queue;
 use crate::registry::BoxFuture;
@@ -64,12 +63,13 @@ const MOST: usize = 1_000;
 ///
 /// [`Error::Unscripted`] when claude was asked and had no answer, or when there were more runs than
 /// [`at_most`](Drain::at_most) so many. [`Error::Database`]. [`Error::InvalidArgs`] for args of its own, [`Error::Configuration`] for
-/// the schema of a worker's output.
+/// the schema of a worker's output, or a worker without its state.
 pub fn drain(queue: &Queue, claude: impl Into<ScriptedClaude>) -> Drain<'_> {
     Drain {
         queue,
         claude: claude.into(),
         defaults: ArgMap::new(),
+        state: AppState::default(),
         only: None,
         most: MOST,
         through_time: false,
@@ -83,6 +83,7 @@ pub struct Drain<'a> {
     queue: &'a Queue,
     claude: ScriptedClaude,
     defaults: ArgMap,
+    state: AppState,
     only: Option<String>,
     most: usize,
     through_time: bool,
@@ -93,6 +94,13 @@ impl<'a> Drain<'a> {
     /// [`RuntimeBuilder::args`](crate::runtime::RuntimeBuilder::args). Default: none.
     pub fn args(mut self, args: impl Into<ArgMap>) -> Self {
         self.defaults = args.into();
+        self
+    }
+
+    /// The application's state for handlers, as [`RuntimeBuilder::state`](crate::runtime::RuntimeBuilder::state).
+    /// Default: none; a due job of a worker that declares one is an error then.
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
         self
     }
 
@@ -124,15 +132,10 @@ impl<'a> Drain<'a> {
         self.queue.engine().renew(&node, false).await?;
         let claude = self.claude.clone().on_clock(self.queue.clock().clone());
         let executor = Executor {
-            known: self.queue.known().clone(),
-            claude: Arc::new(claude.clone()),
             defaults: self.defaults.clone(),
-            notify: Notify::default(),
-            recorder: Recorder::default(),
             engine: Some(Arc::clone(self.queue.engine())),
-            begun: None,
-            gate: Arc::default(),
-            secrets: Arc::default(),
+            state: self.state.clone(),
+            ..Executor::of(self.queue.known().clone(), Arc::new(claude.clone()))
         };
         let mut turns = Turns { drain: &self, node: node.id.clone(), executor, claude, runs: Vec::new() };
         let result = turns.take_all().await;
@@ -165,8 +168,11 @@ impl Turns<'_> {
             let before = self.runs.len();
             let waiting = self.waiting().await?;
             let now = self.drain.queue.now();
-            let due = waiting.iter().filter(|job| job.scheduled_at <= now);
-            let mut queues: VecDeque<String> = due.map(|job| job.queue.clone()).collect();
+            let due = || waiting.iter().filter(|job| job.scheduled_at <= now);
+            for worker in due().filter_map(|job| self.executor.known.registry.get(&job.worker).ok()) {
+                self.drain.state.check(worker.definition)?;
+            }
+            let mut queues: VecDeque<String> = due().map(|job| job.queue.clone()).collect();
             while let Some(queue) = queues.pop_front() {
                 match self.claim(&queue).await? {
                     Some(job) => queues.extend(self.execute(job).await?),
@@ -214,7 +220,7 @@ impl Turns<'_> {
         if gate.stopped_until(queue.now()).is_some() || gate.is_shut() {
             return Ok(None);
         }
-        let (workers, node) = (queue.registry().names(), &*self.node);
+        let (workers, node) = (self.executor.workers(), &*self.node);
         let (limits, now) = (Limits::local(1), queue.now());
         let request = ClaimRequest {
             queue: name,

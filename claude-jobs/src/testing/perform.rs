@@ -9,15 +9,14 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::script::ScriptedClaude;
+use crate::app_state::AppState;
 use crate::builder::JobBuilder;
 use crate::claude::Request;
 use crate::clock::{Clock, between};
 use crate::error::{Error, Result};
-use crate::event::Recorder;
 use crate::executor::{Executor, Leash};
 use crate::job::{Job, JobId, JobRow, NewJob, State};
 use crate::known::Known;
-use crate::notice::Notify;
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Failure, Run};
 use crate::registry::{BoxFuture, Registration, Registry};
@@ -62,13 +61,15 @@ use crate::worker::Worker;
 /// # Errors
 ///
 /// What [`insert`](JobBuilder::insert) or a runtime's start would refuse: [`Error::InvalidArgs`],
-/// [`Error::InvalidJob`], [`Error::Configuration`] for the schema of an output. And [`Error::Unscripted`] when
+/// [`Error::InvalidJob`], [`Error::Configuration`] for the schema of an output, or for
+/// state that the worker declares and was not given. And [`Error::Unscripted`] when
 /// claude was asked and had no answer. A run that fails is no error.
 pub fn perform<W: Worker>(job: JobBuilder<W>, claude: impl Into<ScriptedClaude>) -> Perform {
     Perform {
         job: job.into_new_job(),
         claude: claude.into(),
         defaults: ArgMap::new(),
+        state: AppState::default(),
         attempt: 1,
         clock: Clock::manual(Clock::system().now()),
         worker: W::registration(),
@@ -82,6 +83,7 @@ pub struct Perform {
     job: Result<NewJob>,
     claude: ScriptedClaude,
     defaults: ArgMap,
+    state: AppState,
     attempt: u32,
     clock: Clock,
     worker: &'static Registration,
@@ -101,6 +103,13 @@ impl Perform {
         self
     }
 
+    /// The application's state for the handler, as [`RuntimeBuilder::state`](crate::runtime::RuntimeBuilder::state).
+    /// Default: none.
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
+        self
+    }
+
     /// The time it is run at. Default: the present moment, on a clock of its own that stands still.
     pub fn on_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -113,20 +122,15 @@ impl Perform {
         let known = Known::new(registry, self.clock.clone(), Uuid::nil());
         Options::check_layer(&self.defaults)?;
         crate::output::check(std::iter::once(self.worker.definition))?;
+        self.state.check(self.worker.definition)?;
         let job = claimed(known.row(self.job?, known.now())?, self.attempt, known.now());
         let job = Arc::new(job);
         let claude = self.claude.on_clock(self.clock);
         let asked = claude.count();
         let executor = Executor {
-            known,
-            claude: Arc::new(claude.clone()),
             defaults: self.defaults,
-            notify: Notify::default(),
-            recorder: Recorder::default(),
-            engine: None,
-            begun: None,
-            gate: Arc::default(),
-            secrets: Arc::default(),
+            state: self.state,
+            ..Executor::of(known, Arc::new(claude.clone()))
         };
         let prepared = executor.prepare(&job).map_err(|unprepared| Error::InvalidJob(unprepared.problem))?;
         let leash = Leash::default();

@@ -15,8 +15,11 @@ fn job() -> claude_jobs::JobBuilder<IssueWork> {
 }
 
 #[tokio::test]
-async fn an_issue_has_a_worktree_of_its_own() -> claude_jobs::Result<()> {
-    let done = perform(job(), respond("Fixed.").cost(0.4)).await?;
+async fn an_issue_has_a_worktree_of_its_own() -> Result<()> {
+    let app = App::in_memory().await?;
+    let done = perform(job(), respond("Fixed.").cost(0.4))
+        .state(app.clone())
+        .await?;
     assert!(
         done.prompt().starts_with("Implement issue 87"),
         "{}",
@@ -30,27 +33,36 @@ async fn an_issue_has_a_worktree_of_its_own() -> claude_jobs::Result<()> {
         (done.verdict, done.run.cost_usd),
         (Verdict::Complete, Some(0.4))
     );
+    assert_eq!(app.answer(87).await?.as_deref(), Some("Fixed."));
     Ok(())
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_cancelled_with_the_reason() -> claude_jobs::Result<()> {
-    let done = perform(job(), respond("BLOCKED: there is no such file")).await?;
+async fn what_cannot_be_done_is_cancelled_with_the_reason() -> Result<()> {
+    let app = App::in_memory().await?;
+    let done = perform(job(), respond("BLOCKED: there is no such file"))
+        .state(app.clone())
+        .await?;
     assert_eq!(done.verdict, Verdict::cancel("there is no such file"));
     Ok(())
 }
 
 #[tokio::test]
-async fn an_issue_that_takes_too_long_is_not_tried_again() -> claude_jobs::Result<()> {
+async fn an_issue_that_takes_too_long_is_not_tried_again() -> Result<()> {
     let queue = testing::queue().await?;
     job().insert(&queue).await?;
     assert_enqueued!(queue, IssueWork { number: 87, .. }, queue = "issues");
 
-    let drained = drain(&queue, fail(MaxTurns)).through_time().await?;
+    let app = App::in_memory().await?;
+    let drained = drain(&queue, fail(MaxTurns))
+        .state(app.clone())
+        .through_time()
+        .await?;
     assert_eq!(
         (drained.cancelled(), drained.retried()),
         (1, 0),
         "{drained}"
     );
+    assert_eq!(app.answer(87).await?, None);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::Files;
 use super::manifest::{Manifest, Source};
-use super::{add_worker, shown};
+use super::{add_worker_without_state, shown};
 use crate::cli::exit::Problem;
 
 /// What is added to the crate in this folder.
@@ -23,7 +23,7 @@ pub(super) fn files(folder: &Path, source: &Source) -> Result<Files, Problem> {
     }
     let after = with_module(&before, if is_library { "pub mod workers;" } else { "mod workers;" });
     files.change(path, before, after);
-    add_worker(&mut files, folder);
+    add_worker_without_state(&mut files, folder);
     Ok(files)
 }
 
@@ -97,8 +97,8 @@ fn brackets(line: &str) -> i32 {
 /// What to do next.
 pub(super) fn next(folder: &Path) -> String {
     format!(
-        "next:\n  cd {}\n  cargo test workers\nto run jobs, let your program call `claude_jobs::cli::main()`, or \
-         start a `claude_jobs::Runtime` in it\n",
+        "next:\n  cd {}\n  cargo test workers\nto run jobs, let your program call `claude_jobs::cli::main()` (`main_with` where \
+         handlers take state), or start a `claude_jobs::Runtime` in it\n",
         shown(folder)
     )
 }

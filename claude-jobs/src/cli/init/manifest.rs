@@ -112,6 +112,16 @@ impl Manifest {
         Ok((self.path, self.text, self.document.to_string()))
     }
 
+    /// With a pool of its own: in the version of claude-jobs, because a program links SQLite once.
+    pub(super) fn with_sqlx(mut self) -> Result<Self, Problem> {
+        let mut sqlx = InlineTable::new();
+        sqlx.insert("version", "0.9".into());
+        sqlx.insert("default-features", false.into());
+        sqlx.insert("features", Value::from_iter(["runtime-tokio", "sqlite-bundled"]));
+        self.dependencies("dependencies")?.insert("sqlx", value(sqlx));
+        Ok(self)
+    }
+
     /// Stands alone, whatever workspace is around it.
     pub(super) fn with_own_workspace(mut self) -> Self {
         self.document.entry("workspace").or_insert_with(table);

@@ -30,7 +30,7 @@ pub(super) fn files(root: &Path, name: &str, source: &Source) -> Result<Files, P
     if workspace_above(root).is_some() {
         manifest = manifest.with_own_workspace();
     }
-    let (path, _, text) = manifest.with_dependencies(source)?;
+    let (path, _, text) = manifest.with_sqlx()?.with_dependencies(source)?;
     files.create(path, text);
     add_worker(&mut files, root);
     for (path, template) in FILES {

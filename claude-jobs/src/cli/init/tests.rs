@@ -113,12 +113,19 @@ fn a_new_crate_has_all_its_files_and_its_own_name() {
         "src/main.rs",
         "src/workers",
         "src/workers.rs",
+        "src/workers/app.rs",
         "src/workers/tests.rs",
     ];
     assert_eq!(names, expected);
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
     let version = env!("CARGO_PKG_VERSION");
-    assert!(manifest.contains(&format!("[dependencies]\nclaude-jobs = \"{version}\"\n")), "{manifest}");
+    let sqlx = "sqlx = { version = \"0.9\", default-features = false, features = [\"runtime-tokio\", \"sqlite-bundled\"] }";
+    assert!(
+        manifest.contains(&format!("[dependencies]\n{sqlx}\nclaude-jobs = \"{version}\"\n")),
+        "{manifest}"
+    );
+    let ours = include_str!("../../../../Cargo.toml");
+    assert!(ours.contains("\nsqlx = { version = \"0.9\","), "the version that claude-jobs has");
     assert!(
         manifest.ends_with("tokio = { version = \"1\", features = [\"macros\", \"rt\"] }\n"),
         "{manifest}"
