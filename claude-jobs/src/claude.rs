@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Uptime;
+use crate::engine::Access;
 use crate::options::Options;
 use crate::outcome::{FailureKind, Report, StopReason};
 use crate::telemetry::TraceContext;
@@ -168,6 +169,8 @@ pub struct Request {
     /// `<job>.<attempt>`, put into the environment as `CLAUDE_JOBS_RUN` so that every process of the
     /// run can be told apart. None outside a queue.
     pub marker: Option<String>,
+    /// What no variable of the run's environment may hold.
+    pub(crate) access: Access,
     /// Whether the run shall end before it is paid for when an MCP server is missing.
     pub require_mcp: bool,
     /// Whether it is only to be seen how the run would start.
@@ -200,6 +203,7 @@ impl Request {
             worker: None,
             session_id: None,
             marker: None,
+            access: Access::default(),
             require_mcp: false,
             is_rehearsal: false,
             database_id: None,

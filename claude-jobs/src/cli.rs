@@ -47,6 +47,7 @@ mod signals;
 mod tail;
 mod timeline;
 mod watched;
+mod wipe;
 mod work;
 mod workers;
 
@@ -137,6 +138,9 @@ where
             return if error.use_stderr() { Exit::Usage } else { Exit::Complete }.into();
         }
     };
+    if let Ok((url, _)) = cli.database.url() {
+        wipe::wipe(&crate::engine::url::access(&url));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Problem::general(format!("cannot start threads: {error}"))),

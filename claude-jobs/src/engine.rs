@@ -13,6 +13,7 @@ use crate::event::{Cursor, LogEntry, LogPosition};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
+mod access;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -32,6 +33,7 @@ pub(crate) mod url;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod user_connection;
 
+pub use access::Access;
 pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
 pub use crate::event::LogRow;
@@ -51,6 +53,11 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// The schema of its tables, in a database that has schemas.
     fn schema(&self) -> Option<&str> {
         None
+    }
+
+    /// What opens this database. Default: nothing that could be told.
+    fn access(&self) -> Access {
+        Access::default()
     }
 
     /// Writes jobs, all or none. Durable when it returns. Says what became of each row.

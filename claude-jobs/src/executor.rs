@@ -6,23 +6,20 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
 use crate::app_state::AppState;
-use crate::claude::{Claude, Lease, Problem, Request, Stop};
+use crate::claude::{Claude, Lease, Request, Stop};
 use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::event::Recorder;
-use crate::job::{Job, JobId, NewJob};
+use crate::job::{Job, JobId};
 use crate::known::Known;
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
-use crate::outcome::{
-    Ending, Failure, FailureKind, Fault, NotStarted, Outcome, Report, Run, StopReason, judge,
-};
+use crate::outcome::{Ending, Failure, FailureKind, Fault, Outcome, Report, Run, StopReason, judge};
 use crate::registry::LoadedWorker;
 use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
@@ -32,12 +29,15 @@ use crate::telemetry::{TraceContext, continued, meter, spans};
 use crate::verdict::Verdict;
 use crate::worker::Ctx;
 use answers::Stored;
+pub(crate) use decision::Decision;
+use decision::{not_asked, not_asked_for, without_run};
 use judging::Judged;
 pub(crate) use preparing::{Prepared, Unprepared};
 use repair::Repairing;
 
 mod answers;
 mod continuation;
+mod decision;
 mod judging;
 mod ledger;
 mod lost;
@@ -85,18 +85,6 @@ pub(crate) struct Finished {
     pub(crate) settling: Span,
     /// What is to be written about the account before.
     pub(crate) account: Option<AccountChange>,
-}
-
-/// An attempt that is over: why, what was seen of it, and what goes with it.
-pub(crate) struct Decision {
-    pub(crate) policy: Policy,
-    pub(crate) cause: Cause,
-    pub(crate) seen: Seen,
-    pub(crate) run: Run,
-    pub(crate) meta: Map<String, Value>,
-    pub(crate) follow_ons: Vec<Result<NewJob>>,
-    /// What the run has met that is not the job's fault.
-    pub(crate) met: Met,
 }
 
 /// A run of claude, or one that an earlier attempt has left.
@@ -423,6 +411,7 @@ impl Executor {
         request.worker = Some(job.worker.clone());
         request.session_id = Some(self.known.session_id(job));
         request.marker = Some(marker(job));
+        request.access = self.engine.as_ref().map(|engine| engine.access()).unwrap_or_default();
         request.require_mcp =
             self.known.registry.get(&job.worker).is_ok_and(|worker| worker.definition.require_mcp);
         request.database_id = Some(self.known.database_id);
@@ -459,29 +448,6 @@ impl Ran {
     }
 }
 
-impl Decision {
-    /// Of an attempt that neither classifier nor handler has judged.
-    fn without_run(job: &Job, policy: Policy, cause: Cause, run: Run) -> Self {
-        let (seen, meta) = (Seen::default(), job.meta.clone());
-        Self { policy, cause, seen, run, meta, follow_ons: Vec::new(), met: Met::Nothing }
-    }
-
-    /// What classifier and handler have decided, where it came to that.
-    pub(crate) fn verdict(&self) -> Option<&Verdict> {
-        match &self.cause {
-            Cause::Judged(verdict) => Some(verdict),
-            _ => None,
-        }
-    }
-}
-
-/// The attempt is over before claude was asked.
-fn without_run(job: &Job, definition: &'static Definition, cause: Cause) -> Decision {
-    let seen = Seen { only_handler: true, ..Seen::default() };
-    let decision = Decision::without_run(job, Policy::of(definition), cause, not_asked("it had answered"));
-    Decision { seen, ..decision }
-}
-
 /// Why a run was stopped before its end.
 fn interruption(leash: &Leash) -> &'static str {
     match leash.stop.reason() {
@@ -489,19 +455,6 @@ fn interruption(leash: &Leash) -> &'static str {
         None if leash.lease.is_over() => "interrupted: the node lost its lease",
         _ => "interrupted: the runtime shut down",
     }
-}
-
-/// A run for which claude was not started.
-fn not_asked(why: &str) -> Run {
-    let mut report = Report::new(None);
-    report.ending = Ending::NotStarted(NotStarted::Refused(why.to_owned()));
-    judge(report, &Options::default())
-}
-
-/// A run for which claude was not started because of this problem.
-fn not_asked_for(problem: &Problem) -> Run {
-    let outcome = Outcome::Failure(Failure::new(problem.kind, problem.message.clone()));
-    Run { outcome, ..not_asked(&problem.message) }
 }
 
 /// A job that would run again, and has met a limit of the account, waits until the account may be tried again.

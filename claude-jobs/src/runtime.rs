@@ -37,6 +37,9 @@ pub(crate) mod capacity;
 mod check;
 pub(crate) mod gate;
 pub(crate) mod shared;
+mod signal;
+
+pub use signal::shutdown_signal;
 
 use gate::Gate;
 use shared::{CONTINUE_WITHIN, Registered, Shared};
@@ -117,28 +120,6 @@ impl RuntimeBuilder {
     ///
     /// A worker that says `state = App` is only run where there is one: a runtime that serves its queue without does not
     /// start, and one that serves other queues leaves its jobs to others.
-    ///
-    /// ```
-    /// use claude_jobs::prelude::*;
-    ///
-    /// struct App {
-    ///     greeting: String,
-    /// }
-    ///
-    /// #[claude_worker(queue = "greetings", state = App, prompt = "Who is there?")]
-    /// struct Greet;
-    ///
-    /// impl Handler for Greet {
-    ///     async fn handle_result(&self, name: String, _: &Run, cx: &mut Ctx) -> Result<Verdict> {
-    ///         println!("{}, {name}", cx.state::<App>().greeting);
-    ///         Ok(Verdict::Complete)
-    ///     }
-    /// }
-    ///
-    /// # fn example(queue: Queue) {
-    /// let runtime = Runtime::builder(queue).state(App { greeting: "Hello".into() }).queue("greetings", 2);
-    /// # }
-    /// ```
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
         self
@@ -331,7 +312,9 @@ impl RuntimeBuilder {
         })?;
         let claude = self.claude.unwrap_or_else(|| Arc::new(ClaudeCli::default()));
         check::grace(terms, claude.grace())?;
-        let secrets = Arc::new(Secrets::of_this_process_and(claude.variables()).without_home());
+        let mut secrets = Secrets::of_this_process_and(claude.variables()).without_home();
+        queue.engine().access().passwords().for_each(|password| secrets.add(password.to_owned()));
+        let secrets = Arc::new(secrets);
         let recorder = Recorder::new(self.run_log, queue.known(), Arc::clone(&secrets));
         let asked = Uptime::now();
         let names: Vec<String> = self.queues.iter().map(|(name, _)| name.clone()).collect();
@@ -497,27 +480,5 @@ impl Drop for Running {
         self.producers.abort_all();
         self.shared.stop_runs(StopReason::Shutdown);
         self.shutdown.cancel();
-    }
-}
-
-/// Resolves at the first SIGINT (Ctrl-C) or SIGTERM.
-pub async fn shutdown_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            tracing::error!("no signal handler can be installed; the runtime will not stop by itself");
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
     }
 }

@@ -7,6 +7,7 @@ mod live;
 mod looking;
 mod program;
 mod prune;
+mod reach;
 mod real_cli;
 mod retry;
 mod secrets;

@@ -3,7 +3,7 @@
 //! All runs live on one dedicated thread, because a run must outlive the future that awaits it. When that future is
 //! dropped (an aborted task, a dropped runtime), the thread stops the run in an orderly way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -35,6 +35,7 @@ pub struct ClaudeCli {
 #[derive(Clone, Debug)]
 pub struct ClaudeCliBuilder {
     binary: String,
+    only: Option<BTreeSet<String>>,
     overrides: BTreeMap<String, String>,
     grace: Duration,
     wish: Wish,
@@ -65,6 +66,7 @@ impl ClaudeCli {
     pub fn builder() -> ClaudeCliBuilder {
         ClaudeCliBuilder {
             binary: "claude".to_owned(),
+            only: None,
             overrides: BTreeMap::new(),
             grace: Self::DEFAULT_GRACE,
             wish: Wish::default(),
@@ -111,10 +113,20 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// Sets a variable of the runs' environment, over inherited ones and defaults.
+    /// Sets a variable of the runs' environment, over inherited ones and defaults. The one way in which a run gets a
+    /// variable such as `DATABASE_URL`, or one that holds the queue's own URL or password: those are never inherited.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.overrides.insert(name.into(), value.into());
+        self
+    }
+
+    /// Inherits these variables only, and `HOME` and `PATH`. Default: all of this process's, but for those that belong to
+    /// another session and those that lead to the queue: `CLAUDE_JOBS_DATABASE`, `DATABASE_URL`, `PGPASSFILE`, and each
+    /// that holds the queue's URL, file or password. What logs claude in must be listed, such as `ANTHROPIC_API_KEY`.
+    #[must_use]
+    pub fn env_only(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.only = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
@@ -147,11 +159,12 @@ impl ClaudeCliBuilder {
     /// The runner. The environment is read now.
     pub fn build(self) -> ClaudeCli {
         descriptors::raise_limit();
-        let environment = environment::build(&self.overrides);
+        let environment = environment::build(self.only.as_ref(), &self.overrides);
         let supervision = Supervision::available(self.wish);
         let setup = Setup {
             binary: self.binary,
             environment,
+            named: self.overrides.into_keys().collect(),
             grace: self.grace,
             supervision,
             session_host: OnceLock::new(),

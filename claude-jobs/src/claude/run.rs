@@ -11,7 +11,7 @@
 //! events grow the process by 1 MiB).
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
@@ -37,6 +37,8 @@ use crate::telemetry::TraceContext;
 pub(super) struct Setup {
     pub(super) binary: String,
     pub(super) environment: BTreeMap<String, String>,
+    /// The variables that the program itself has set for runs.
+    pub(super) named: BTreeSet<String>,
     pub(super) grace: Duration,
     pub(super) supervision: Supervision,
     /// Where the CLI keeps its sessions, once somebody has asked.
@@ -89,6 +91,7 @@ async fn rehearse(setup: &Setup, request: &Request, binary: &Path, blank: &Repor
     rehearsal.is_rehearsal = true;
     rehearsal.marker.clone_from(&request.marker);
     rehearsal.database_id = request.database_id;
+    rehearsal.access.clone_from(&request.access);
     let options = &mut rehearsal.options;
     // Nothing of it is to remain.
     (options.resume, options.session_id, options.from_pr) = (None, None, None);
@@ -331,6 +334,7 @@ fn invocation(
     let marker = request.marker.iter().map(|marker| (environment::RUN.to_owned(), marker.clone()));
     let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
     let mut environment = setup.environment.clone();
+    environment.retain(|name, value| setup.named.contains(name) || !request.access.is_in(value));
     environment.extend(marker.chain(database).chain(variable));
     environment.extend(request.trace.iter().flat_map(TraceContext::variables));
     if request.options.is_untrusted {

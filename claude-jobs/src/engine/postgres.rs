@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{ConnectOptions, Postgres};
 use uuid::Uuid;
 
 use super::{
-    AccountRow, BusyLook, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow, QueueChange,
-    QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
+    Access, AccountRow, BusyLook, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow,
+    QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -69,6 +69,13 @@ pub(crate) struct PostgresEngine {
     connections: Connections,
     sql: Statements,
     database_id: Uuid,
+    access: Access,
+}
+
+/// What opens the database of that URL: the URL, and the password, wherever that is from.
+pub(crate) fn access(url: &str) -> Access {
+    let options = Address::parse(url).ok().map(|address| address.options.to_url_lossy());
+    Access::of([url.to_owned()], options.as_ref().and_then(|url| url.password()))
 }
 
 impl PostgresEngine {
@@ -79,7 +86,7 @@ impl PostgresEngine {
         let sql = Statements::of(&address.schema);
         let database_id =
             schema::migrate(&connections, &address.schema).await.map_err(|error| explain(&address, error))?;
-        Ok(Self { address, connections, sql, database_id })
+        Ok(Self { address, connections, sql, database_id, access: access(url) })
     }
 
     /// A statement, prepared once per connection; anew each time where a pooler may change the server.
@@ -144,6 +151,10 @@ impl fmt::Debug for PostgresEngine {
 impl Engine for PostgresEngine {
     fn database_id(&self) -> Uuid {
         self.database_id
+    }
+
+    fn access(&self) -> Access {
+        self.access.clone()
     }
 
     fn schema(&self) -> Option<&str> {

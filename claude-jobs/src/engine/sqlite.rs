@@ -21,14 +21,15 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::{
-    AccountRow, BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage, NodeRow,
-    QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
+    Access, AccountRow, BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage,
+    NodeRow, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::settlement::Settlement;
 
+mod access;
 mod accounts;
 mod admin;
 mod answers;
@@ -50,6 +51,7 @@ mod script;
 mod settle;
 mod ticks;
 
+pub(crate) use access::access;
 pub(crate) use insert::{check_database, insert_in};
 #[cfg(feature = "cli")]
 pub(crate) use inspect::inspect;
@@ -68,6 +70,7 @@ pub(crate) struct SqliteEngine {
     /// `data_version` only tells of change when asked on one connection.
     watcher: SqlitePool,
     database_id: Uuid,
+    access: Access,
     /// A write has failed because the file could not be opened for writing: the writer opens it again.
     is_read_only: Arc<AtomicBool>,
     /// A turn is under way on the writer. Still so when the writer is returned, it was given up.
@@ -148,7 +151,8 @@ impl SqliteEngine {
         };
         let file = path.canonicalize().ok().filter(|_| !in_memory);
         let file = file.and_then(|path| file_id(&path).map(|id| (path, id)));
-        Ok(Self { writer, readers, watcher, database_id, is_read_only, is_torn, file })
+        let access = access(url);
+        Ok(Self { writer, readers, watcher, database_id, access, is_read_only, is_torn, file })
     }
 
     /// SQLite goes on with a file that was deleted or replaced: what is written there nobody ever reads.
@@ -257,6 +261,10 @@ async fn turn_on(
 impl Engine for SqliteEngine {
     fn database_id(&self) -> Uuid {
         self.database_id
+    }
+
+    fn access(&self) -> Access {
+        self.access.clone()
     }
 
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>> {

@@ -40,6 +40,20 @@ pub(crate) async fn inspect(url: &str) -> Result<super::Inspection> {
     Err(unsupported(url))
 }
 
+/// What opens the database of that URL.
+#[cfg(feature = "cli")]
+pub(crate) fn access(url: &str) -> super::Access {
+    #[cfg(feature = "sqlite")]
+    if url.starts_with("sqlite:") {
+        return super::sqlite::access(url);
+    }
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return super::postgres::access(url);
+    }
+    super::Access::of([url.to_owned()], None)
+}
+
 /// The URL as it may be shown: without its password.
 #[cfg(feature = "cli")]
 pub(crate) fn shown(url: &str) -> String {
