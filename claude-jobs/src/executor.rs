@@ -401,9 +401,7 @@ impl Executor {
         }));
         let keeps_session = request.options.no_session_persistence != Some(true);
         let mut run = perform(&*self.claude, request, leash.trace.as_ref()).await;
-        if let Outcome::Failure(failure) = &mut run.outcome {
-            failure.message = self.secrets.hide(&failure.message);
-        }
+        self.secrets.hide_in_run(&mut run);
         Run { keeps_session, session_host: Some(self.claude.session_host()), ..run }
     }
 
@@ -434,7 +432,8 @@ impl Executor {
         remains.meta = (meta != job.meta).then_some(meta);
         remains.follow_ons = follow_ons;
         let mut settlement = decide(job, &policy, &seen, cause, remains, now);
-        self.secrets.hide_in_settlement(&mut settlement);
+        let error = settlement.error.iter_mut().map(|error| &mut error.message);
+        settlement.reason.iter_mut().chain(error).for_each(|text| *text = self.secrets.hide(text));
         settlement.reason.iter_mut().for_each(ledger::bound);
         settlement.error.iter_mut().for_each(|error| ledger::bound(&mut error.message));
         settlement

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::settlement::Settlement;
+use crate::outcome::{Outcome, Run};
 
 /// What stands where a secret stood.
 const HIDDEN: &str = "[secret]";
@@ -96,13 +96,14 @@ impl Secrets {
         }
     }
 
-    /// Takes them out of what an attempt leaves for others to read: reason, error, answer, last events.
-    pub(crate) fn hide_in_settlement(&self, settlement: &mut Settlement) {
-        let run = &mut settlement.run;
-        let error = settlement.error.as_mut().map(|error| &mut error.message);
-        let texts =
-            settlement.reason.iter_mut().chain(error).chain(&mut run.result).chain(&mut run.last_events);
-        for text in texts {
+    /// Takes them out of what claude has said: handlers, ledger and log get it without them.
+    pub(crate) fn hide_in_run(&self, run: &mut Run) {
+        let message = match &mut run.outcome {
+            Outcome::Failure(failure) => Some(&mut failure.message),
+            Outcome::Success => None,
+        };
+        let said = run.text.iter_mut().chain(message).chain(&mut run.last_events);
+        for text in said.chain(&mut run.warnings).chain(&mut run.denials) {
             *text = self.hide(text);
         }
         run.structured.iter_mut().for_each(|answer| self.hide_in(answer));

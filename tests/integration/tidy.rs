@@ -76,8 +76,8 @@ fn no_file_is_over_500_lines() {
 
 #[test]
 fn sql_stays_in_the_engine() {
-    // A transaction of the user's own comes in through two inherent functions.
-    let allowed = ["src/engine/", "src/queue.rs", "src/builder.rs"];
+    // A transaction of the user's own comes in through two inherent functions; a program that `init` makes has a pool.
+    let allowed = ["src/engine/", "src/queue.rs", "src/builder.rs", "src/cli/init/"];
     assert_eq!(offenders(&["sqlx"], &allowed), Vec::<String>::new());
 }
 

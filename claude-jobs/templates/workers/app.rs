@@ -18,7 +18,8 @@ impl App {
 
     /// With this pool.
     pub async fn with(pool: SqlitePool) -> sqlx::Result<Self> {
-        let table = "CREATE TABLE IF NOT EXISTS issues (number INTEGER PRIMARY KEY, answer TEXT NOT NULL)";
+        let table =
+            "CREATE TABLE IF NOT EXISTS issues (number INTEGER PRIMARY KEY, answer TEXT NOT NULL)";
         sqlx::query(table).execute(&pool).await?;
         Ok(Self { pool })
     }
@@ -41,6 +42,9 @@ impl App {
     /// What claude said about an issue.
     pub async fn answer(&self, number: u64) -> sqlx::Result<Option<String>> {
         let select = sqlx::query_scalar("SELECT answer FROM issues WHERE number = ?");
-        select.bind(number.cast_signed()).fetch_optional(&self.pool).await
+        select
+            .bind(number.cast_signed())
+            .fetch_optional(&self.pool)
+            .await
     }
 }

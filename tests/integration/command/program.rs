@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use claude_jobs_tests::fake::FakeClaude;
 use claude_jobs_tests::script::Take;
 
+use super::secrets::files_with;
 use super::{Machine, text};
 
 fn run(machine: &Machine, arguments: &[&str]) -> Output {
@@ -53,4 +54,19 @@ fn a_setup_that_fails_claims_nothing() {
     );
     assert!(fake.records().is_empty());
     assert_eq!(machine.show("1")["state"], "available");
+}
+
+/// Nor does it pass them on: its answer is stored until it has handled it, and what it makes of it is its own affair.
+#[test]
+fn a_handler_gets_the_answer_without_secrets() {
+    let secret = "tok_veryS3cretValue12345";
+    let fake = FakeClaude::new([Take::success(&format!("It is {secret}."))]);
+    let mut machine = Machine::with_claude(&fake.path());
+    machine.set("MY_API_TOKEN", secret);
+    machine.set("PROGRAM_DATABASE", &format!("sqlite://{}/notes.db", machine.sandbox.path().display()));
+    run(&machine, &["enqueue", "--worker", "Note", "--input", INPUT]);
+    let worked = run(&machine, &["work", "--drain"]);
+    assert!(text(&worked.stderr).contains("job 1 completed"), "{}", text(&worked.stderr));
+    assert!(files_with(&machine, "It is [secret].").iter().any(|file| file.starts_with("notes.db")));
+    assert_eq!(files_with(&machine, secret), [""; 0]);
 }
