@@ -13,9 +13,6 @@ struct Quoted;
 #[claude_worker(queue = "q", state = Rc<App>)]
 struct NotSent;
 
-#[claude_worker(queue = "q", state = Application)]
-struct Unknown;
-
 #[claude_worker(queue = "q", stat = App)]
 struct Misspelt;
 
