@@ -82,6 +82,9 @@ enum Command {
 }
 
 /// Runs the command that this process was started as, to its exit code.
+///
+/// To be called first of all in `main`, before there are other threads: it changes the environment and the arguments of
+/// the process, so that agents do not find the way to the queue in `/proc`.
 pub fn main() -> ExitCode {
     main_with(async |runtime| Ok(runtime))
 }

@@ -67,8 +67,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     ///
     /// A run ends with all that goes with it: row, ledger, error, follow-on jobs, queue pause. One
     /// that was superseded writes nothing, nor does one whose job would wait again although somebody has asked for its
-    /// cancellation. A caller that has lost the answer may repeat the call: what was written is not written again, and
-    /// counts as settled.
+    /// cancellation. A caller that did not get the answer may repeat the call: what was
+    /// written is not written again, and counts as settled.
     ///
     /// A claim takes due jobs of one queue for a node: the first by priority, then time, then id.
     /// Nothing for a node that is not registered: its runs would have no lease. Whether jobs that these

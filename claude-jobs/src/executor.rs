@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
 use crate::app_state::AppState;
-use crate::claude::{Claude, Lease, Request, Stop};
+use crate::claude::{Claude, Lease, Stop};
 use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -21,7 +21,6 @@ use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
 use crate::outcome::{Ending, Failure, FailureKind, Fault, Outcome, Report, Run, StopReason, judge};
 use crate::registry::LoadedWorker;
-use crate::run::perform;
 use crate::runtime::gate::{AccountChange, Gate, Met};
 use crate::secrets::Secrets;
 use crate::settlement::{Cause, Policy, Seen, Settlement, decide};
@@ -34,6 +33,7 @@ use decision::{not_asked, not_asked_for, without_run};
 use judging::Judged;
 pub(crate) use preparing::{Prepared, Unprepared};
 use repair::Repairing;
+pub(crate) use running::marker;
 
 mod answers;
 mod continuation;
@@ -43,6 +43,7 @@ mod ledger;
 mod lost;
 mod preparing;
 mod repair;
+mod running;
 
 /// What every job of a runtime is executed with.
 #[derive(Clone)]
@@ -61,9 +62,9 @@ pub(crate) struct Executor {
     pub(crate) begun: Option<mpsc::UnboundedSender<(JobId, u32)>>,
     /// Is told what runs meet that is no job's fault.
     pub(crate) gate: Arc<Gate>,
-    /// What is not kept of a run, and told of it.
+    /// Replaced in whatever claude says, before anybody else gets it.
     pub(crate) secrets: Arc<Secrets>,
-    /// What the application gives its handlers.
+    /// The application's values for handlers.
     pub(crate) state: AppState,
 }
 
@@ -77,7 +78,7 @@ pub(crate) struct Leash {
     pub(crate) trace: Option<TraceContext>,
 }
 
-/// A job whose attempt is over, and the settlement to write.
+/// A job whose attempt is over, with the settlement that is yet to be written.
 pub(crate) struct Finished {
     pub(crate) job: Arc<Job>,
     pub(crate) settlement: Settlement,
@@ -339,83 +340,6 @@ impl Executor {
         self.notify.send(&Notice::Settled { job, settlement, is_ours });
     }
 
-    /// Runs claude: in the session that the job continues, or in the one that it was to begin where an earlier attempt
-    /// has begun that. Where the session to continue is out of reach it starts anew, if an attempt is left for that.
-    ///
-    /// Also answers whether it has started anew.
-    async fn run(
-        &self,
-        job: &Arc<Job>,
-        options: Box<Options>,
-        leash: &Leash,
-    ) -> Result<(Run, bool), Box<Decision>> {
-        let Some(session) = &job.continuation.session else {
-            let begun = options.session_id.as_deref().filter(|_| job.attempt > 1);
-            let going_on =
-                begun.map(|session| continuation::of(&options, session, continuation::PROMPT.to_owned()));
-            let run = self.run_once(job, options, leash).await;
-            let run = match going_on {
-                Some(options) if continuation::has_begun(&run) => {
-                    continuation::added_up(run, self.run_once(job, Box::new(options), leash).await)
-                }
-                _ => run,
-            };
-            return Ok((run, false));
-        };
-        let prompt = session.prompt.clone().unwrap_or_else(|| continuation::PROMPT.to_owned());
-        let continuation = continuation::of(&options, &session.id, prompt);
-        let continued = self.run_once(job, Box::new(continuation), leash).await;
-        if !continuation::is_out_of_reach(&continued) {
-            return Ok((continued, false));
-        }
-        if !continuation::may_start_anew(job) {
-            let seen = Seen { anew: true, ..Seen::default() };
-            let definition = self.known.registry.get(&job.worker).map(|registration| registration.definition);
-            let policy = definition.map_or_else(|_| Policy::default(), Policy::of);
-            let decision = Decision::without_run(job, policy, Cause::OutOfReach, continued);
-            return Err(Box::new(Decision { seen, ..decision }));
-        }
-        tracing::warn!(
-            job.id = %job.id,
-            gen_ai.conversation.id = session.id,
-            "the session of the interrupted attempt is not on this host: starting anew"
-        );
-        let anew = self.run_once(job, options, leash).await;
-        Ok((continuation::started_anew(continued, anew), true))
-    }
-
-    async fn run_once(&self, job: &Arc<Job>, options: Box<Options>, leash: &Leash) -> Run {
-        let mut request = self.request(job, Request::on(options, leash.stop.clone(), leash.lease.clone()));
-        let (notify, recorder, shown) = (self.notify.clone(), self.recorder.clone(), Arc::clone(job));
-        let begun = self.begun.clone();
-        request.observer = Some(Arc::new(move |event| {
-            if let Some(begun) = &begun
-                && event["type"] == "system"
-                && event["subtype"] == "init"
-            {
-                // An error means that the runtime has ended.
-                let _ = begun.send((shown.id, shown.attempt));
-            }
-            recorder.observe(&shown, event);
-            notify.send(&Notice::Progress { job: &shown, event });
-        }));
-        let keeps_session = request.options.no_session_persistence != Some(true);
-        let mut run = perform(&*self.claude, request, leash.trace.as_ref()).await;
-        self.secrets.hide_in_run(&mut run);
-        Run { keeps_session, session_host: Some(self.claude.session_host()), ..run }
-    }
-
-    fn request(&self, job: &Job, mut request: Request) -> Request {
-        request.worker = Some(job.worker.clone());
-        request.session_id = Some(self.known.session_id(job));
-        request.marker = Some(marker(job));
-        request.access = self.engine.as_ref().map(|engine| engine.access()).unwrap_or_default();
-        request.require_mcp =
-            self.known.registry.get(&job.worker).is_ok_and(|worker| worker.definition.require_mcp);
-        request.database_id = Some(self.known.database_id);
-        request
-    }
-
     /// The exact change of the row.
     pub(crate) fn settlement(&self, job: &Job, decision: Decision) -> Settlement {
         let now = self.known.now();
@@ -465,9 +389,4 @@ fn until_the_limit_is_over(cause: Cause, met: &Met) -> Cause {
         ) => Cause::Judged(Verdict::snooze_until(*until, reason)),
         (cause, _) => cause,
     }
-}
-
-/// What the processes of a job's present run carry in their environment.
-pub(crate) fn marker(job: &Job) -> String {
-    format!("{}.{}", job.id, job.attempt)
 }

@@ -1,4 +1,4 @@
-//! What an application gives its handlers, and what becomes of workers whose runtime has none of it.
+//! The application's state in handlers, and workers whose runtime was given none.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,5 @@
--- Everything is in a schema of its own; `{schema}` stands for its quoted name. In `public` the names of tables
--- and indexes begin with `claude_jobs`, and `{prefix}` stands for that: other programs have theirs beside them.
+-- Everything is in a schema of its own. `{schema}.name` stands for a table or type of ours in it, `{index}.name` for
+-- the name of an index: in `public`, where other programs have theirs, the names begin with `claude_jobs`.
 -- Every column that a hand-written row may leave out has a default.
 --
 -- JSON is `json`, not `jsonb`: it is kept as it was written, and may hold any text. Tags are `jsonb`
@@ -55,22 +55,22 @@ CREATE TABLE {schema}.jobs (
 
 -- Partial indexes: a job is in one of them at a time, or in none; each full index would cost two more
 -- entries in a job's life. The last column of jobs_due is there for counts, which then read nothing else.
-CREATE INDEX {prefix}jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
+CREATE INDEX {index}.jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NULL;
-CREATE INDEX {prefix}jobs_due ON {schema}.jobs (queue, scheduled_at, state)
+CREATE INDEX {index}.jobs_due ON {schema}.jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
-CREATE INDEX {prefix}jobs_sessions ON {schema}.jobs (scheduled_at)
+CREATE INDEX {index}.jobs_sessions ON {schema}.jobs (scheduled_at)
     WHERE session_host IS NOT NULL AND state IN ('scheduled', 'available', 'retryable');
-CREATE INDEX {prefix}jobs_executing ON {schema}.jobs (node) WHERE state = 'executing';
-CREATE INDEX {prefix}jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
+CREATE INDEX {index}.jobs_executing ON {schema}.jobs (node) WHERE state = 'executing';
+CREATE INDEX {index}.jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
-CREATE INDEX {prefix}jobs_keys_in_use ON {schema}.jobs (concurrency_key)
+CREATE INDEX {index}.jobs_keys_in_use ON {schema}.jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
 -- For counts, lists and pruning: by state, queue and age; for lists of what failed, in any queue.
-CREATE INDEX {prefix}jobs_over ON {schema}.jobs (state, queue, finished_at)
+CREATE INDEX {index}.jobs_over ON {schema}.jobs (state, queue, finished_at)
     WHERE state IN ('completed', 'discarded', 'cancelled');
-CREATE INDEX {prefix}jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
-CREATE UNIQUE INDEX {prefix}jobs_unique ON {schema}.jobs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX {index}.jobs_failed ON {schema}.jobs (state, id) WHERE state IN ('discarded', 'cancelled');
+CREATE UNIQUE INDEX {index}.jobs_unique ON {schema}.jobs (unique_key) WHERE unique_key IS NOT NULL;
 
 -- The ledger: one row per settled attempt.
 CREATE TABLE {schema}.runs (
@@ -93,7 +93,7 @@ CREATE TABLE {schema}.runs (
     answer json,
     PRIMARY KEY (job_id, attempt)
 );
-CREATE INDEX {prefix}runs_written ON {schema}.runs (written);
+CREATE INDEX {index}.runs_written ON {schema}.runs (written);
 
 -- What claude has answered, for workers with a handler: written before the handler runs, so that only the handler
 -- runs again where it fails. One for each job: the last one. Gone with the job.
@@ -134,7 +134,7 @@ CREATE TABLE {schema}.starts (
     at timestamptz NOT NULL,
     jobs bigint NOT NULL
 );
-CREATE INDEX {prefix}starts_at ON {schema}.starts (queue, at);
+CREATE INDEX {index}.starts_at ON {schema}.starts (queue, at);
 
 CREATE TABLE {schema}.nodes (
     id text PRIMARY KEY,

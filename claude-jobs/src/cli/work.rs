@@ -49,7 +49,8 @@ pub(super) struct WorkCommand {
     /// How many MiB of memory stay free beside what a run takes; below that no job starts [default: 512]
     #[arg(long, value_name = "MIB")]
     min_free_memory: Option<u64>,
-    /// The `claude` executable for jobs that name none [default: claude]
+    /// The `claude` executable for jobs that name none; takes the place of a runner that the program has set
+    /// [default: claude]
     #[arg(long, value_name = "PATH")]
     binary: Option<String>,
     #[command(flatten)]

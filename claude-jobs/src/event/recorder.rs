@@ -58,7 +58,7 @@ struct Missing {
 }
 
 impl Recorder {
-    /// One that keeps this, but no secret; none of it where it keeps nothing.
+    /// A recorder that keeps what `keeps` says, without these secrets.
     pub(crate) fn new(keeps: RunLog, known: &Known, secrets: Arc<Secrets>) -> Self {
         if keeps == RunLog::Off {
             return Self(None);

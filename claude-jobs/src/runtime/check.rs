@@ -29,7 +29,7 @@ pub(super) fn retention(queue: &Queue, kept: Retention) -> Result<()> {
     Ok(())
 }
 
-/// A worker whose queue is served is served with the state that its handler takes.
+/// Every worker whose queue is served must find the state that it declares.
 pub(super) fn state(queue: &Queue, state: &AppState, served: &[(String, Limits)]) -> Result<()> {
     let is_served = |worker: &&Definition| served.iter().any(|(name, _)| name == worker.queue);
     queue.registry().definitions().filter(is_served).try_for_each(|worker| state.check(worker))

@@ -1,4 +1,4 @@
-//! A user's program whose handlers need a pool: it opens one, configures its runtime, and is the command.
+//! A user's program: it opens a database pool, gives it to its handlers, and ends in the `claude-jobs` command.
 
 use claude_jobs::notice::Notice;
 use claude_jobs::prelude::*;

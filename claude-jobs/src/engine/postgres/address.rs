@@ -55,29 +55,34 @@ impl Schema {
         &self.0
     }
 
-    /// A table's name in it, without the schema. Other programs have their tables in `public`: there ours are named
-    /// as in SQLite.
-    pub(super) fn table(&self, name: &str) -> String {
-        match name {
+    /// The name of a table, type or index of ours in it. Other programs have their tables in `public`, so that ours are
+    /// named as in SQLite there.
+    pub(super) fn own(&self, name: &str) -> String {
+        match name.strip_prefix("jobs") {
             _ if self.0 != SHARED => name.to_owned(),
-            "jobs" => "claude_jobs".to_owned(),
-            _ => format!("claude_jobs_{name}"),
+            Some(rest) => format!("claude_jobs{rest}"),
+            None => format!("claude_jobs_{name}"),
         }
     }
 
-    /// A statement's text with the schema's name in place of `{schema}`. Quoted: the name may be a
-    /// reserved word.
+    /// A statement's text, in which `{schema}.name` stands for a table or type, `{index}.name` for the name of a new index,
+    /// and `{schema}` for the schema. Quoted: its name may be a reserved word.
     pub(super) fn fill(&self, template: &str) -> String {
         let schema = format!("\"{}\"", self.0);
-        if self.0 != SHARED {
-            return template.replace("{schema}", &schema).replace("{prefix}", "");
+        let text = self.named(template, "{schema}.", &format!("{schema}."));
+        self.named(&text, "{index}.", "").replace("{schema}", &schema)
+    }
+
+    /// The text with this in place of each marker, and our own name behind it.
+    fn named(&self, text: &str, marker: &str, place: &str) -> String {
+        let mut parts = text.split(marker);
+        let mut named = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            let (name, rest) = part.split_at(end.unwrap_or(part.len()));
+            named += &format!("{place}{}{rest}", self.own(name));
         }
-        template
-            .replace("{schema}.jobs", &format!("{schema}.claude_jobs"))
-            .replace("{schema}.", &format!("{schema}.claude_jobs_"))
-            .replace("{schema}", &schema)
-            .replace("{prefix}jobs", "claude_jobs")
-            .replace("{prefix}", "claude_jobs_")
+        named
     }
 }
 
@@ -177,8 +182,8 @@ mod tests {
 
     #[test]
     fn in_public_the_names_begin_with_ours() {
-        let template = "CREATE INDEX {prefix}jobs_due ON {schema}.jobs (x); \
-            CREATE INDEX {prefix}runs_written ON {schema}.runs (x)";
+        let template = "CREATE INDEX {index}.jobs_due ON {schema}.jobs (x); \
+            CREATE INDEX {index}.runs_written ON {schema}.runs (x)";
         for (schema, expected) in [
             (
                 "public",

@@ -168,7 +168,7 @@ pub(crate) async fn insert_in(
 
 /// A missing table fails the user's transaction; it is asked for in a way that does not.
 async fn check_database(connection: &mut PgConnection, schema: &Schema, id: Uuid) -> Result<()> {
-    let exists = sqlx::query(schema::EXISTS).bind(schema.name()).bind(schema.table("meta"));
+    let exists = sqlx::query(schema::EXISTS).bind(schema.name()).bind(schema.own("meta"));
     let found = rows(connection, exists.persistent(false));
     if !found.await?[0].try_get::<bool, _>("found")? {
         return Err(Error::OtherDatabase);

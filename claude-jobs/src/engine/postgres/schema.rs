@@ -87,13 +87,13 @@ const TABLES: &str = "SELECT c.relname::text AS name, coalesce((SELECT string_ag
 /// Whether our tables are there. They are made in one transaction, so that these two tell of all; a table of a name of
 /// ours without them is somebody else's, and an error.
 async fn has_tables(work: &mut Work, schema: &Schema) -> Result<bool> {
-    let names: Vec<String> = names().map(|name| schema.table(name)).collect();
+    let names: Vec<String> = names().map(|name| schema.own(name)).collect();
     let query = sqlx::query(TABLES).bind(schema.name()).bind(names);
     let rows = work.rows(query.persistent(false)).await?;
     let found = rows.iter().map(|row| Ok((row.try_get::<String, _>("name")?, row.try_get("columns")?)));
     let found: BTreeMap<String, String> = found.collect::<Result<_>>()?;
     let is_ours =
-        |(name, columns): (&str, &str)| found.get(&schema.table(name)).is_some_and(|is| is == columns);
+        |(name, columns): (&str, &str)| found.get(&schema.own(name)).is_some_and(|is| is == columns);
     if [("migrations", "version bigint"), ("meta", "key text, value text")].into_iter().all(is_ours) {
         return Ok(true);
     }
