@@ -24,6 +24,7 @@ fn init(folder: &Path, arguments: &[&str]) {
 fn check(program: &Path, tests: &str) {
     take_lock_file(program);
     said(&mut cargo(program, &["fmt", "--check"]));
+    assert_eq!(said(&mut cargo(program, &["build", "--quiet"])), "", "no warning");
     let text = said(&mut cargo(program, &["test"]));
     assert!(!text.contains("warning"), "{text}");
     assert!(text.contains(tests), "{text}");

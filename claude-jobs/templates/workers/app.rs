@@ -40,6 +40,7 @@ impl App {
     }
 
     /// What claude said about an issue.
+    #[cfg(test)]
     pub async fn answer(&self, number: u64) -> sqlx::Result<Option<String>> {
         let select = sqlx::query_scalar("SELECT answer FROM issues WHERE number = ?");
         select
