@@ -77,7 +77,7 @@ fn add_worker_without_state(files: &mut Files, root: &Path) {
     files.create(root.join("src/workers/tests.rs"), without_state(TESTS));
 }
 
-/// A template without what concerns the state: each line that names it, and the layout of calls that it made long.
+/// Removes the state from a template: the lines that name it, and the line breaks of calls that are short without it.
 fn without_state(template: &str) -> String {
     let names_it = |line: &str| {
         line.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "App" || word == "app")

@@ -202,8 +202,8 @@ fn settled(settlement: &Settlement) -> String {
     format!("job {id} {state}{when} ({}){}", took.join(", "), reason.unwrap_or_default())
 }
 
-/// What is told of a reason: all of it where that is in our own words, or contents are to be shown; else of what kind it
-/// is. Claude, the API or a handler may have said anything.
+/// What a line tells of a reason: all of it if the words are ours or contents may be shown, else its kind. Claude, the API
+/// or a handler may have said anything.
 fn told(reason: &str) -> Option<&str> {
     use FailureKind as Kind;
     let (head, words) = reason.split_once(": ").unwrap_or((reason, ""));
@@ -223,7 +223,7 @@ fn told(reason: &str) -> Option<&str> {
     }
 }
 
-/// What reasons begin with that are of no failure's kind.
+/// How our own reasons begin that name no kind of failure.
 const HEADS: &[&str] = &["given back", "interrupted", "lost", "handler", "internal error"];
 
 #[cfg(test)]

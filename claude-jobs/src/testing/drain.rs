@@ -98,7 +98,7 @@ impl<'a> Drain<'a> {
     }
 
     /// The application's state for handlers, as [`RuntimeBuilder::state`](crate::runtime::RuntimeBuilder::state).
-    /// Default: none; a due job of a worker that declares one is an error then.
+    /// Default: none. A due job whose worker declares state is an error then.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
         self

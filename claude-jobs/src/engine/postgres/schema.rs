@@ -77,15 +77,15 @@ async fn exists(work: &mut Work, schema: &Schema) -> Result<bool> {
     Ok(work.rows(query.persistent(false)).await?[0].try_get("found")?)
 }
 
-/// Those of these names, each with its columns.
+/// The tables and views of these names in the schema, each with its columns.
 const TABLES: &str = "SELECT c.relname::text AS name, coalesce((SELECT string_agg( \
         a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) \
         FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') AS columns \
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
 
-/// Whether our tables are there. They are made in one transaction, so that these two tell of all; a table of a name of
-/// ours without them is somebody else's, and an error.
+/// Whether our tables are there. One transaction makes them all, so that two of them stand for the rest. A table with a
+/// name of ours, but without those two beside it, belongs to another program: an error.
 async fn has_tables(work: &mut Work, schema: &Schema) -> Result<bool> {
     let names: Vec<String> = names().map(|name| schema.own(name)).collect();
     let query = sqlx::query(TABLES).bind(schema.name()).bind(names);
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(database.psql("select count(*) from claude_jobs"), "0");
         let mut connection = engine.connections.open().await.expect("a session like any other");
         for (name, statement) in engine.sql.all() {
-            // Without the parameters' types not all can be prepared; those names that are not there are told first.
+            // Some statements need their parameters' types to be prepared. A missing name is an error before that.
             let Err(error) = (&mut connection).prepare(statement.text().into_sql_str()).await else {
                 continue;
             };
