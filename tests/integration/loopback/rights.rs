@@ -22,7 +22,7 @@ const FLAGS: [&str; 3] = [
 ];
 
 on_each_claude! {
-    async no_value_is_taken_for_a_flag,
+    async no_value_is_taken_for_a_flag, a_grant_is_what_the_judgement_takes_it_for,
 }
 
 /// Some of the CLI's options take a value or none; what begins with `-` is a flag to it then. Whatever value an option
@@ -41,6 +41,50 @@ async fn no_value_is_taken_for_a_flag(claude: RealClaude) {
     }
     tried.dedup();
     assert_eq!(tried, ["prompt", "system_prompt", "append_system_prompt"]);
+}
+
+/// On this rests what `claude-jobs/src/options/rights` takes for reading and for writing: what the model calls with
+/// which grants, and whether `made` is there afterwards.
+async fn a_grant_is_what_the_judgement_takes_it_for(claude: RealClaude) {
+    let cases: [(&[&str], &str, bool); 13] = [
+        (&[], "git log --output=made", false),
+        (&["--allowed-tools", "Bash(git log:*)"], "git log --output=made", true),
+        (&["--allowed-tools", "Bash(git show HEAD:*)"], "git show HEAD --output=made", true),
+        (&["--allowed-tools", "Bash(git log)"], "git log --output=made", false),
+        // Of a pattern that only reads nothing else follows.
+        (&["--allowed-tools", "Bash(git status:*)"], "git status > made", false),
+        (&["--allowed-tools", "Bash(ls:*)"], "ls && touch made", false),
+        (&["--allowed-tools", "Bash(ls:*)"], "ls | tee made", false),
+        (&["--allowed-tools", "Bash(ls:*)"], "ls $(touch made)", false),
+        (&["--allowed-tools", "Bash(git status:*)"], "GIT_PAGER='touch made' git status", false),
+        (&["--allowed-tools", "Bash(touch mad*)"], "touch made", true),
+        // `plan` takes no granted command back, wherever it is granted.
+        (&["--permission-mode", "plan", "--allowed-tools", "Bash(touch:*)"], "touch made", true),
+        (
+            &["--permission-mode", "plan", "--settings", r#"{"permissions":{"allow":["Bash(touch:*)"]}}"#],
+            "touch made",
+            true,
+        ),
+        (&["--permission-mode", "dontAsk", "--allowed-tools", "Bash(touch:*)"], "touch made", true),
+    ];
+    for (flags, command, is_made) in cases {
+        let input = json!({ "command": command, "description": "Make it" });
+        let stage = Stage::new(claude, [Reply::tool("Bash", input), Reply::text("Done.")]);
+        stage.run(flags, "Make it.").await;
+        assert_eq!(stage.repo.join("made").exists(), is_made, "{flags:?}: `{command}`");
+    }
+    // The CLI splits a grant at the space, and mode `plan` refuses its edit tools.
+    let edits: [(&[&str], bool); 3] = [
+        (&["--allowed-tools", "Write(docs/**)"], false),
+        (&["--allowed-tools", "Read Write"], true),
+        (&["--permission-mode", "plan", "--allowed-tools", "Write"], false),
+    ];
+    for (flags, is_made) in edits {
+        let input = json!({ "file_path": "made", "content": "x" });
+        let stage = Stage::new(claude, [Reply::tool("Write", input), Reply::text("Done.")]);
+        stage.run(flags, "Make it.").await;
+        assert_eq!(stage.repo.join("made").exists(), is_made, "{flags:?}");
+    }
 }
 
 /// The mode in which the real CLI begins when it is to plan; none when it does not begin.
