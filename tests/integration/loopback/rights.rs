@@ -23,6 +23,7 @@ const FLAGS: [&str; 3] = [
 
 on_each_claude! {
     async no_value_is_taken_for_a_flag, a_grant_is_what_the_judgement_takes_it_for,
+    in_plan_mode_no_model_grants_a_command,
 }
 
 /// Some of the CLI's options take a value or none; what begins with `-` is a flag to it then. Whatever value an option
@@ -85,6 +86,33 @@ async fn a_grant_is_what_the_judgement_takes_it_for(claude: RealClaude) {
         stage.run(flags, "Make it.").await;
         assert_eq!(stage.repo.join("made").exists(), is_made, "{flags:?}");
     }
+}
+
+/// Outside text, for a run that plans.
+#[claude_worker(queue = "tests", prompt = "{text}", pinned_args = { permission_mode = "plan" })]
+struct Outside {
+    #[untrusted]
+    text: String,
+}
+
+/// In plan mode the oldest version asks a model whether a command is harmless, and runs it if the answer is yes. A run
+/// over untrusted text asks nobody, and the command is refused.
+async fn in_plan_mode_no_model_grants_a_command(claude: RealClaude) {
+    let input = json!({ "command": "touch made", "description": "Make it" });
+    let stage = Stage::new(claude, [Reply::tool("Bash", input), Reply::text("Done.")]);
+    let queue = Queue::connect("sqlite::memory:").await.expect("a database");
+    let folder = stage.repo.to_str().expect("UTF-8");
+    let job =
+        Outside::new("Make it.".into()).working_dir(folder).insert(&queue).await.expect("it cannot write");
+    let binary = claude.path();
+    let builder = ClaudeCli::builder().binary(binary.to_str().expect("UTF-8"));
+    let claude = stage.env().iter().fold(builder, |builder, (name, value)| builder.env(name, value)).build();
+    Runtime::builder(queue.clone()).queue("tests", 1).claude(claude).drain().await.expect("it drains");
+    let state = queue.get(job.id()).await.expect("a read").expect("it is there").state;
+    assert_eq!(state, State::Completed);
+    assert_eq!(stage.api.requests().len(), 2, "the model has called its tool");
+    assert_eq!(stage.api.side_requests().len(), 0);
+    assert!(!stage.repo.join("made").exists());
 }
 
 /// The mode in which the real CLI begins when it is to plan; none when it does not begin.
