@@ -147,10 +147,34 @@ use proc_macro::TokenStream;
 /// prompt, the fences of all untrusted fields follow it.
 ///
 /// A fence makes it harder to talk a model into something; it does not make it impossible. So a worker with
-/// such a field must not be able to write (its permission mode is `accept_edits`, `bypass_permissions` or
-/// `auto`, or `allowed_tools` grants `Bash`, `Edit`, `MultiEdit`, `NotebookEdit` or `Write` without a
-/// pattern) unless it says `allow_untrusted_writes`: else it does not compile, and a job whose own options
-/// would allow it is refused.
+/// such a field must not be able to write unless it says `allow_untrusted_writes`: else it does not compile, and a
+/// job whose own options would let it write is refused. This is judged from the options, and what cannot be judged
+/// counts as writing:
+///
+/// | option | lets a run write |
+/// |---|---|
+/// | `permission_mode` | `accept_edits`, `bypass_permissions` and `auto`; `plan` adds nothing, but does not take back what the other options grant |
+/// | `allowed_tools` | every tool and command but those below |
+/// | `binary`, `permission_prompt_tool`, `mcp_config`, `agent`, `agents`, `settings`, `plugin_dir`, `plugin_url`, `file` | whatever they are set to; an empty list sets nothing |
+///
+/// Tools and commands that only read:
+///
+/// - `Read`, `Grep`, `Glob`, `LS`, `WebFetch`, `WebSearch`, `TodoWrite`, `Task` and the like, with a pattern or without.
+/// - `Bash(…)` of a command that only reads, whatever follows it: `cat`, `grep`, `head`, `ls`, `stat`, `tail`, `wc`,
+///   `git status`, `git ls-files`, `git rev-parse`, and of `gh`: `pr view`, `pr list`, `pr diff`, `pr checks`,
+///   `pr status`, `issue view`, `issue list`, `issue status`, `run view`, `run list`, `release view`, `release list`,
+///   `repo view`.
+/// - `Bash(…)` without a wildcard of `git log`, `git diff`, `git show`, `git blame` or `git shortlog`, as in
+///   `Bash(git log -20)`. With a wildcard, as in `Bash(git log:*)`, the run may add `--output=FILE`.
+///
+/// So `Edit(src/**)`, `mcp__github__get_issue`, `Skill`, `Bash(cargo test:*)` and every shell and interpreter count as
+/// writing. Claude needs no grant for commands that it knows to only read, `git log` among them. Not looked at is what
+/// the CLI finds by itself, on the machine and in the repository: settings files with their hooks, skills, agents and
+/// MCP servers (`hermetic` keeps them out), and the runtime's environment; nor what a session has read before that a
+/// job continues with `resume` or `from_pr`.
+///
+/// The rule on `max_attempts` is narrower: it asks only about what surely writes, which is a mode of those above, an
+/// edit tool, and `Bash` without a command.
 ///
 /// # Typed answers
 ///
@@ -194,7 +218,7 @@ use proc_macro::TokenStream;
 ///
 /// # Rules between keys
 ///
-/// Bases and constants take part. A worker that can write (as above) says `max_attempts`: each retry is a new
+/// Bases and constants take part. A worker that surely can write (see above) says `max_attempts`: each retry is a new
 /// paid run that may write again. No key stands both in `args` and `pinned_args`. `system_prompt` excludes
 /// `system_prompt_file`, `append_system_prompt` excludes `append_system_prompt_file`, `resume` excludes
 /// `from_pr`; `no_session_persistence` excludes `resume`, `from_pr` and `on_lost = "resume"`; `fork_session`

@@ -26,27 +26,39 @@ const CONTRADICTED: &[&str] = &[
     "tool_timeout",
 ];
 
-/// What lets a run write.
-const PERMISSIONS: &[&str] = &["permission_mode", "allowed_tools"];
+/// The options that `Args::check_attempts` and `Args::check_untrusted` judge.
+const GRANTING: &[&str] = &[
+    "permission_mode",
+    "allowed_tools",
+    "binary",
+    "permission_prompt_tool",
+    "mcp_config",
+    "agent",
+    "agents",
+    "settings",
+    "plugin_dir",
+    "plugin_url",
+    "file",
+];
 
 /// The checks of a sound definition, over the constants of its two layers.
 pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>) -> TokenStream {
     let mut checks = TokenStream::new();
     for option in CONTRADICTED {
-        if let Some(span) = place(attr, &[option]) {
+        if let Some(span) = place(attr, option) {
             checks.extend(check(span, quote!(check_beside(#option))));
         }
     }
-    if let Some(span) = place(attr, PERMISSIONS) {
+    for (span, options) in granting_places(attr) {
         if !attr.means("max_attempts") {
-            checks.extend(check(span, quote!(check_attempts())));
+            checks.extend(check(span, quote!(check_attempts(&[#(#options),*]))));
         }
         if fields.any_is_untrusted() && !attr.allow_untrusted_writes {
-            checks.extend(check(span, quote!(check_untrusted())));
+            checks.extend(check(span, quote!(check_untrusted(&[#(#options),*]))));
         }
     }
     if attr.on_lost.as_ref().is_some_and(|on_lost| on_lost.value() == "resume")
-        && let Some(span) = place(attr, &["no_session_persistence"])
+        && let Some(span) = place(attr, "no_session_persistence")
     {
         checks.extend(check(span, quote!(check_resumable())));
     }
@@ -66,12 +78,30 @@ pub(crate) fn checks(krate: &Path, attr: &Attr, fields: &Fields<'_>) -> TokenStr
     }
 }
 
-/// Where one of these options is set, as far as it can be seen: at its key, or at a base.
-fn place(attr: &Attr, options: &[&str]) -> Option<Span> {
-    let layers = [&attr.pinned_args, &attr.args];
-    let key = |option: &&str| layers.into_iter().find_map(|layer| layer.key(option)).map(Ident::span);
-    let base = || layers.into_iter().find_map(Layer::base).map(Spanned::span);
-    options.iter().find_map(key).or_else(base)
+/// Where this option is set, as far as it can be seen: at its key, or at a base.
+fn place(attr: &Attr, option: &str) -> Option<Span> {
+    key(attr, option).or_else(|| base(attr))
+}
+
+/// Where options are set that can let a run write: each that is in sight at its key, the others at a base.
+fn granting_places(attr: &Attr) -> Vec<(Span, Vec<&'static str>)> {
+    let (in_sight, others): (Vec<&str>, Vec<&str>) =
+        GRANTING.iter().copied().partition(|option| key(attr, option).is_some());
+    let keys = in_sight.into_iter().filter_map(|option| Some((key(attr, option)?, vec![option])));
+    keys.chain(base(attr).map(|span| (span, others))).collect()
+}
+
+fn key(attr: &Attr, option: &str) -> Option<Span> {
+    layers(attr).into_iter().find_map(|layer| layer.key(option)).map(Ident::span)
+}
+
+fn base(attr: &Attr) -> Option<Span> {
+    layers(attr).into_iter().find_map(Layer::base).map(Spanned::span)
+}
+
+/// The layers, the higher one first.
+fn layers(attr: &Attr) -> [&Layer; 2] {
+    [&attr.pinned_args, &attr.args]
 }
 
 fn check(span: Span, call: TokenStream) -> TokenStream {
@@ -93,5 +123,6 @@ mod tests {
     #[test]
     fn every_rule_of_the_runtime_crate_has_its_place() {
         assert_eq!(super::CONTRADICTED, claude_jobs::__private::SHOWN_AT);
+        assert_eq!(super::GRANTING, claude_jobs::__private::GRANTING);
     }
 }

@@ -10,6 +10,7 @@ pub use crate::builder::JobBuilder;
 pub use crate::classify::Classifier;
 pub use crate::definition::{Definition, OnLost, Placeholder, RetryFrom};
 pub use crate::job::State;
+pub use crate::options::rights::GRANTING;
 pub use crate::options::rules::SHOWN_AT;
 pub use crate::options::{Args, Const, Literal, Part, Setting, Settings, Template, Templates};
 pub use crate::outcome::Run;

@@ -39,11 +39,11 @@ impl<'a> Layers<'a> {
     pub(crate) fn merge(&self, definition: &Definition, values: &Values) -> Result<Options, InvalidArgs> {
         let layers = self.defaults.into_iter().chain([&self.worker, self.job, &self.pinned]);
         let mut options = Options::merge(layers)?;
-        if values.is_fenced() && options.can_write() && !definition.allow_untrusted_writes {
-            return Err(InvalidArgs::one(
-                "the worker takes untrusted text and its definition does not say `allow_untrusted_writes`, but \
-                 the permissions let the run write: use `permission_mode = \"plan\"`",
-            ));
+        if values.is_fenced()
+            && !definition.allow_untrusted_writes
+            && let Some(problem) = options.untrusted_problem()
+        {
+            return Err(InvalidArgs::one(problem));
         }
         if let Some(output) = &definition.output {
             options.json_schema = Some(output.json_schema(self.job)?.to_owned());

@@ -23,7 +23,7 @@ pub mod kind;
 mod layer;
 mod literal;
 mod merged;
-mod rights;
+pub(crate) mod rights;
 pub(crate) mod rules;
 mod template;
 pub mod wrapper_setters;

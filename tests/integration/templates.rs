@@ -157,13 +157,25 @@ async fn a_value_that_makes_an_option_wrong_is_refused_at_insert() {
 async fn a_job_cannot_open_the_door_that_its_worker_keeps_shut() {
     let place = Place::new().await;
     let job = || Behind::new("x".into(), "Explain.");
-    for job in [job().permission_mode("accept_edits"), job().allowed_tools(["Read", "Bash"])] {
-        let error = job.insert(&place.queue).await.expect_err("it could write");
-        assert!(error.to_string().contains("allow_untrusted_writes"), "{error}");
+    let grants = [
+        (job().permission_mode("accept_edits"), "`permission_mode` lets the run write"),
+        (job().allowed_tools(["Read", "Bash"]), "with its entry 2 (`Bash`)"),
+        (job().allowed_tools(["Edit(src/**)"]), "with its entry 1 (`Edit`)"),
+        (job().permission_mode("plan").allowed_tools(["Bash(sh:*)"]), "grants its entry 1 (`Bash`)"),
+        (job().allowed_tools(["Read", "mcp__github__get_issue"]), "grants its entry 2 (an MCP tool)"),
+        (job().settings(r#"{"permissions": {"allow": ["Write"]}}"#), "`settings` may let the run write"),
+        (job().mcp_config(["mcp.json"]), "`mcp_config` may let the run write"),
+        (job().agents(r#"{"a": {}}"#), "`agents` may let the run write"),
+        (job().plugin_dir(["plugins"]), "`plugin_dir` may let the run write"),
+        (job().binary("/opt/claude"), "`binary` may let the run write"),
+    ];
+    for (job, grant) in grants {
+        let error = job.insert(&place.queue).await.expect_err(grant).to_string();
+        assert!(error.contains(grant) && error.contains("allow_untrusted_writes"), "{error}");
     }
     job()
         .permission_mode("plan")
-        .allowed_tools(["Read"])
+        .allowed_tools(["Read", "Bash(git status:*)"])
         .insert(&place.queue)
         .await
         .expect("it cannot write");

@@ -29,6 +29,7 @@ use super::liveness::{Limits, Liveness};
 use super::stream::{Ended, Invocation};
 use super::{Request, ending, environment, preflight};
 use crate::clock::{Clock, Uptime};
+use crate::options::PermissionMode;
 use crate::outcome::{Ending, NotStarted, Report, StopReason, missing_servers, refusal};
 use crate::telemetry::TraceContext;
 
@@ -351,12 +352,20 @@ fn invocation(
     })
 }
 
+/// For a run that plans over untrusted text. Without it, in plan mode, the CLI may ask a model whether a Bash command
+/// that nothing grants is harmless, and run it: 2.1.309 does. With it, such a command is refused.
+const NO_COMMANDS_BY_A_MODEL: &str = r#"{"useAutoModeDuringPlan":false}"#;
+
 fn query(request: &Request, prompt: &str) -> QueryCommand {
     let query = QueryCommand::new(prompt).prompt_via_stdin(true).output_format(OutputFormat::StreamJson);
     let mut options = (*request.options).clone();
     let continues = options.resume.is_some() || options.from_pr.is_some();
     if !continues || options.fork_session == Some(true) {
         options.session_id = options.session_id.or_else(|| request.session_id.clone());
+    }
+    if options.is_untrusted && options.permission_mode == Some(PermissionMode::Plan) {
+        // A worker with settings of its own has accepted what they grant.
+        options.settings.get_or_insert_with(|| NO_COMMANDS_BY_A_MODEL.to_owned());
     }
     let limits = Limits { idle: options.idle_timeout, tool: options.tool_timeout };
     let query = if limits.need_parts() { query.include_partial_messages() } else { query };

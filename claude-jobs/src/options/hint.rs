@@ -37,17 +37,17 @@ impl Problem {
 }
 
 /// Text that is put together at compile time. What does not fit is left out.
-struct Text {
+pub(super) struct Text {
     bytes: [u8; 1024],
     length: usize,
 }
 
 impl Text {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { bytes: [0; 1024], length: 0 }
     }
 
-    const fn with(mut self, text: &str) -> Self {
+    pub(super) const fn with(mut self, text: &str) -> Self {
         let more = text.as_bytes();
         if self.length + more.len() > self.bytes.len() {
             return self;
@@ -61,7 +61,7 @@ impl Text {
         self
     }
 
-    const fn as_str(&self) -> &str {
+    pub(super) const fn as_str(&self) -> &str {
         match str::from_utf8(self.bytes.split_at(self.length).0) {
             Ok(text) => text,
             Err(_) => "",

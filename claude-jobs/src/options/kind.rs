@@ -332,11 +332,11 @@ kind! {
 
 const SOURCES: &[&str] = &["user", "project", "local"];
 
-const fn is_name(text: &str) -> bool {
+pub(super) const fn is_name(text: &str) -> bool {
     !is_blank(text) && !is_flag(text) && fits_argument(text, MAX_ARGUMENT_BYTES)
 }
 
-const fn all_names(items: &[&str]) -> bool {
+pub(super) const fn all_names(items: &[&str]) -> bool {
     let mut index = 0;
     while index < items.len() {
         if !is_name(items[index]) {

@@ -1,134 +1,287 @@
-//! Whether a run can write: what its permission mode and its granted tools come to.
+//! Whether a run can write: what its permission mode, its granted tools and its other options come to.
+//!
+//! One judgement, `Rights::first_grant`, for constant layers (while the user's crate compiles) and for the merged
+//! options of a run. It counts as writing whatever it cannot judge. It judges the options only: settings files,
+//! hooks, skills, agents and MCP servers that the CLI finds on the machine or in the repository are there for every
+//! run that is not [hermetic](Options::hermetic).
 
-use super::kind::PermissionMode;
-use super::literal::{Literal, is_one_of};
+mod tools;
+
+use super::hint::Text;
+use super::kind::{PermissionMode, all_names, is_name};
+use super::literal::{Literal, is_one_of, is_tool_pattern};
 use super::{Args, Options};
+use tools::Right;
 
 /// The modes in which the agent may write without asking.
+///
+/// `plan` is none of them, but takes no grant back either: in it the CLI refuses its own edit tools and runs every
+/// Bash command that `allowed_tools` or `settings` grant (2.1.309, 2.1.332).
 const WRITING_MODES: &[&str] = &["accept_edits", "bypass_permissions", "auto"];
 
-/// The tools that write wherever they like.
-const WRITING_TOOLS: &[&str] = &["Bash", "Edit", "MultiEdit", "NotebookEdit", "Write"];
-
-const fn is_writing_mode(mode: &str) -> bool {
-    is_one_of(mode, WRITING_MODES)
+/// What is judged.
+struct Rights<'a> {
+    mode: Option<&'a str>,
+    tools: &'a [&'a str],
+    /// Whether each option of [`UNJUDGED`] is set.
+    unjudged: [bool; UNJUDGED.len()],
 }
 
-/// A tool that is granted outright, be it by a pattern of wildcards only, such as `Edit(**)`. One with a pattern that
-/// says where or what, such as `Bash(git log:*)`, is not.
-const fn is_writing_tool(tool: &str) -> bool {
-    let bytes = tool.as_bytes();
-    let mut end = 0;
-    while end < bytes.len() && bytes[end] != b'(' {
-        end += 1;
-    }
-    let mut index = end;
-    while index < bytes.len() {
-        if !matches!(bytes[index], b'(' | b')' | b'*' | b'/' | b'.' | b':' | b'~' | b' ') {
-            return false;
+/// What lets a run write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// The permission mode.
+    Mode,
+    /// The tool of `allowed_tools` at this index; it surely writes.
+    Writing(usize),
+    /// The command that `allowed_tools` grants at this index; it is not known to only read.
+    Command(usize),
+    /// The tool of `allowed_tools` at this index; it is not known to only read.
+    Unknown(usize),
+    /// This option, whose value cannot be judged.
+    Unjudged(&'static str),
+}
+
+/// How sure a grant must be to count.
+#[derive(Clone, Copy)]
+enum Counting {
+    /// What surely lets the run write.
+    Sure,
+    /// This, and what cannot be judged.
+    Possible,
+}
+
+/// Declares the options that grant what cannot be judged here.
+macro_rules! unjudged {
+    ($($(#[doc = $why:literal])+ $name:ident)+) => {
+        const UNJUDGED: &[&str] = &[$(stringify!($name)),+];
+
+        /// The options that can let a run write, in the order in which they are judged. The attribute has the same
+        /// list, to find their places.
+        pub const GRANTING: &[&str] = &["permission_mode", "allowed_tools", $(stringify!($name)),+];
+
+        impl Options {
+            fn unjudged(&self) -> [bool; UNJUDGED.len()] {
+                [$(self.$name.as_ref().is_some_and(|value| !value.is_empty())),+]
+            }
         }
-        index += 1;
+
+        impl Args {
+            const fn unjudged(&self) -> [bool; UNJUDGED.len()] {
+                [$(is_given(self.$name)),+]
+            }
+        }
+    };
+}
+
+// Not here, as they give no right: `add_dir` (the file tools may read there; what may write is judged already),
+// `setting_sources` (can only take away from what every run reads), `tools` (says what exists, not what is granted),
+// `worktree`, `working_dir`, `resume` and `from_pr` (the rights are those of the new run), `debug_file` (the CLI
+// itself writes there).
+unjudged! {
+    /// Another program in place of the CLI minds no permission.
+    binary
+    /// Its answers grant what they like.
+    permission_prompt_tool
+    /// Its servers are programs.
+    mcp_config
+    /// Its definition, which is elsewhere, may bring tools, hooks and servers.
+    agent
+    /// The same, in place.
+    agents
+    /// May grant tools, and name hooks, which are programs.
+    settings
+    /// Plugins bring hooks, servers, skills and agents.
+    plugin_dir
+    /// The same.
+    plugin_url
+    /// May put a settings file where the CLI reads it.
+    file
+}
+
+/// Whether an option of text or texts is set. What does not fit is none: another check says so, and one error is
+/// enough.
+const fn is_given(literal: Option<Literal>) -> bool {
+    match literal {
+        Some(literal) => match literal.sample() {
+            Literal::Str(text) => is_name(text),
+            Literal::List(items) => !items.is_empty() && all_names(items),
+            _ => false,
+        },
+        None => false,
     }
-    let is_whole = end == bytes.len() || bytes[bytes.len() - 1] == b')';
-    is_whole && is_one_of(tool.split_at(end).0.trim_ascii(), WRITING_TOOLS)
+}
+
+impl Rights<'_> {
+    /// The first grant that counts.
+    const fn first_grant(&self, counting: Counting) -> Option<Grant> {
+        if let Some(mode) = self.mode
+            && is_one_of(mode, WRITING_MODES)
+        {
+            return Some(Grant::Mode);
+        }
+        let counts_possible = matches!(counting, Counting::Possible);
+        let mut index = 0;
+        while index < self.tools.len() {
+            // What is no pattern is refused by the option's own check.
+            if is_tool_pattern(self.tools[index]) {
+                match tools::right(self.tools[index]) {
+                    Right::Writes => return Some(Grant::Writing(index)),
+                    Right::Command if counts_possible => return Some(Grant::Command(index)),
+                    Right::Unknown if counts_possible => return Some(Grant::Unknown(index)),
+                    Right::Command | Right::Unknown | Right::Reads => {}
+                }
+            }
+            index += 1;
+        }
+        let mut index = 0;
+        while counts_possible && index < UNJUDGED.len() {
+            if self.unjudged[index] {
+                return Some(Grant::Unjudged(UNJUDGED[index]));
+            }
+            index += 1;
+        }
+        None
+    }
+}
+
+impl Grant {
+    /// The option that grants.
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Mode => "permission_mode",
+            Self::Writing(_) | Self::Command(_) | Self::Unknown(_) => "allowed_tools",
+            Self::Unjudged(option) => option,
+        }
+    }
+
+    /// The index in `allowed_tools`, where a tool is what grants.
+    const fn tool(self) -> Option<usize> {
+        match self {
+            Self::Writing(index) | Self::Command(index) | Self::Unknown(index) => Some(index),
+            Self::Mode | Self::Unjudged(_) => None,
+        }
+    }
+
+    /// What is wrong where an `#[untrusted]` field meets this grant, and what to do. `tool` is how the tool is called.
+    const fn problem(self, tool: &str) -> Text {
+        let text = Text::new().with("`").with(self.option());
+        let text = match self {
+            Self::Mode => text.with("` lets the run write"),
+            Self::Writing(_) => text.with("` lets the run write with ").with(tool),
+            Self::Command(_) | Self::Unknown(_) => {
+                text.with("` grants ").with(tool).with(", which is not known to only read")
+            }
+            Self::Unjudged(_) => text.with("` may let the run write, which cannot be judged"),
+        };
+        let text = text.with(", and the worker has an `#[untrusted]` field: ");
+        let text = match self {
+            Self::Mode => text.with("use `\"plan\"`"),
+            Self::Writing(_) | Self::Unknown(_) | Self::Unjudged(_) => text.with("drop it"),
+            Self::Command(_) => text.with(
+                "drop it (claude runs commands that only read, such as `git log` and `ls`, without a grant)",
+            ),
+        };
+        text.with(", or accept the risk with `allow_untrusted_writes`")
+    }
 }
 
 impl Options {
-    /// Whether the run may write without asking: its permission mode is `accept_edits`,
-    /// `bypass_permissions` or `auto`, or `allowed_tools` grants `Bash`, `Edit`, `MultiEdit`,
-    /// `NotebookEdit` or `Write` without a pattern or with one of wildcards only, such as `Edit(**)` (which `plan`
-    /// overrides). Grants of settings files, hooks and MCP servers are not looked at: `hermetic` keeps them out.
+    /// Whether the run may write without asking, as far as its options say: what cannot be judged counts.
+    ///
+    /// | option | lets the run write |
+    /// |---|---|
+    /// | `permission_mode` | `accept_edits`, `bypass_permissions`, `auto` |
+    /// | `allowed_tools` | all but tools that only read (`Read`, `Grep`, `WebFetch`, …) and `Bash` patterns of commands that only read, whatever may follow: `Bash(gh pr view:*)` does, `Bash(git log:*)` does not (`--output`) |
+    /// | `binary`, `permission_prompt_tool`, `mcp_config`, `agent`, `agents`, `settings`, `plugin_dir`, `plugin_url`, `file` | wherever they are set |
+    ///
+    /// Settings files, hooks, skills, agents and MCP servers of the machine and of the repository are not looked at:
+    /// `hermetic` keeps them out.
     pub fn can_write(&self) -> bool {
-        if let Some(mode) = self.permission_mode
-            && (mode == PermissionMode::Plan || is_writing_mode(mode.name()))
-        {
-            return mode != PermissionMode::Plan;
-        }
-        self.allowed_tools.iter().flatten().any(|tool| is_writing_tool(tool))
+        self.possible_grant().is_some()
+    }
+
+    /// What lets the run write, with what to do where it reads untrusted text.
+    ///
+    /// The message holds no value, as those may be secret.
+    pub(crate) fn untrusted_problem(&self) -> Option<String> {
+        let grant = self.possible_grant()?;
+        let tool = grant.tool().map(|index| {
+            let pattern = self.allowed_tools.iter().flatten().nth(index).map_or("", String::as_str);
+            format!("its entry {} ({})", index + 1, tools::kind(pattern))
+        });
+        Some(grant.problem(&tool.unwrap_or_default()).as_str().to_owned())
+    }
+
+    fn possible_grant(&self) -> Option<Grant> {
+        let tools: Vec<&str> = self.allowed_tools.iter().flatten().map(String::as_str).collect();
+        let rights = Rights {
+            mode: self.permission_mode.map(PermissionMode::name),
+            tools: &tools,
+            unjudged: self.unjudged(),
+        };
+        rights.first_grant(Counting::Possible)
     }
 }
 
 impl Args {
-    const fn sampled_tools(&self) -> Option<Literal> {
+    /// The same for a constant layer, whose templates stand for their samples.
+    const fn rights(&self) -> Rights<'static> {
+        let mode = match self.permission_mode {
+            Some(Literal::Str(mode)) => Some(mode),
+            _ => None,
+        };
+        let tools: &[&str] = match self.allowed_tools {
+            Some(tools) => match tools.sample() {
+                Literal::List(tools) => tools,
+                _ => &[],
+            },
+            None => &[],
+        };
+        Rights { mode, tools, unjudged: self.unjudged() }
+    }
+
+    /// A tool of `allowed_tools` as it stands in the attribute.
+    const fn tool(&self, index: usize) -> &'static str {
         match self.allowed_tools {
-            Some(tools) => Some(tools.sample()),
-            None => None,
+            Some(Literal::List(tools)) => tools[index],
+            Some(Literal::Templates(templates)) => templates.items[index].source,
+            _ => "",
         }
     }
 
-    /// The same question for a constant layer, whose templates stand for their samples.
-    pub(super) const fn can_write(&self) -> bool {
-        if let Some(Literal::Str(mode)) = self.permission_mode {
-            if is_one_of(mode, &["plan"]) {
-                return false;
-            }
-            if is_writing_mode(mode) {
-                return true;
-            }
+    /// Panics where one of these options is the first that surely lets a run write, for a worker that does not say how
+    /// often it may run.
+    ///
+    /// What cannot be judged does not count here: a worker with an MCP server or a test command would have to say
+    /// how often it may run, although most of them may run again.
+    #[track_caller]
+    pub const fn check_attempts(&self, options: &[&str]) {
+        if let Some(grant) = self.rights().first_grant(Counting::Sure) {
+            assert!(
+                !is_one_of(grant.option(), options),
+                "this lets the run write, and each retry is a new paid run that may write again: \
+                 say how often with `max_attempts`, such as `max_attempts = 1`"
+            );
         }
-        let Some(Literal::List(tools)) = self.sampled_tools() else { return false };
-        let mut index = 0;
-        while index < tools.len() {
-            if is_writing_tool(tools[index]) {
-                return true;
-            }
-            index += 1;
+    }
+
+    /// Panics where one of these options is the first that may let a run write, for a worker with fields that are not
+    /// to be trusted.
+    #[track_caller]
+    pub const fn check_untrusted(&self, options: &[&str]) {
+        let Some(grant) = self.rights().first_grant(Counting::Possible) else { return };
+        if !is_one_of(grant.option(), options) {
+            return;
         }
-        false
+        let tool = match grant.tool() {
+            Some(index) => Text::new().with("`").with(self.tool(index)).with("`"),
+            None => Text::new(),
+        };
+        let problem = grant.problem(tool.as_str());
+        panic!("{}", problem.as_str());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::options::ArgMap;
-
-    #[test]
-    fn constants_and_run_time_agree() {
-        let modes = PermissionMode::NAMES.iter().map(|mode| Some(*mode)).chain([None]);
-        let tools: [&'static [&'static str]; 5] =
-            [&[], &["Read", "Bash(git log:*)"], &["Read", "Write"], &["Bash"], &["Edit(src/**)"]];
-        let mut writing = 0;
-        for mode in modes {
-            for tools in tools {
-                let mut args = Args::EMPTY.allowed_tools(Literal::List(tools));
-                let mut map = ArgMap::new().prompt("x").allowed_tools(tools);
-                if let Some(mode) = mode {
-                    args = args.permission_mode(Literal::Str(mode));
-                    map.set("permission_mode", json!(mode));
-                }
-                let options = Options::merge([&map]).expect("valid");
-                assert_eq!(args.can_write(), options.can_write(), "{mode:?} {tools:?}");
-                writing += u32::from(options.can_write());
-            }
-        }
-        for tool in [
-            "Write(**)",
-            "Edit(*)",
-            "Edit(/**)",
-            "Edit(./**)",
-            "Bash(:*)",
-            "Bash( * )",
-            "Bash()",
-            "MultiEdit(~/**)",
-        ] {
-            assert!(is_writing_tool(tool), "{tool}");
-        }
-        for tool in [
-            "Read",
-            "Read(**)",
-            "Bash(git push:*)",
-            "Edit(src/**)",
-            "Write(*.md)",
-            "mcp__Bash",
-            "BashOutput",
-            "Bash(",
-        ] {
-            assert!(!is_writing_tool(tool), "{tool}");
-        }
-        // Three modes with any tools; default, dont_ask and none with the two that write; plan never.
-        assert_eq!(writing, 3 * 5 + 3 * 2);
-    }
-}
+mod tests;

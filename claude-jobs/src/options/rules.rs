@@ -137,26 +137,6 @@ impl Args {
         );
     }
 
-    /// Panics where a run can write, for a worker that does not say how often it may run.
-    #[track_caller]
-    pub const fn check_attempts(&self) {
-        assert!(
-            !self.can_write(),
-            "this lets the run write, and each retry is a new paid run that may write again: \
-             say how often with `max_attempts`, such as `max_attempts = 1`"
-        );
-    }
-
-    /// Panics where a run can write, for a worker with fields that are not to be trusted.
-    #[track_caller]
-    pub const fn check_untrusted(&self) {
-        assert!(
-            !self.can_write(),
-            "this lets a run write that reads an `#[untrusted]` field: use `permission_mode = \"plan\"`, \
-             or accept the risk with `allow_untrusted_writes`"
-        );
-    }
-
     /// Panics where there is a schema, for a worker whose `output` makes it.
     #[track_caller]
     pub const fn check_no_schema(&self) {

@@ -130,6 +130,13 @@ fn a_worker_with_fields_takes_them_as_input() {
     assert!(prompt.starts_with("Reply to Ada.\n\nThe block") && prompt.contains("\nDear all\n"), "{prompt}");
     let no_mentions = record.env.get("CLAUDE_CODE_DISABLE_FILE_MENTIONS").map(String::as_str);
     assert_eq!(no_mentions, Some("1"), "`@path` in a letter attaches no file");
+    let settings = record.argv.iter().skip_while(|argument| *argument != "--settings").nth(1);
+    let settings = settings.map(String::as_str);
+    assert_eq!(
+        settings,
+        Some(r#"{"useAutoModeDuringPlan":false}"#),
+        "in plan mode no model grants a command"
+    );
 
     let missing = machine.run(&["enqueue", "--worker", "reply", "--input", r#"{"sender": "Ada"}"#]);
     assert_eq!(missing.status.code(), Some(2));
