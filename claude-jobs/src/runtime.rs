@@ -392,7 +392,7 @@ impl RuntimeBuilder {
             services.spawn(service::count::serve(Arc::clone(&shared), every, shutdown.clone()));
         }
         if !self.ends_when_idle {
-            services.spawn(service::cron::serve(Arc::clone(&shared), crons, claiming.clone()));
+            services.spawn(service::cron::serve(Arc::clone(&shared), crons, shutdown.clone()));
             services.spawn(service::prune::serve(Arc::clone(&shared), self.retention, shutdown.clone()));
         }
         let mut producers = JoinSet::new();
