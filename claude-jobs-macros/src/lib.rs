@@ -70,7 +70,7 @@ use proc_macro::TokenStream;
 /// | `max_attempts` | how many counted attempts a job may use: 1 to 1000 | 3 |
 /// | `max_snoozes` | how many snoozes a job may use before a snooze counts as a retry: 0 to 1000 | 3 |
 /// | `priority` | 0 (first) to 9 (last) | 0 |
-/// | `unique_period` | for how long after its insertion a job keeps others like it out: seconds, or text such as `"1h30m"` | not unique |
+/// | `unique_period` | for how long after its insertion a job keeps others like it out: seconds, or text such as `"1h30m"`. A tick of `cron` is never kept out by the tick before it | not unique |
 /// | `unique_by` | what must be the same: a list of `"worker"`, `"queue"`, `"args"` (all fields and options), and names of fields or options | `["worker", "queue", "args"]` |
 /// | `unique_states` | in which states the first job counts: a list of names, `"scheduled"` and `"available"` among them | all but `cancelled` and `discarded` |
 /// | `tags` | labels of its jobs: a list of texts, each as `queue` | none |

@@ -212,7 +212,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     async fn cancel_requests(&self, node: &str) -> Result<Vec<JobId>>;
 
     /// Records a tick of a schedule and inserts its job, all or nothing. `None`: it is recorded already,
-    /// by another node or an earlier look, and nothing was written.
+    /// by another node or an earlier look, and nothing was written. A unique job is no duplicate of one that another tick
+    /// of the same entry has inserted: that one lets its key go.
     async fn tick(&self, tick: &Tick) -> Result<Option<TickRow>>;
 
     /// The newest recorded tick of an entry that is not later than now. A later one was recorded by a
@@ -222,7 +223,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
     /// The recorded ticks of an entry, newest first.
     async fn ticks(&self, entry: &str, limit: u32) -> Result<Vec<TickRow>>;
 
-    /// Removes ticks that were due before, save the newest of each entry. Answers with how many.
+    /// Removes ticks that were due before, save the newest of each entry and those whose jobs have a unique key. Answers
+    /// with how many.
     async fn prune_ticks(&self, before: Timestamp) -> Result<u64>;
 
     /// Removes jobs in this final state that reached it before, the oldest first, with their ledger,

@@ -89,6 +89,16 @@ pub enum Error {
     /// [test kit](crate::testing)).
     #[error("{0}")]
     Unscripted(String),
+    /// A part of the runtime panicked, or ended although nobody had told it to. The runtime has shut down as after its
+    /// signal: running jobs finished or were settled by their worker's `on_lost`. Those of a producer that panicked are
+    /// taken over once this node's lease has run out.
+    #[error("the runtime has shut down because its {part} {problem}; start it again")]
+    BrokeDown {
+        /// Which one: ``service `gate` `` or ``producer of queue `review` ``.
+        part: String,
+        /// What it did: the message of its panic.
+        problem: String,
+    },
     /// The runtime cannot start as configured.
     #[error("{0}")]
     Configuration(String),

@@ -69,6 +69,7 @@ pub mod notice;
 pub mod options;
 pub mod outcome;
 pub mod output;
+mod panic;
 #[cfg(feature = "cli")]
 mod passthrough;
 mod producer;

@@ -146,10 +146,44 @@ pub(crate) fn is_gone(node: &NodeRow) -> bool {
         return false;
     }
     let Some(pid) = process.split('/').next().and_then(|pid| pid.parse::<i32>().ok()) else { return false };
-    match process_name(pid.unsigned_abs()) {
-        Some(name) => name != node.process,
-        // A zombie, or gone; or another user's that `/proc` hides from us, which proves nothing.
-        None => Pid::from_raw(pid).is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::PERM))),
+    let seen = Seen::of(std::fs::read_to_string(format!("/proc/{pid}/stat")), || {
+        Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+    });
+    match seen {
+        Seen::Alive { start } => process != format!("{pid}/{start}"),
+        Seen::Gone => true,
+        Seen::Unknown => false,
+    }
+}
+
+/// What can be told of a process of this machine.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// It runs, since that moment, in ticks since boot.
+    Alive { start: String },
+    /// It has ended.
+    Gone,
+    /// `/proc` hides it, or cannot be read at this moment (no file may be opened, say). That proves nothing.
+    Unknown,
+}
+
+impl Seen {
+    /// From its `stat` in `/proc`, and from whether the kernel knows no such process.
+    fn of(stat: std::io::Result<String>, is_no_process: impl FnOnce() -> bool) -> Self {
+        match stat {
+            Ok(stat) => Self::read(&stat).unwrap_or(Self::Unknown),
+            Err(_) if is_no_process() => Self::Gone,
+            Err(_) => Self::Unknown,
+        }
+    }
+
+    fn read(stat: &str) -> Option<Self> {
+        // The name in parentheses may hold anything; fields are counted after it. The first is the state,
+        // the twentieth the start time in ticks since boot.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?;
+        let start = fields.nth(18)?.to_owned();
+        Some(if matches!(state, "Z" | "X") { Self::Gone } else { Self::Alive { start } })
     }
 }
 
@@ -165,13 +199,8 @@ fn process_name(pid: u32) -> Option<String> {
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
     let namespace = namespace.to_str()?.trim_start_matches("pid:[").trim_end_matches(']').to_owned();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; fields are counted after it. The first is the state,
-    // the twentieth the start time in ticks since boot.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let start = fields.nth(18)?;
-    let is_alive = !matches!(state, "Z" | "X");
-    is_alive.then(|| format!("{}/{namespace}/{pid}/{start}", boot.trim()))
+    let Seen::Alive { start } = Seen::read(&stat)? else { return None };
+    Some(format!("{}/{namespace}/{pid}/{start}", boot.trim()))
 }
 
 #[cfg(test)]
@@ -190,6 +219,26 @@ mod tests {
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
         assert!(is_gone(&other));
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_looked_at_is_not_gone() {
+        use std::io::{Error, ErrorKind};
+        let stat = |state: &str| Ok(format!("7 (a) b) {state} {} 99 0", ["0"; 18].join(" ")));
+        let failed = |kind: ErrorKind| Err(Error::from(kind));
+        let table = [
+            (stat("S"), false, Seen::Alive { start: "99".to_owned() }),
+            (stat("Z"), false, Seen::Gone),
+            (Ok("garbage".to_owned()), true, Seen::Unknown),
+            (failed(ErrorKind::NotFound), true, Seen::Gone),
+            (failed(ErrorKind::NotFound), false, Seen::Unknown),
+            (failed(ErrorKind::PermissionDenied), false, Seen::Unknown),
+            (Err(Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error())), false, Seen::Unknown),
+        ];
+        for (stat, is_no_process, expected) in table {
+            let shown = format!("{stat:?}, {is_no_process}");
+            assert_eq!(Seen::of(stat, || is_no_process), expected, "{shown}");
+        }
     }
 
     #[test]

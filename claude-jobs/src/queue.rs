@@ -146,6 +146,9 @@ impl Queue {
     /// Writes a job inside the caller's own transaction, on a connection to the same database; the
     /// job exists when that transaction commits.
     ///
+    /// On SQLite begin it with `BEGIN IMMEDIATE`. One that reads before it writes can never write once another connection
+    /// has written (`SQLITE_BUSY_SNAPSHOT`), and does not wait for one that is just writing.
+    ///
     /// # Errors
     ///
     /// As [`insert`](Self::insert), and [`Error::OtherDatabase`].
@@ -405,7 +408,8 @@ impl<W: Worker> JobBuilder<W> {
         queue.insert_draft(self.into_draft())
     }
 
-    /// Writes the job inside the caller's own transaction; it exists when that commits.
+    /// Writes the job inside the caller's own transaction; it exists when that commits. On SQLite begin it with
+    /// `BEGIN IMMEDIATE`: see [`Queue::insert_in`].
     ///
     /// # Errors
     ///

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app_state::AppState;
@@ -23,7 +22,6 @@ use crate::job::NewJob;
 use crate::node::{self, Sightings, Terms};
 use crate::notice::{Notice, Notify};
 use crate::options::{ArgMap, Options};
-use crate::outcome::StopReason;
 use crate::producer::Producer;
 use crate::queue::Queue;
 use crate::registry::BoxFuture;
@@ -36,13 +34,17 @@ use crate::worker::Worker;
 pub(crate) mod capacity;
 mod check;
 pub(crate) mod gate;
+mod running;
 pub(crate) mod shared;
 mod signal;
+mod tasks;
 
 pub use signal::shutdown_signal;
 
 use gate::Gate;
+use running::Running;
 use shared::{CONTINUE_WITHIN, Registered, Shared};
+use tasks::{Breakdown, Tasks};
 
 /// Runs jobs. [`Runtime::builder`] is the way in.
 #[derive(Debug)]
@@ -256,7 +258,8 @@ impl RuntimeBuilder {
     /// # Errors
     ///
     /// [`Error::Configuration`], [`Error::InvalidArgs`] for the runtime's own args,
-    /// [`Error::DuplicateWorker`], [`Error::Database`] when the node cannot be registered.
+    /// [`Error::DuplicateWorker`], [`Error::Database`] when the node cannot be registered. [`Error::BrokeDown`] when a
+    /// part of the runtime panics, for instance in a [`Claude`] of your own: it then shuts down as it does after `signal`.
     pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<()> {
         self.run(signal).await
     }
@@ -289,6 +292,7 @@ impl RuntimeBuilder {
         tokio::select! {
             () = signal => {}
             () = running.idle(), if ends_when_idle => {}
+            () = running.broke_down() => {}
         }
         running.ended(grace, stop_runs).await
     }
@@ -325,7 +329,6 @@ impl RuntimeBuilder {
             ..node::this_node(terms, claude.session_host(), queue.now())
         };
         queue.engine().renew(&node, false).await?;
-        let claiming = CancellationToken::new();
         let (begun, starts) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             executor: Executor {
@@ -348,10 +351,12 @@ impl RuntimeBuilder {
         });
         let waiting = shared.executor.recorder.waiting();
         service::lease::extend_runs(&shared, asked);
-        let shutdown = CancellationToken::new();
-        let mut services = JoinSet::new();
+        let (claiming, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let breakdown = Breakdown::default();
+        let mut services = Tasks::new(&shutdown, &breakdown);
+        let ours = || Arc::clone(&shared);
         // From here on, however long it takes until the first claim.
-        services.spawn(service::lease::serve(Arc::clone(&shared), shutdown.clone()));
+        let lease_ended = services.spawn("service `lease`", |told| service::lease::serve(ours(), told));
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
         let mut sightings = match self.ends_when_idle {
             true => Sightings::default(),
@@ -362,123 +367,33 @@ impl RuntimeBuilder {
         let slots = self.queues.iter().fold(0_u32, |sum, (_, limits)| sum.saturating_add(limits.concurrency));
         service::gate::first(&shared, slots).await?;
 
-        services.spawn(service::gate::serve(Arc::clone(&shared), shutdown.clone()));
-        services.spawn(service::rescue::serve(Arc::clone(&shared), sightings, shutdown.clone()));
-        services.spawn(service::begun::serve(Arc::clone(&shared), starts, shutdown.clone()));
-        services.spawn(service::cancel::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn("service `gate`", |told| service::gate::serve(ours(), told));
+        services.spawn("service `rescue`", |told| service::rescue::serve(ours(), sightings, told));
+        services.spawn("service `begun`", |told| service::begun::serve(ours(), starts, told));
+        services.spawn("service `cancel`", |told| service::cancel::serve(ours(), told));
         if let Some(waiting) = waiting {
-            services.spawn(service::log::serve(Arc::clone(&shared), waiting, shutdown.clone()));
+            services.spawn("service `log`", |told| service::log::serve(ours(), waiting, told));
         }
-        services.spawn(service::watch::serve(Arc::clone(&shared), shutdown.clone()));
+        services.spawn("service `watch`", |told| service::watch::serve(ours(), told));
         #[cfg(feature = "metrics")]
         if let Some(every) = self.count_queues {
-            services.spawn(service::count::serve(Arc::clone(&shared), every, shutdown.clone()));
+            services.spawn("service `count`", |told| service::count::serve(ours(), every, told));
         }
         if !self.ends_when_idle {
-            services.spawn(service::cron::serve(Arc::clone(&shared), crons, claiming.clone()));
-            services.spawn(service::prune::serve(Arc::clone(&shared), self.retention, shutdown.clone()));
+            if !crons.is_empty() {
+                services.spawn("service `cron`", |told| service::cron::serve(ours(), crons, told));
+            }
+            services.spawn("service `prune`", |told| service::prune::serve(ours(), self.retention, told));
         }
-        let mut producers = JoinSet::new();
+        let mut producers = Tasks::new(&claiming, &breakdown);
         let mut idle = Vec::new();
         for (name, limits) in self.queues {
             let (sender, receiver) = watch::channel(false);
             idle.push(receiver);
-            let producer = Producer::new(Arc::clone(&shared), name, limits, sender);
-            producers.spawn(producer.serve(claiming.clone()));
+            let part = format!("producer of queue `{name}`");
+            let producer = Producer::new(ours(), name, limits, sender);
+            producers.spawn(part, |told| producer.serve(told));
         }
-        Ok(Running { shared, names, claiming, producers, shutdown, services, idle })
-    }
-}
-
-/// How often runs are told to stop when nothing waits for them any more.
-const STOP_AGAIN: Duration = Duration::from_millis(250);
-
-/// A started runtime.
-struct Running {
-    shared: Arc<Shared>,
-    /// The queues it serves.
-    names: Vec<String>,
-    /// Cancelled: claim no more.
-    claiming: CancellationToken,
-    producers: JoinSet<()>,
-    /// Cancelled: the services end.
-    shutdown: CancellationToken,
-    services: JoinSet<()>,
-    /// One per producer: true while its queue has nothing due and it runs nothing.
-    idle: Vec<watch::Receiver<bool>>,
-}
-
-impl Running {
-    /// Resolves when no producer has anything to do and no other node runs a job of our queues. The
-    /// producers' word is not enough: one may not have looked yet since another's job has settled.
-    async fn idle(&self) {
-        loop {
-            for idle in &self.idle {
-                // An error means that the producer has ended, which is idle enough.
-                let _ = idle.clone().wait_for(|idle| *idle).await;
-            }
-            let still_idle = self.idle.iter().all(|idle| *idle.borrow());
-            // Twice: what became due while the first answer was on its way was not yet due when that was asked
-            // for, nor is it running any more.
-            let gives_up = self.shared.gate().gives_up(self.shared.queue.now());
-            if still_idle && (gives_up || !self.is_busy().await && !self.is_busy().await) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn is_busy(&self) -> bool {
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        self.shared.is_busy(&names).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot tell whether jobs are left");
-            true
-        })
-    }
-
-    /// As [`shut_down`](Self::shut_down), on the heap: see [`RuntimeBuilder::started`].
-    fn ended(
-        self,
-        grace: Duration,
-        stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) -> BoxFuture<'static, Result<()>> {
-        Box::pin(self.shut_down(grace, stop_runs))
-    }
-
-    /// No more claims; running jobs finish within the grace or are stopped and given back; then the
-    /// services end and the node signs off.
-    async fn shut_down(
-        mut self,
-        grace: Duration,
-        stop_runs: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) -> Result<()> {
-        self.claiming.cancel();
-        let finished = async { while self.producers.join_next().await.is_some() {} };
-        tokio::pin!(finished);
-        let in_time = tokio::select! {
-            () = &mut finished => true,
-            () = tokio::time::sleep(grace) => false,
-            () = stop_runs => false,
-        };
-        let mut is_over = in_time;
-        while !is_over {
-            // More than once: one may have started in the very moment in which the others were stopped.
-            self.shared.stop_runs(StopReason::Shutdown);
-            is_over = timeout(STOP_AGAIN, &mut finished).await.is_ok();
-        }
-        self.shutdown.cancel();
-        while self.services.join_next().await.is_some() {}
-        self.shared.queue.engine().retire(&self.shared.node_id()).await
-    }
-}
-
-impl Drop for Running {
-    /// A dropped runtime stops its runs too. They end on their own thread; their jobs are rescued once
-    /// the lease has run out, because nobody is left to settle them.
-    fn drop(&mut self) {
-        // First, so that none of them sees a run end and settles it after all.
-        self.producers.abort_all();
-        self.shared.stop_runs(StopReason::Shutdown);
-        self.shutdown.cancel();
+        Ok(Running { shared, names, claiming, producers, shutdown, services, lease_ended, breakdown, idle })
     }
 }

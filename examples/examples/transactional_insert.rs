@@ -21,8 +21,8 @@ struct Welcome {
 
 /// Signs a customer up; the letter is on its way if and only if the customer is there.
 macro_rules! sign_up {
-    ($connection:expr, $queue:expr, $name:expr, $statement:literal, $is_valid:expr) => {{
-        let mut transaction = $connection.begin().await?;
+    ($connection:expr, $begin:literal, $queue:expr, $name:expr, $statement:literal, $is_valid:expr) => {{
+        let mut transaction = $connection.begin_with($begin).await?;
         sqlx::query($statement).bind($name).execute(&mut *transaction).await?;
         Welcome::new($name.into()).insert_in($queue, &mut *transaction).await?;
         // Something may still go wrong: a check, a crash, a lost connection.
@@ -36,7 +36,16 @@ async fn main() -> Outcome {
     let mut connection = SqliteConnection::connect(&stage.url()).await?;
     sqlx::query("CREATE TABLE customers (name TEXT NOT NULL)").execute(&mut connection).await?;
     for (name, is_valid) in [("Ada", true), ("Mallory", false)] {
-        sign_up!(connection, &stage.queue, name, "INSERT INTO customers VALUES (?)", is_valid);
+        // `IMMEDIATE`: it waits for the lock at its start. A transaction that reads first cannot write any more once
+        // another connection has written.
+        sign_up!(
+            connection,
+            "BEGIN IMMEDIATE",
+            &stage.queue,
+            name,
+            "INSERT INTO customers VALUES (?)",
+            is_valid
+        );
     }
     let customers: Vec<String> =
         sqlx::query_scalar("SELECT name FROM customers").fetch_all(&mut connection).await?;
@@ -61,7 +70,7 @@ async fn on_postgres(url: &str) -> Outcome {
     sqlx::query("CREATE TEMPORARY TABLE customers (name TEXT NOT NULL)").execute(&mut connection).await?;
     let before = names(&queue).await?.len();
     for (name, is_valid) in [("Ada", true), ("Mallory", false)] {
-        sign_up!(connection, &queue, name, "INSERT INTO customers VALUES ($1)", is_valid);
+        sign_up!(connection, "BEGIN", &queue, name, "INSERT INTO customers VALUES ($1)", is_valid);
     }
     let customers: Vec<String> =
         sqlx::query_scalar("SELECT name FROM customers").fetch_all(&mut connection).await?;

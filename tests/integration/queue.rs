@@ -196,6 +196,63 @@ async fn insert_in_lives_and_dies_with_the_users_transaction() {
     assert!(place.queue.get(inserted.id()).await.expect("a read").is_some());
 }
 
+/// A deferred transaction that has read cannot write once somebody else has written.
+#[tokio::test]
+async fn insert_in_after_a_read_says_how_the_transaction_must_begin() {
+    let place = Place::new().await;
+    let mut connection = place.connection().await;
+    let read = "SELECT count(*) FROM claude_jobs";
+    let mut transaction = connection.begin().await.expect("a transaction");
+    transaction.execute(read).await.expect("a read");
+    Plain::new("others").insert(&place.queue).await.expect("valid");
+    let error = Plain::new("x").insert_in(&place.queue, &mut transaction).await.expect_err("it never can");
+    let error = error.to_string();
+    assert!(
+        error.contains("SQLITE_BUSY_SNAPSHOT") && error.contains("anew with `BEGIN IMMEDIATE`"),
+        "{error}"
+    );
+    assert!(!error.contains("30 s"), "{error}");
+    transaction.rollback().await.expect("a rollback");
+
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.expect("a transaction");
+    transaction.execute(read).await.expect("a read");
+    let queue = place.queue.clone();
+    let others = tokio::spawn(async move { Plain::new("others").insert(&queue).await });
+    Plain::new("x").insert_in(&place.queue, &mut transaction).await.expect("it has the lock");
+    transaction.commit().await.expect("a commit");
+    others.await.expect("no panic").expect("it waits for the lock");
+    assert_eq!(place.queue.list(&Filter::default()).await.expect("a read").len(), 3);
+}
+
+/// SQLite does not wait for the lock in a transaction that has read.
+#[tokio::test]
+async fn insert_in_while_another_connection_writes_waits_where_it_can() {
+    let place = Place::new().await;
+    let (mut writing, mut connection) = (place.connection().await, place.connection().await);
+    writing.execute("BEGIN IMMEDIATE; DELETE FROM claude_jobs").await.expect("a write");
+
+    let mut transaction = connection.begin().await.expect("a transaction");
+    transaction.execute("SELECT count(*) FROM claude_jobs").await.expect("a read");
+    let error = Plain::new("x").insert_in(&place.queue, &mut transaction).await.expect_err("it is locked");
+    let error = error.to_string();
+    assert!(error.contains("(SQLITE_BUSY)") && error.contains("`BEGIN IMMEDIATE`"), "{error}");
+    assert!(!error.contains("30 s"), "{error}");
+    transaction.rollback().await.expect("a rollback");
+
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let inserting = async {
+        Plain::new("x").insert_in(&place.queue, &mut transaction).await.expect("it waits for the lock");
+        transaction.commit().await.expect("a commit");
+    };
+    let committing = async {
+        // Long enough to fail in, if it did not wait.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        writing.execute("COMMIT").await.expect("a commit");
+    };
+    tokio::join!(inserting, committing);
+    assert_eq!(place.queue.list(&Filter::default()).await.expect("a read").len(), 1);
+}
+
 #[tokio::test]
 async fn insert_in_refuses_another_database() {
     let (place, other) = (Place::new().await, Place::new().await);

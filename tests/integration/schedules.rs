@@ -1,6 +1,7 @@
 //! Schedules through a whole runtime: the tick of a worker's own entry and of a builder's becomes a run;
 //! what drains inserts nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use claude_jobs::claude::{Request, RunnerError};
@@ -8,6 +9,7 @@ use claude_jobs::clock::Clock;
 use claude_jobs::engine::Filter;
 use claude_jobs::prelude::*;
 use claude_jobs::schedule::Cron;
+use tokio::sync::{Notify, oneshot};
 
 use crate::workers::{Place, Plain, success};
 
@@ -69,6 +71,56 @@ async fn a_tick_of_a_worker_and_one_of_the_builder_are_run() {
     assert_eq!(leap.meta["cron"], serde_json::json!({ "entry": "LeapDay", "due": due }));
     assert_eq!(daily.meta["cron"], serde_json::json!({ "entry": "daily", "due": due }));
     assert_eq!(daily.priority, 3);
+}
+
+/// A deploy in the minute of a daily job: the old process waits for a long run, the new one comes too late.
+#[tokio::test]
+async fn a_node_that_drains_goes_on_recording_ticks() {
+    let (place, clock) = leap_eve().await;
+    let queue = &place.queue;
+    let count = async |state: State| {
+        let mut filter = Filter::default();
+        filter.state = Some(state);
+        queue.list(&filter).await.expect("a read").len()
+    };
+    Plain::new("a long run").insert(queue).await.expect("valid");
+    let (begun, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, ends) = (Arc::clone(&begun), Arc::clone(&end));
+    let claude = move |_: Request| {
+        let (begins, ends) = (Arc::clone(&begins), Arc::clone(&ends));
+        async move {
+            begins.notify_one();
+            ends.notified().await;
+            Ok::<_, RunnerError>(success("done"))
+        }
+    };
+    let (signalled, draining) = oneshot::channel();
+    let signal = async {
+        begun.notified().await;
+        until("seen", async || queue.ticks("daily", 10).await.expect("a read").len() == 1).await;
+        signalled.send(()).expect("somebody waits");
+    };
+    let next_day = async {
+        draining.await.expect("a signal");
+        clock.advance(Duration::from_secs(1));
+        for entry in ["LeapDay", "daily"] {
+            until("inserted", async || queue.ticks(entry, 10).await.expect("a read")[0].job_id.is_some())
+                .await;
+        }
+        end.notify_one();
+    };
+    let old = runtime(&place, "daily").claude(claude).grace(SOON * 3).run_until(signal);
+    let (ended, ()) = tokio::join!(old, next_day);
+    ended.expect("it ends");
+    assert_eq!(
+        (count(State::Completed).await, count(State::Available).await),
+        (1, 2),
+        "it claimed none of them"
+    );
+
+    clock.advance(Duration::from_secs(600));
+    runtime(&place, "daily").drain().await.expect("the new process runs them");
+    assert_eq!(count(State::Completed).await, 3);
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ pub fn find_binary(name: &str, search_path: Option<&str>) -> Result<PathBuf, Not
         return check_binary(given.to_owned());
     }
     let (mut refused, mut closed) = (None, String::new());
-    for folder in std::env::split_paths(search_path.unwrap_or_default()) {
+    // An empty entry would mean the folder in which the runtime was started: what lies there is nobody's choice.
+    let folders = std::env::split_paths(search_path.unwrap_or_default());
+    for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
         let path = folder.join(name);
         match path.metadata() {
             Ok(data) => match check_file(path, &data) {
@@ -159,6 +161,16 @@ mod tests {
             let told = check(&variables, keeps);
             assert_eq!(told.is_empty(), expected.is_empty(), "{variables:?}: {told}");
             assert!(expected.iter().all(|part| told.contains(part)), "{variables:?}: {told}");
+        }
+    }
+
+    /// Tests run in the folder of `Cargo.toml`.
+    #[test]
+    fn the_current_folder_is_not_searched() {
+        assert!(Path::new("Cargo.toml").is_file());
+        for search_path in [None, Some(""), Some(":"), Some(":/nowhere")] {
+            let found = find_binary("Cargo.toml", search_path);
+            assert!(matches!(found, Err(NotStarted::BinaryMissing(_))), "{search_path:?}: {found:?}");
         }
     }
 

@@ -229,7 +229,7 @@ macro_rules! __conformance_checks {
     };
     (schedule $then:ident $($context:tt)*) => {
         $crate::$then! { schedule [
-            what_is_recorded once under_races if_busy last_tick prune_ticks
+            what_is_recorded once under_races if_busy unique_ticks last_tick prune_ticks
         ] $($context)* }
     };
     (prune $then:ident $($context:tt)*) => {

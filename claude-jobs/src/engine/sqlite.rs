@@ -13,10 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Connection;
-use sqlx::error::DatabaseError;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use uuid::Uuid;
 
@@ -43,6 +40,7 @@ mod limited;
 mod list;
 mod log;
 mod nodes;
+mod problem;
 mod prune;
 mod query;
 mod row;
@@ -52,9 +50,13 @@ mod settle;
 mod ticks;
 
 pub(crate) use access::access;
-pub(crate) use insert::{check_database, insert_in};
+pub(crate) use insert::insert_on_users;
 #[cfg(feature = "cli")]
 pub(crate) use inspect::inspect;
+pub(super) use problem::explained;
+
+use insert::insert_in;
+use problem::ReadOnly;
 
 /// How long a write waits for another process's write before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -212,32 +214,6 @@ fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
         Ok(_) => "is it a SQLite database, and its folder writable?".to_owned(),
     };
     format!("{error}; {remedy}")
-}
-
-/// A write to a file that was opened for reading only.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}: make the file, its folder and its disk writable, then try again")]
-struct ReadOnly(String);
-
-/// What to say of an error that SQLite explains with less words. None of its errors is PostgreSQL's.
-pub(super) fn explained(error: &sqlx::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
-    // SQLite's own numbers; the higher bits tell details.
-    const BUSY: u32 = 5;
-    const READ_ONLY: u32 = 8;
-    let code = match error {
-        sqlx::Error::PoolTimedOut => BUSY,
-        sqlx::Error::Database(error) => {
-            error.try_downcast_ref::<SqliteError>()?.code()?.parse::<u32>().ok()? & 0xff
-        }
-        _ => return None,
-    };
-    let seconds = BUSY_TIMEOUT.as_secs();
-    let remedy = "end the transaction that locks it, then try again";
-    match code {
-        BUSY => Some(format!("locked by another connection for {seconds} s: {remedy}").into()),
-        READ_ONLY => Some(Box::new(ReadOnly(error.to_string()))),
-        _ => None,
-    }
 }
 
 /// A turn on a connection, in a transaction that begins and ends with the turn's own statements.

@@ -31,7 +31,8 @@ pub enum TickAction {
     FirstSeen,
     /// Only record it.
     Miss,
-    /// Insert its job, unless an earlier one's is not over and the entry skips then.
+    /// Insert its job, unless an earlier one's is not over and the entry skips then. It takes its unique key from the
+    /// job of another tick of the entry.
     Insert(Box<JobRow>, IfBusy),
 }
 
@@ -64,7 +65,7 @@ pub enum TickOutcome {
     FirstSeen,
     /// Its job was inserted.
     Inserted,
-    /// A unique job like it was there already.
+    /// A unique job like it was there already, of none of the entry's own ticks.
     Duplicate,
     /// The job of an earlier tick was not over.
     Busy,

@@ -25,8 +25,7 @@ pub(crate) mod sealed {
     #[async_trait]
     impl Insert for sqlx::SqliteConnection {
         async fn insert(&mut self, engine: &dyn Engine, rows: &[JobRow]) -> Result<Vec<Written>> {
-            crate::engine::sqlite::check_database(self, engine.database_id()).await?;
-            crate::engine::sqlite::insert_in(self, rows).await
+            crate::engine::sqlite::insert_on_users(self, engine.database_id(), rows).await
         }
     }
 

@@ -1,9 +1,5 @@
 //! Judging a run: the classifier, then the worker's handler.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -13,6 +9,7 @@ use crate::definition::Definition;
 use crate::error::Result;
 use crate::job::NewJob;
 use crate::outcome::{Failure, FailureKind, Outcome, Run, StopReason};
+use crate::panic::{catch_panic, panic_text, quietly};
 use crate::registry::{Handled, LoadedWorker};
 use crate::settlement::Cause;
 use crate::verdict::Verdict;
@@ -119,27 +116,4 @@ async fn has_had_its_time(stop: &Stop) {
         () = tokio::time::sleep(HANDLER_GRACE) => {}
         () = stop.hurried() => {}
     }
-}
-
-/// Runs user code that may panic. None: it did.
-fn quietly<T>(code: impl FnOnce() -> T) -> Option<T> {
-    // A panic's own value may panic when it is dropped.
-    catch_unwind(AssertUnwindSafe(code)).map_err(std::mem::forget).ok()
-}
-
-/// Awaits a future that may panic. Here and not in a task of its own: that would cost a change of threads.
-async fn catch_panic<T>(mut future: Pin<&mut impl Future<Output = T>>) -> std::thread::Result<T> {
-    let poll = |context: &mut Context<'_>| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
-    };
-    poll_fn(poll).await
-}
-
-fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    // It may panic itself when it is dropped.
-    std::mem::forget(panic);
-    text.unwrap_or_else(|| "without a message".into())
 }

@@ -67,9 +67,6 @@ pub(crate) fn entries(queue: &Queue, configured: Vec<(Cron, Result<NewJob>)>) ->
 }
 
 pub(crate) async fn serve(shared: Arc<Shared>, mut entries: Vec<Entry>, shutdown: CancellationToken) {
-    if entries.is_empty() {
-        return;
-    }
     loop {
         let wait = match once(&shared.queue, &mut entries).await {
             Ok(()) => until_next(&entries, shared.queue.now()),

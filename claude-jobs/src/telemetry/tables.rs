@@ -155,6 +155,7 @@ macro_rules! events {
 
 events! {
     ERROR "the listener for notices panicked" []
+    ERROR "a part of the runtime broke down: shutting down" ["part" "error"]
     WARN "cannot tell whether jobs are left" ["error"]
     ERROR "no signal handler can be installed; the runtime will not stop by itself" []
     WARN "the database's clock, which counts, is {seconds:+.1} s ahead of this machine's" []

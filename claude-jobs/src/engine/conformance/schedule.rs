@@ -37,15 +37,16 @@ async fn recorded(engine: &dyn Engine) -> Vec<TickRow> {
 pub async fn what_is_recorded(database: &dyn Database) {
     let (engine, other) = (open(database).await, database.connect().await);
     let job = || insert(new(at(0)), IfBusy::Queue);
-    let same = || insert(unique("a", None, &State::ALL, at(0)), IfBusy::Queue);
+    let same = || unique("a", None, &State::ALL, at(0));
+    super::fixture::insert(&*engine, same()).await;
     let table = [
         (10, TickAction::FirstSeen, 0, TickOutcome::FirstSeen, None),
-        (20, job(), 0, TickOutcome::Inserted, Some(0)),
+        (20, job(), 0, TickOutcome::Inserted, Some(1)),
         (30, TickAction::Miss, 7, TickOutcome::Missed, None),
-        (40, same(), u64::from(u32::MAX) * 9, TickOutcome::Inserted, Some(1)),
-        (50, same(), 0, TickOutcome::Duplicate, Some(1)),
+        (40, job(), u64::from(u32::MAX) * 9, TickOutcome::Inserted, Some(2)),
+        (50, insert(same(), IfBusy::Queue), 0, TickOutcome::Duplicate, Some(0)),
         (60, insert(new(at(0)), IfBusy::Skip), 0, TickOutcome::Busy, None),
-        (15, job(), 0, TickOutcome::Inserted, Some(2)),
+        (15, job(), 0, TickOutcome::Inserted, Some(3)),
     ];
     let mut expected: Vec<TickRow> = Vec::new();
     let mut jobs: Vec<JobId> = Vec::new();
@@ -56,7 +57,7 @@ pub async fn what_is_recorded(database: &dyn Database) {
         assert_eq!(row, tick.row(outcome, job.map(|place: usize| jobs[place])), "{outcome:?}");
         expected.push(row);
     }
-    assert_eq!(jobs.len(), 3);
+    assert_eq!(jobs.len(), 4);
     expected.sort_by_key(|row| std::cmp::Reverse(row.due));
     assert_eq!(recorded(&*other).await, expected);
     assert_eq!(other.ticks(ENTRY, 2).await.expect("a read"), expected[..2]);
@@ -125,6 +126,54 @@ pub async fn if_busy(database: &dyn Database) {
     assert_eq!(outcome().await, TickOutcome::Busy, "the second job waits");
 }
 
+/// A tick is no duplicate of another tick of its entry: that one's job lets the key go, in whichever state it is. Of
+/// anybody else's job it is.
+pub async fn unique_ticks(database: &dyn Database) {
+    let engine = open(database).await;
+    let row = |key: &str| unique(key, Some(at(9_999)), &State::ALL, at(0));
+    let outcome = async |entry: &str, due: i64, key: &str| {
+        let tick = Tick { entry: entry.to_owned(), ..tick(at(due), insert(row(key), IfBusy::Queue)) };
+        record(&*engine, &tick).await.expect("it is new")
+    };
+    let mut newest = None;
+    for (due, state) in
+        [(10, State::Executing), (20, State::Completed), (30, State::Retryable), (40, State::Available)]
+    {
+        let ticked = outcome(ENTRY, due, "a").await;
+        assert_eq!(ticked.outcome, TickOutcome::Inserted, "at {due}");
+        newest = ticked.job_id;
+        if state != State::Available {
+            let run = claim(&*engine, &super::fixture::ask(1, at(0))).await.remove(0);
+            if state != State::Executing {
+                assert!(settle(&*engine, end(&run, state, at(0)), at(0)).await);
+            }
+        }
+    }
+    let by_hand = super::fixture::insert_each(&*engine, &[row("a")]).await.remove(0);
+    assert_eq!(
+        (by_hand.duplicate, Some(by_hand.job.id)),
+        (true, newest),
+        "the newest tick's job has the key"
+    );
+    let other = outcome("other", 40, "a").await;
+    assert_eq!((other.outcome, other.job_id), (TickOutcome::Duplicate, newest), "another entry's");
+    let again = outcome("other", 50, "a").await;
+    assert_eq!(again.outcome, TickOutcome::Duplicate, "the job of a duplicate is not the entry's own");
+    super::fixture::insert(&*engine, row("b")).await;
+    for due in [60, 70] {
+        assert_eq!(outcome(ENTRY, due, "b").await.outcome, TickOutcome::Duplicate, "inserted by hand");
+    }
+    assert_eq!(outcome(ENTRY, 80, "a").await.outcome, TickOutcome::Inserted, "however many ticks later");
+    for (due, outcome) in [(90, TickOutcome::Missed), (100, TickOutcome::Missed)] {
+        let missed = record(&*engine, &tick(at(due), TickAction::Miss)).await.expect("it is new");
+        assert_eq!(missed.outcome, outcome);
+    }
+    engine.prune_ticks(at(999)).await.expect("a prune");
+    let dues: Vec<_> = recorded(&*engine).await.iter().map(|row| row.due).collect();
+    assert_eq!(dues, [at(100), at(80)], "the one whose job has the key stays");
+    assert_eq!(outcome(ENTRY, 110, "a").await.outcome, TickOutcome::Inserted, "after the others were pruned");
+}
+
 /// The newest tick that is not later than now: one of the future was a fast clock's.
 pub async fn last_tick(database: &dyn Database) {
     let engine = open(database).await;
@@ -144,7 +193,7 @@ pub async fn last_tick(database: &dyn Database) {
     }
 }
 
-/// Old ticks go; the newest of each entry stays, however old.
+/// Old ticks go; the newest of each entry stays, however old. [`unique_ticks`] says which other.
 pub async fn prune_ticks(database: &dyn Database) {
     let engine = open(database).await;
     for due in [10, 20, 30, 40] {

@@ -186,6 +186,7 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         case(&sql.prunable, "'completed', '2026-01-01 00:30'", &["jobs_over"]),
         case(&sql.prunable, "'discarded', '2026-02-01'", &["jobs_over"]),
         case(&sql.is_tick_busy, "'entry'", &["jobs_pkey"]),
+        case(&sql.release_own, "'unique_200', 'entry'", &["jobs_unique"]),
         case(&sql.request_cancel, "5, 'c'", &["jobs_pkey"]),
         case(&sql.cancel, "3, 'c', '2026-02-01', 64", &["jobs_pkey"]),
         case(&sql.retry, "3, 'c', '2026-02-01'", &["jobs_pkey"]),

@@ -99,6 +99,7 @@ statements! {
     record_tick: ticks::RECORD,
     note_tick: ticks::NOTE,
     is_tick_busy: ticks::IS_BUSY,
+    release_own: ticks::RELEASE_OWN,
     last_tick: ticks::LAST,
     ticks: ticks::TICKS,
     prune_ticks: ticks::PRUNE,

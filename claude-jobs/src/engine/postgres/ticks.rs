@@ -28,6 +28,11 @@ pub(super) const IS_BUSY: &str = "SELECT EXISTS (SELECT 1 FROM {schema}.ticks AS
     JOIN {schema}.jobs AS job ON job.id = tick.job_id \
     WHERE tick.entry = $1 AND job.state NOT IN ('completed', 'discarded', 'cancelled')) AS is_busy";
 
+/// jobs_unique, then ticks_pkey
+pub(super) const RELEASE_OWN: &str = "UPDATE {schema}.jobs AS j SET unique_key = NULL WHERE j.unique_key = $1 \
+    AND EXISTS (SELECT 1 FROM {schema}.ticks AS tick \
+    WHERE tick.entry = $2 AND tick.job_id = j.id AND tick.outcome = 'inserted')";
+
 pub(super) async fn tick(engine: &PostgresEngine, tick: &Tick) -> Result<Option<TickRow>> {
     let mut work = engine.connections.begin().await?;
     let recorded = record(engine, &mut work, tick).await;
@@ -65,6 +70,9 @@ async fn act(
             return Ok((TickOutcome::Busy, None));
         }
     }
+    if let Some(unique) = &job.unique {
+        work.rows(engine.query(&engine.sql.release_own).bind(unique.key.as_str()).bind(entry)).await?;
+    }
     let written = insert_all(engine, work, std::slice::from_ref(&**job)).await?;
     let is_duplicate = matches!(written[..], [Written::Duplicate(_)]);
     let outcome = if is_duplicate { TickOutcome::Duplicate } else { TickOutcome::Inserted };
@@ -92,9 +100,12 @@ pub(super) async fn ticks(engine: &PostgresEngine, entry: &str, limit: u32) -> R
     Ok(engine.rows(query).await?.iter().map(read).collect::<sqlx::Result<_>>()?)
 }
 
-/// The newest of an entry stays: it says from when on ticks count.
+/// The newest of an entry stays: it says from when on ticks count. So does one whose job holds a unique key: it says
+/// whose job that is. ticks_pkey, jobs_pkey
 pub(super) const PRUNE: &str = "WITH pruned AS (DELETE FROM {schema}.ticks AS old WHERE due < $1 \
     AND EXISTS (SELECT 1 FROM {schema}.ticks AS newer WHERE newer.entry = old.entry AND newer.due > old.due) \
+    AND NOT EXISTS (SELECT 1 FROM {schema}.jobs AS job WHERE job.id = old.job_id \
+    AND job.unique_key IS NOT NULL AND old.outcome = 'inserted') \
     RETURNING 1) SELECT count(*) AS ticks FROM pruned";
 
 pub(super) async fn prune_ticks(engine: &PostgresEngine, before: Timestamp) -> Result<u64> {

@@ -5,6 +5,7 @@ use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::batch::{FEW, Statement};
+use super::problem::Locked;
 use super::row::{self, job_columns, state_bit};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, JobRow, UniqueRow, Written};
@@ -13,10 +14,36 @@ use crate::job::{Job, JobId, JobRow, UniqueRow, Written};
 pub(super) const RELEASE_EXPIRED: &str =
     "UPDATE claude_jobs SET unique_key = NULL WHERE unique_key = ? AND unique_until <= ?";
 
+/// Writes jobs on a connection of the user's, if it is to the database of that id.
+pub(crate) async fn insert_on_users(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    rows: &[JobRow],
+) -> Result<Vec<Written>> {
+    let write = async {
+        check_database(connection, id).await?;
+        insert_in(connection, rows).await
+    };
+    write.await.map_err(|error| match error {
+        Error::Database(source) if matches!(source.downcast_ref(), Some(Locked::Waited)) => {
+            Error::Database(Box::new(Locked::Users))
+        }
+        other => other,
+    })
+}
+
+/// Changes nothing, and takes the lock for writing: to read first would take a snapshot, after which SQLite does not wait
+/// for the lock, and refuses it once another connection has written.
+const LOCK: &str = "DELETE FROM claude_jobs_meta WHERE key IS NULL";
+
 /// Whether a connection of the user's is to the database of that id.
-pub(crate) async fn check_database(connection: &mut SqliteConnection, id: Uuid) -> Result<()> {
+async fn check_database(connection: &mut SqliteConnection, id: Uuid) -> Result<()> {
     let sql = "SELECT value FROM claude_jobs_meta WHERE key = 'database_id'";
-    match sqlx::query_scalar::<_, String>(sql).fetch_optional(connection).await {
+    let found = match sqlx::query(LOCK).execute(&mut *connection).await {
+        Ok(_) => sqlx::query_scalar::<_, String>(sql).fetch_optional(connection).await,
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(Some(found)) if found == id.to_string() => Ok(()),
         Err(sqlx::Error::Database(error)) if error.message().starts_with("no such table") => {
             Err(Error::OtherDatabase)
@@ -54,7 +81,7 @@ static INSERT_ALIKE: Statement = Statement::new(
 );
 
 /// Writes jobs on a connection. All or none only inside a transaction.
-pub(crate) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Written>> {
+pub(super) async fn insert_in(connection: &mut SqliteConnection, rows: &[JobRow]) -> Result<Vec<Written>> {
     let mut written = Vec::with_capacity(rows.len());
     // Rows that nothing can stand in the way of are written many at a time.
     for part in rows.chunk_by(|one, next| one.unique.is_none() && next.unique.is_none()) {

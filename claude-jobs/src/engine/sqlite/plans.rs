@@ -298,6 +298,11 @@ fn cases() -> Vec<Case> {
         ),
         (query::ERRORS, vec![json!(500)], &["SEARCH claude_jobs_errors USING PRIMARY KEY (job_id=?)"]),
         (ticks::IS_BUSY, vec![json!("entry")], &[]),
+        (
+            ticks::RELEASE_OWN,
+            vec![json!("unique_200"), json!("entry")],
+            &["SEARCH claude_jobs USING INDEX claude_jobs_unique (unique_key=?)"],
+        ),
     ]
 }
 

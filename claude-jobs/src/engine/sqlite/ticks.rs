@@ -18,6 +18,11 @@ pub(super) const IS_BUSY: &str = "SELECT EXISTS (SELECT 1 FROM claude_jobs_ticks
      JOIN claude_jobs AS job ON job.id = tick.job_id \
      WHERE tick.entry = ? AND job.state NOT IN ('completed', 'discarded', 'cancelled'))";
 
+/// claude_jobs_unique, then the primary key of claude_jobs_ticks.
+pub(super) const RELEASE_OWN: &str = "UPDATE claude_jobs SET unique_key = NULL WHERE unique_key = ? AND EXISTS \
+     (SELECT 1 FROM claude_jobs_ticks AS tick \
+     WHERE tick.entry = ? AND tick.job_id = claude_jobs.id AND tick.outcome = 'inserted')";
+
 pub(super) async fn tick(engine: &SqliteEngine, tick: &Tick) -> Result<Option<TickRow>> {
     let mut transaction = engine.begin().await?;
     if is_recorded(&mut transaction, tick).await? {
@@ -59,6 +64,9 @@ async fn act(connection: &mut SqliteConnection, tick: &Tick) -> Result<(TickOutc
     {
         return Ok((TickOutcome::Busy, None));
     }
+    if let Some(unique) = &job.unique {
+        sqlx::query(RELEASE_OWN).bind(&unique.key).bind(&tick.entry).execute(&mut *connection).await?;
+    }
     let written = insert_in(connection, std::slice::from_ref(&**job)).await?;
     let is_duplicate = matches!(written[..], [Written::Duplicate(_)]);
     let outcome = if is_duplicate { TickOutcome::Duplicate } else { TickOutcome::Inserted };
@@ -77,10 +85,13 @@ pub(super) async fn ticks(readers: &SqlitePool, entry: &str, limit: u32) -> Resu
     Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
 }
 
-/// The newest of an entry stays: it says from when on ticks count.
+/// The newest of an entry stays: it says from when on ticks count. So does one whose job holds a unique key: it says
+/// whose job that is.
 pub(super) async fn prune_ticks(engine: &SqliteEngine, before: Timestamp) -> Result<u64> {
     let sql = "DELETE FROM claude_jobs_ticks AS old WHERE due < ? AND EXISTS (SELECT 1 \
-         FROM claude_jobs_ticks AS newer WHERE newer.entry = old.entry AND newer.due > old.due)";
+         FROM claude_jobs_ticks AS newer WHERE newer.entry = old.entry AND newer.due > old.due) \
+         AND NOT EXISTS (SELECT 1 FROM claude_jobs AS job WHERE job.id = old.job_id \
+         AND job.unique_key IS NOT NULL AND old.outcome = 'inserted')";
     let result = sqlx::query(sql).bind(before.as_microsecond()).execute(&engine.writer).await?;
     Ok(result.rows_affected())
 }

@@ -35,6 +35,10 @@ fn job() -> NewJob {
     job
 }
 
+fn unique(unique: Unique) -> NewJob {
+    NewJob { unique: Some(unique), ..job() }
+}
+
 fn served(node: &Shared, cron: Cron) -> Vec<Entry> {
     served_with(node, cron, job())
 }
@@ -169,14 +173,67 @@ async fn a_tick_is_skipped_while_the_job_of_an_earlier_one_is_not_over() {
 async fn a_unique_job_that_is_there_already_is_a_duplicate() {
     let (clock, folder) = (clock(), folder());
     let node = node(&clock, &folder).await;
-    let unique = NewJob { unique: Some(Unique::forever()), ..job() };
-    let mut entries = served_with(&node, Cron::new("e", "@hourly"), unique);
-    for _ in 0..3 {
-        look(&node, &mut entries).await;
+    let mut entries = served_with(&node, Cron::new("e", "@hourly"), unique(Unique::forever()));
+    look(&node, &mut entries).await;
+    node.queue.insert(unique(Unique::forever())).await.expect("by hand");
+    for _ in 0..2 {
         clock.advance(HOUR);
+        look(&node, &mut entries).await;
     }
-    assert_eq!(ticks(&node).await, ["00:00 first_seen 0", "01:00 inserted 0", "02:00 duplicate 0"]);
+    assert_eq!(ticks(&node).await, ["00:00 first_seen 0", "01:00 duplicate 0", "02:00 duplicate 0"]);
     assert_eq!(jobs(&node).await.len(), 1);
+}
+
+/// The period of a job counts from its insertion, which comes some milliseconds after the tick: not always as many.
+#[tokio::test]
+async fn a_period_as_long_as_the_interval_loses_no_tick() {
+    let (clock, folder) = (clock(), folder());
+    let node = node(&clock, &folder).await;
+    let mut entries = served_with(&node, Cron::new("e", "* * * * *"), unique(Unique::within(MINUTE)));
+    look(&node, &mut entries).await;
+    clock.advance(MINUTE / 2);
+    for late in [9, 2, 7, 4, 1, 8].map(Duration::from_millis) {
+        clock.advance(late);
+        look(&node, &mut entries).await;
+        clock.advance(MINUTE - late);
+    }
+    let inserted = (1..=6).map(|minute| format!("00:0{minute} inserted 0"));
+    let expected: Vec<_> = ["00:00 first_seen 0".to_owned()].into_iter().chain(inserted).collect();
+    assert_eq!(ticks(&node).await, expected);
+}
+
+/// 29 March 2026 has 23 hours in Berlin.
+#[tokio::test]
+async fn a_daily_job_that_is_unique_for_a_day_runs_after_the_shortest_day() {
+    let (clock, folder) = (Clock::manual("2026-03-28T12:00:00Z".parse().expect("a moment")), folder());
+    let node = node(&clock, &folder).await;
+    let daily = Cron::new("e", "@daily").time_zone("Europe/Berlin");
+    let mut entries = served_with(&node, daily, unique(Unique::within(24 * HOUR)));
+    look(&node, &mut entries).await;
+    for wait in [11 * HOUR, 23 * HOUR] {
+        clock.advance(wait);
+        look(&node, &mut entries).await;
+    }
+    assert_eq!(ticks(&node).await, ["12:00 first_seen 0", "23:00 inserted 0", "22:00 inserted 0"]);
+}
+
+#[tokio::test]
+async fn a_job_inserted_by_hand_is_a_duplicate_of_the_last_tick_for_all_of_the_period() {
+    let (clock, folder) = (clock(), folder());
+    let node = node(&clock, &folder).await;
+    let job = || unique(Unique::within(90 * MINUTE));
+    let mut entries = served_with(&node, Cron::new("e", "@hourly"), job());
+    look(&node, &mut entries).await;
+    for _ in 0..2 {
+        clock.advance(HOUR);
+        look(&node, &mut entries).await;
+    }
+    let by_hand = async || node.queue.insert(job()).await.expect("a write").duplicate;
+    assert!(by_hand().await);
+    clock.advance(89 * MINUTE);
+    assert!(by_hand().await, "the next tick was missed, the period goes on");
+    clock.advance(2 * MINUTE);
+    assert!(!by_hand().await);
 }
 
 /// A node whose clock is a year ahead records a tick of then: that must not silence the entry for a year,
