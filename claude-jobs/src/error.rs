@@ -30,6 +30,14 @@ pub enum Error {
         /// The newest version of this build.
         known: i64,
     },
+    /// The database's file was deleted or replaced while it was open (SQLite): what is written to it, nobody ever reads.
+    #[error(
+        "the database file `{path}` was deleted or replaced while it was in use: start the program again"
+    )]
+    DatabaseReplaced {
+        /// The file.
+        path: String,
+    },
     /// The database failed, or could not be reached. A write was not committed, unless the connection broke
     /// while it was: then nobody knows.
     #[error("database: {0}")]

@@ -13,7 +13,7 @@ use crate::builder::{Draft, JobBuilder};
 use crate::clock::Clock;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::engine::UserConnection;
-use crate::engine::{Cancelled, Count, Engine, Filter, QueueChange, QueueSettings, TickRow};
+use crate::engine::{Cancelled, Count, Engine, Filter, Purpose, QueueChange, QueueSettings, TickRow};
 use crate::error::{Error, Result};
 use crate::inserter::Inserter;
 use crate::job::{AttemptError, Inserted, Job, JobId, JobRow, NewJob, RunRow, State};
@@ -76,8 +76,13 @@ impl Queue {
     /// [`Error::Connect`] names the URL and what to do, [`Error::NewerSchema`] a database of a newer
     /// release, [`Error::DuplicateWorker`] two workers of one name.
     pub async fn connect(url: &str) -> Result<Self> {
+        Self::open(url, Purpose::Use).await
+    }
+
+    /// As [`connect`](Self::connect), or to look only.
+    pub(crate) async fn open(url: &str, purpose: Purpose) -> Result<Self> {
         let registry = Registry::linked()?;
-        let (engine, wakes) = (engine(url).await?, Arc::new(Wakes::new()));
+        let (engine, wakes) = (engine(url, purpose).await?, Arc::new(Wakes::new()));
         let inserter = Arc::new(Inserter::new(Arc::clone(&engine), Arc::clone(&wakes)));
         let known = Known::new(registry, Clock::system(), engine.database_id());
         let mut queue = Self { engine, known, wakes, inserter };
@@ -427,6 +432,6 @@ impl fmt::Debug for Queue {
 }
 
 /// On the heap, as [`Queue::insert_draft`]: no part of a database's driver is compiled in the user's program.
-fn engine(url: &str) -> BoxFuture<'_, Result<Arc<dyn Engine>>> {
-    Box::pin(crate::engine::url::connect(url))
+fn engine(url: &str, purpose: Purpose) -> BoxFuture<'_, Result<Arc<dyn Engine>>> {
+    Box::pin(crate::engine::url::open(url, purpose))
 }

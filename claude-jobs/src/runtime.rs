@@ -356,7 +356,7 @@ impl RuntimeBuilder {
         let mut services = Tasks::new(&shutdown, &breakdown);
         let ours = || Arc::clone(&shared);
         // From here on, however long it takes until the first claim.
-        let lease_ended = services.spawn("service `lease`", |told| service::lease::serve(ours(), told));
+        let lease_ended = services.try_spawn("service `lease`", |told| service::lease::serve(ours(), told));
         // A predecessor's jobs come before new ones: nothing is idle until they are taken back.
         let mut sightings = match self.ends_when_idle {
             true => Sightings::default(),

@@ -98,7 +98,7 @@ impl Settlement {
 
     /// Fallback when the database rejects the settlement: cancels the job and drops everything that came from the
     /// run or its handler and may be the cause.
-    pub(crate) fn bare(&self, why: &crate::Error, now: Timestamp) -> Self {
+    pub(crate) fn bare(&self, why: &str, now: Timestamp) -> Self {
         let refused = if self.follow_ons.is_empty() { "settlement" } else { "follow-on job" };
         let mut run = self.run.clone();
         run.verdict = "cancel".to_owned();

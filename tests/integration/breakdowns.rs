@@ -164,3 +164,18 @@ async fn runs_are_stopped_at_once_when_nobody_renews_the_lease() {
     assert_eq!(state(&place).await, State::Available, "it goes on in its session");
     assert_eq!(nodes(&place).await, 0);
 }
+
+#[tokio::test]
+async fn a_database_file_that_is_replaced_ends_the_runtime() {
+    let place = Place::new().await;
+    let lease = Duration::from_secs(12);
+    let runtime =
+        Runtime::builder(place.queue.clone()).queue("tests", 1).lease(lease).claude(Moody::default());
+    let runtime = tokio::spawn(runtime.run_until(std::future::pending()));
+    let (file, other) = (place.folder.path().join("jobs.db"), place.folder.path().join("other.db"));
+    std::fs::copy(&file, &other).expect("a copy");
+    std::fs::rename(&other, &file).expect("another file in its place");
+    let ended = timeout(SOON, runtime).await.expect("it ends").expect("no panic");
+    let error = ended.expect_err("nobody reads what it writes");
+    assert!(matches!(&error, Error::DatabaseReplaced { path } if path.ends_with("jobs.db")), "{error}");
+}

@@ -8,6 +8,7 @@ mod chaos;
 mod classifier;
 mod command;
 mod conformance;
+mod copies;
 mod definitions;
 mod descriptors;
 mod events;

@@ -379,7 +379,7 @@ fn typed_setters_write_what_rows_hold() {
 /// A trigger of the user's own that forbids jobs of priority 9.
 async fn forbid_the_last(place: &Place) {
     let sql = "CREATE TRIGGER no_last BEFORE INSERT ON claude_jobs WHEN new.priority = 9 \
-               BEGIN SELECT RAISE(ABORT, 'not here'); END";
+               BEGIN SELECT RAISE(ABORT, 'not here: ghp_0123456789abcdefABCD'); END";
     place.connection().await.execute(sql).await.expect("a trigger");
 }
 
@@ -428,7 +428,7 @@ async fn a_follow_on_that_the_database_refuses_cancels_its_job_and_stops_no_othe
     );
     let job = place.job(&bad).await;
     let reason = job.reason.as_deref().unwrap_or_default();
-    assert!(job.state == State::Cancelled && reason.contains("not here"), "{job:?}");
+    assert!(job.state == State::Cancelled && reason.contains("not here: [secret]"), "{job:?}");
     let ledger = place.queue.details(job.id).await.expect("a read").runs;
     assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "success"), "what was paid for is known");
     let completed = {

@@ -153,6 +153,31 @@ impl Database {
         format!("postgres://{UNPRIVILEGED}@localhost:{}/{}?host={socket}", self.server.port, self.name)
     }
 
+    /// Another database on the server, with all that is in this one at the moment.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn copy(&self) -> Database {
+        let name = format!("{}_copy", self.name);
+        let tool = |program: &str| {
+            let mut command = Command::new(self.server.programs.join(program));
+            command.arg("-h").arg(self.server.folder.path());
+            command.args(["-p", &self.server.port.to_string(), "-U", UNPRIVILEGED]);
+            command
+        };
+        let dump =
+            tool("pg_dump").args(["--format=custom", &self.name]).output().expect("pg_dump can be started");
+        assert!(dump.status.success(), "pg_dump: {dump:?}");
+        let created = self.server.psql("postgres", &format!("create database {name}"));
+        assert!(created.status.success(), "create database: {created:?}");
+        let file = self.server.folder.path().join(format!("{name}.dump"));
+        fs::write(&file, dump.stdout).expect("the temporary folder can be written");
+        let restored = tool("pg_restore").args(["--exit-on-error", "-d", &name]).arg(&file).output();
+        let restored = restored.expect("pg_restore can be started");
+        assert!(restored.status.success(), "pg_restore: {restored:?}");
+        Database { name, server: Arc::clone(&self.server) }
+    }
+
     /// The folder of the server's socket, and the database's name.
     pub(crate) fn place(&self) -> (&Path, &str) {
         (self.server.folder.path(), &self.name)

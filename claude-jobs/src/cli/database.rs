@@ -2,7 +2,7 @@
 
 use super::exit::Problem;
 use super::live;
-use crate::engine::{Inspection, url};
+use crate::engine::{Inspection, Purpose, url};
 use crate::error::Error;
 use crate::passthrough::Passthrough;
 use crate::queue::Queue;
@@ -64,11 +64,15 @@ impl Database {
         if is_named {
             live::say(&format!("database: {name}"));
         }
-        self.connect().await
+        self.open(Purpose::Look).await
     }
 
     /// Opens the database, and makes what is missing. The queue knows every linked worker, and `claude`.
     pub(super) async fn connect(&self) -> Result<Queue, Problem> {
+        self.open(Purpose::Use).await
+    }
+
+    async fn open(&self, purpose: Purpose) -> Result<Queue, Problem> {
         let (url, variable) = self.url()?;
         let queue = match is_in_memory(&url) {
             true => {
@@ -76,7 +80,7 @@ impl Database {
                     .to_owned();
                 Err(Error::Connect { url, reason })
             }
-            false => Queue::connect(&url).await,
+            false => Queue::open(&url, purpose).await,
         };
         let queue = queue.map_err(|error| of(error, variable))?;
         if queue.registry().get(Passthrough::DEFINITION.name).is_ok() {

@@ -224,7 +224,15 @@ fn told(reason: &str) -> Option<&str> {
 }
 
 /// How our own reasons begin that name no kind of failure.
-const HEADS: &[&str] = &["given back", "interrupted", "lost", "handler", "internal error"];
+const HEADS: &[&str] = &[
+    "given back",
+    "interrupted",
+    "lost",
+    "handler",
+    "internal error",
+    "settlement refused",
+    "follow-on job refused",
+];
 
 #[cfg(test)]
 mod tests;

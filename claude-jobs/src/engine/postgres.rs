@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     Access, AccountRow, BusyLook, Cancelled, ClaimRequest, Count, Engine, Filter, LedgerPage, NodeRow,
-    QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
+    Purpose, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -34,6 +34,7 @@ mod clock;
 mod connections;
 mod explain;
 mod feed;
+mod fork;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
@@ -52,7 +53,7 @@ mod statements;
 mod ticks;
 mod turn;
 
-use address::Address;
+use address::{Address, Schema};
 use connections::Connections;
 use explain::explain;
 pub(crate) use insert::insert_in;
@@ -72,6 +73,20 @@ pub(crate) struct PostgresEngine {
     access: Access,
 }
 
+/// The database's id, once its tables are up to date and it is known whether it is a copy.
+async fn identify(connections: &Connections, schema: &Schema, purpose: Purpose) -> Result<Uuid> {
+    let id = schema::migrate(connections, schema).await?;
+    if purpose == Purpose::Look {
+        return Ok(id);
+    }
+    match fork::settle(connections, schema).await {
+        Ok(()) => schema::migrate(connections, schema).await,
+        // Who may not write that may still insert jobs.
+        Err(error) if explain::is_denied(&error) => Ok(id),
+        Err(error) => Err(error),
+    }
+}
+
 /// What opens the database of that URL: the URL, and the password, wherever that is from.
 pub(crate) fn access(url: &str) -> Access {
     let options = Address::parse(url).ok().map(|address| address.options.to_url_lossy());
@@ -79,13 +94,20 @@ pub(crate) fn access(url: &str) -> Access {
 }
 
 impl PostgresEngine {
-    /// Connects, and brings the tables up to date.
+    /// To use it.
+    #[cfg(test)]
     pub(crate) async fn connect(url: &str) -> Result<Self> {
+        Self::open(url, Purpose::Use).await
+    }
+
+    /// Connects, and brings the tables up to date.
+    pub(crate) async fn open(url: &str, purpose: Purpose) -> Result<Self> {
         let address = Address::parse(url)?;
         let connections = Connections::new(&address);
         let sql = Statements::of(&address.schema);
-        let database_id =
-            schema::migrate(&connections, &address.schema).await.map_err(|error| explain(&address, error))?;
+        let database_id = identify(&connections, &address.schema, purpose)
+            .await
+            .map_err(|error| explain(&address, error))?;
         Ok(Self { address, connections, sql, database_id, access: access(url) })
     }
 

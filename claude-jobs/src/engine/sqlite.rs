@@ -4,7 +4,7 @@
 //! in SQLite's busy handler is not), a few read, one watches for other processes' commits. Commits
 //! are synced (`synchronous = FULL`): what was inserted survives a power cut.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Access, AccountRow, BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage,
-    NodeRow, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
+    NodeRow, Purpose, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -33,6 +33,8 @@ mod answers;
 mod batch;
 mod claim;
 mod feed;
+mod file;
+mod fork;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
@@ -55,6 +57,7 @@ pub(crate) use insert::insert_on_users;
 pub(crate) use inspect::inspect;
 pub(super) use problem::explained;
 
+use file::{File, Origin, check_path};
 use insert::insert_in;
 use problem::ReadOnly;
 
@@ -77,16 +80,19 @@ pub(crate) struct SqliteEngine {
     is_read_only: Arc<AtomicBool>,
     /// A turn is under way on the writer. Still so when the writer is returned, it was given up.
     is_torn: Arc<AtomicBool>,
-    /// The file and what identified it when it was opened; none in memory.
-    file: Option<(PathBuf, FileId)>,
+    /// None in memory.
+    file: Option<File>,
 }
 
-/// Device and inode.
-type FileId = (u64, u64);
-
 impl SqliteEngine {
-    /// Opens the database, makes it if it is not there, and brings its tables up to date.
+    /// To use it.
+    #[cfg(test)]
     pub(crate) async fn connect(url: &str) -> Result<Self> {
+        Self::open(url, Purpose::Use).await
+    }
+
+    /// Opens the database, makes it if it is not there, and brings its tables up to date.
+    pub(crate) async fn open(url: &str, purpose: Purpose) -> Result<Self> {
         let refused = |reason: String| Error::Connect { url: url.to_owned(), reason };
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| refused(format!("{error}; write it as `sqlite://path/to/jobs.db`")))?
@@ -103,7 +109,7 @@ impl SqliteEngine {
         let path = options.get_filename().to_owned();
         let in_memory = is_in_memory(url);
         if !in_memory {
-            check_path(&path).map_err(refused)?;
+            check_path(&path).and_then(|()| file::create(&path)).map_err(refused)?;
         }
         let is_read_only = Arc::new(AtomicBool::new(false));
         let is_torn = Arc::new(AtomicBool::new(false));
@@ -140,7 +146,9 @@ impl SqliteEngine {
         };
         let explain = |error: sqlx::Error| refused(connect_problem(&path, &error));
         let writer = pool(1, Arc::clone(&is_read_only), Arc::clone(&is_torn)).await.map_err(explain)?;
-        let database_id = schema::migrate(&writer).await.map_err(|error| match error {
+        let file = if in_memory { None } else { File::at(&path) };
+        let origin = file.as_ref().filter(|_| purpose == Purpose::Use).and_then(File::origin);
+        let database_id = identify(&writer, origin).await.map_err(|error| match error {
             Error::Database(source) => refused(format!("{}: {source}", path.display())),
             other => other,
         })?;
@@ -151,21 +159,8 @@ impl SqliteEngine {
             let pool = |most| pool(most, Arc::default(), Arc::default());
             (pool(4).await.map_err(explain)?, pool(1).await.map_err(explain)?)
         };
-        let file = path.canonicalize().ok().filter(|_| !in_memory);
-        let file = file.and_then(|path| file_id(&path).map(|id| (path, id)));
         let access = access(url);
         Ok(Self { writer, readers, watcher, database_id, access, is_read_only, is_torn, file })
-    }
-
-    /// SQLite goes on with a file that was deleted or replaced: what is written there nobody ever reads.
-    fn check_file(&self) -> Result<()> {
-        match &self.file {
-            Some((path, id)) if file_id(path) != Some(*id) => {
-                let path = path.display();
-                Err(Error::Database(format!("`{path}` was deleted or replaced: restart this program").into()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// A transaction that holds the write lock from its start, so that what it reads stays true.
@@ -183,29 +178,20 @@ impl SqliteEngine {
     }
 }
 
-fn file_id(path: &Path) -> Option<FileId> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+/// The database's id, once its tables are up to date and it is known whether it is a copy.
+async fn identify(writer: &SqlitePool, origin: Option<Origin>) -> Result<Uuid> {
+    let id = schema::migrate(writer).await?;
+    let Some(origin) = origin else { return Ok(id) };
+    match fork::settle(writer, &origin).await {
+        Ok(()) => schema::migrate(writer).await,
+        // It can be read all the same.
+        Err(Error::Database(source)) if source.is::<ReadOnly>() => Ok(id),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
-}
-
-/// Says what is wrong with the path before SQLite does with less words.
-fn check_path(path: &Path) -> Result<(), String> {
-    if path.as_os_str().is_empty() {
-        return Err("the URL names no file; write it as `sqlite://path/to/jobs.db`".to_owned());
-    }
-    if path.is_dir() {
-        return Err(format!("`{}` is a folder; name a file in it", path.display()));
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(format!("the folder `{}` does not exist; create it first", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
@@ -333,9 +319,7 @@ impl Engine for SqliteEngine {
     }
 
     fn free_disk(&self) -> Option<u64> {
-        let (path, _) = self.file.as_ref()?;
-        let disk = rustix::fs::statvfs(path).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        self.file.as_ref()?.free_disk()
     }
 
     async fn is_busy(&self, look: &BusyLook<'_>) -> Result<bool> {
@@ -395,7 +379,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn renew(&self, node: &NodeRow, registered: bool) -> Result<bool> {
-        self.check_file()?;
+        self.file.iter().try_for_each(File::check)?;
         nodes::renew(self, node, registered).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, Purpose};
 use crate::error::{Error, Result};
 
 /// Connects to the database.
@@ -10,14 +10,15 @@ use crate::error::{Error, Result};
 /// # Errors
 ///
 /// As [`Queue::connect`](crate::Queue::connect).
-pub(crate) async fn connect(url: &str) -> Result<Arc<dyn Engine>> {
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(unused_variables))]
+pub(crate) async fn open(url: &str, purpose: Purpose) -> Result<Arc<dyn Engine>> {
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") {
-        return Ok(Arc::new(super::sqlite::SqliteEngine::connect(url).await?));
+        return Ok(Arc::new(super::sqlite::SqliteEngine::open(url, purpose).await?));
     }
     #[cfg(feature = "postgres")]
     if is_postgres(url) {
-        return Ok(Arc::new(super::postgres::PostgresEngine::connect(url).await?));
+        return Ok(Arc::new(super::postgres::PostgresEngine::open(url, purpose).await?));
     }
     Err(unsupported(url))
 }

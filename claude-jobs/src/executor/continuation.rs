@@ -1,7 +1,7 @@
 //! Going on in the session of a run before: what is asked of claude after one that was lost, what is done
 //! where the session's transcript is on another machine, and what both used. Pure.
 
-use crate::job::Job;
+use crate::job::{Job, Session};
 use crate::options::Options;
 use crate::outcome::{FailureKind, Run};
 
@@ -19,12 +19,13 @@ pub(super) fn asked_again(prompt: &str) -> String {
 }
 
 /// The options of a run that goes on in a session, with this prompt.
-pub(super) fn of(options: &Options, session: &str, prompt: String) -> Options {
+pub(super) fn of(options: &Options, session: &Session, prompt: String) -> Options {
     let mut options = options.clone();
     options.prompt = Some(prompt);
-    options.resume = Some(session.to_owned());
+    options.resume = Some(session.id.clone());
+    options.fork_session = session.fork.then_some(true);
     // Where they name a session, it is the one that this continues.
-    (options.session_id, options.from_pr, options.fork_session) = (None, None, None);
+    (options.session_id, options.from_pr) = (None, None);
     // The session knows its worktree; asked for again, the CLI would make another.
     options.worktree = None;
     options
@@ -85,10 +86,13 @@ mod tests {
         let args =
             ArgMap::new().prompt("do it").model("opus").session_id("0199f1de-0000-7000-8000-0123456789ab");
         let options = Options::merge([&args.worktree(true)]).expect("valid");
-        let continued = of(&options, "s", PROMPT.to_owned()).to_json();
+        let session = Session::new("s");
+        let continued = of(&options, &session, PROMPT.to_owned()).to_json();
         assert_eq!((&continued["resume"], &continued["model"]), (&"s".into(), &"opus".into()));
         assert_ne!(continued["prompt"], "do it");
         assert_eq!(continued.len(), 3, "{continued:?}");
+        let forked = of(&options, &Session { fork: true, ..session }, PROMPT.to_owned()).to_json();
+        assert_eq!((&forked["resume"], &forked["fork_session"]), (&"s".into(), &true.into()));
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Executor {
     /// The session that an attempt was started in. Where that was to continue another, it may have been started anew
     /// instead; nobody knows, and the next attempt will find out. None where none is kept.
     fn session_of(&self, job: &Job) -> Option<String> {
-        if let Some(session) = &job.continuation.session {
+        if let Some(session) = job.continuation.session.as_ref().filter(|session| !session.fork) {
             return Some(session.id.clone());
         }
         // What reads the job's fields is user code: one that panics must not keep the others from being rescued.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{Executor, Leash, continuation};
 use crate::definition::Definition;
-use crate::job::Job;
+use crate::job::{Job, Session};
 use crate::options::Options;
 use crate::outcome::{Ending, Failure, FailureKind, Outcome, Repair, Report, Run, StopReason, judge};
 use crate::output::Mismatch;
@@ -86,7 +86,7 @@ fn plan(
         return Err("`no_session_persistence` leaves no session to resume");
     }
     let session = run.session_id.as_deref().ok_or("the run named no session to resume")?;
-    let mut repair = continuation::of(options, session, prompt(mismatch));
+    let mut repair = continuation::of(options, &Session::new(session), prompt(mismatch));
     if let Some(most) = options.max_budget_usd {
         let spent = run.cost_usd.ok_or("what is left of `max_budget_usd` is unknown")?;
         repair.max_budget_usd = Some(most - spent);

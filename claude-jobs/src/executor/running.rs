@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Decision, Executor, Leash, continuation};
 use crate::claude::Request;
-use crate::job::Job;
+use crate::job::{Job, Session};
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::outcome::Run;
@@ -24,8 +24,8 @@ impl Executor {
     ) -> Result<(Run, bool), Box<Decision>> {
         let Some(session) = &job.continuation.session else {
             let begun = options.session_id.as_deref().filter(|_| job.attempt > 1);
-            let going_on =
-                begun.map(|session| continuation::of(&options, session, continuation::PROMPT.to_owned()));
+            let going_on = begun
+                .map(|id| continuation::of(&options, &Session::new(id), continuation::PROMPT.to_owned()));
             let run = self.run_once(job, options, leash).await;
             let run = match going_on {
                 Some(options) if continuation::has_begun(&run) => {
@@ -36,7 +36,7 @@ impl Executor {
             return Ok((run, false));
         };
         let prompt = session.prompt.clone().unwrap_or_else(|| continuation::PROMPT.to_owned());
-        let continuation = continuation::of(&options, &session.id, prompt);
+        let continuation = continuation::of(&options, session, prompt);
         let continued = self.run_once(job, Box::new(continuation), leash).await;
         if !continuation::is_out_of_reach(&continued) {
             return Ok((continued, false));

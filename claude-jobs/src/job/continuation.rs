@@ -39,6 +39,9 @@ pub struct Session {
     /// counts.
     #[serde(skip_serializing_if = "is_false")]
     pub uncounted: bool,
+    /// Whether a fork of it is continued (`--fork-session`): it belongs to the database that this one is a copy of.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fork: bool,
 }
 
 impl Session {

@@ -167,9 +167,11 @@ impl Turn {
             Err(error) if engine::is_forbidden(&error) => error,
             settled => return settled.map(|settled| (settled, None)),
         };
-        let (id, problem) = (settlement.id, content(&error));
-        tracing::error!(job.id = %id, error = problem, "cancelled: the database refuses its settlement");
-        let bare = settlement.bare(&error, now);
+        // It may quote what was to be written.
+        let problem = self.shared.executor.secrets.hide(&error.to_string());
+        let (id, shown) = (settlement.id, content(&problem));
+        tracing::error!(job.id = %id, error = shown, "cancelled: the database refuses its settlement");
+        let bare = settlement.bare(&problem, now);
         match settle(&bare).await {
             Err(error) if engine::is_forbidden(&error) => {
                 let barest = settlement.barest(now);

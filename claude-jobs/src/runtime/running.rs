@@ -110,7 +110,7 @@ impl Running {
             true => Ok(()),
             false => self.shared.queue.engine().retire(&self.shared.node_id()).await,
         };
-        self.breakdown.error().map_or(retired, Err)
+        self.breakdown.take().map_or(retired, Err)
     }
 }
 

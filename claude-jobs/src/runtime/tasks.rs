@@ -1,12 +1,12 @@
 //! [`Tasks`]: the producers or the services of a runtime; [`Breakdown`]: the first of them that ended although
 //! nobody had told it to.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::panic::{catch_panic, panic_text};
 use crate::telemetry::content;
 
@@ -31,16 +31,33 @@ impl Tasks {
         name: impl Into<String>,
         task: impl FnOnce(CancellationToken) -> T,
     ) -> CancellationToken {
-        let name = name.into();
+        self.try_spawn(name, |told| {
+            let task = task(told);
+            async { Ok::<(), Error>(task.await) }
+        })
+    }
+
+    /// The same for a task that may fail. Its error is the runtime's.
+    pub(super) fn try_spawn<T: Future<Output = Result<()>> + Send + 'static>(
+        &mut self,
+        name: impl Into<String>,
+        task: impl FnOnce(CancellationToken) -> T,
+    ) -> CancellationToken {
+        let part = name.into();
         let (told, breakdown) = (self.told.clone(), self.breakdown.clone());
         let mut task = Box::pin(task(told.clone()));
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         self.tasks.spawn(async move {
-            match catch_panic(task.as_mut()).await {
-                Err(panic) => breakdown.note(name, format!("panicked: {}", panic_text(panic))),
-                Ok(()) if !told.is_cancelled() => breakdown.note(name, "ended too early".to_owned()),
-                Ok(()) => {}
+            let broke_down = |problem| Error::BrokeDown { part: part.clone(), problem };
+            let error = match catch_panic(task.as_mut()).await {
+                Err(panic) => Some(broke_down(format!("panicked: {}", panic_text(panic)))),
+                Ok(Err(error)) => Some(error),
+                Ok(Ok(())) if !told.is_cancelled() => Some(broke_down("ended too early".to_owned())),
+                Ok(Ok(())) => None,
+            };
+            if let Some(error) = error {
+                breakdown.note(&part, error);
             }
             drop(guard);
         });
@@ -64,20 +81,15 @@ pub(super) struct Breakdown(Arc<First>);
 
 #[derive(Default)]
 struct First {
-    /// The task's name, and what it did.
-    task: OnceLock<(String, String)>,
+    error: Mutex<Option<Error>>,
     happened: CancellationToken,
 }
 
 impl Breakdown {
-    fn note(&self, name: String, problem: String) {
-        tracing::error!(
-            part = name,
-            error = content(&problem),
-            "a part of the runtime broke down: shutting down"
-        );
+    fn note(&self, part: &str, error: Error) {
+        tracing::error!(part, error = content(&error), "a part of the runtime broke down: shutting down");
         // Later ones are logged only.
-        let _ = self.0.task.set((name, problem));
+        self.first().get_or_insert(error);
         self.0.happened.cancel();
     }
 
@@ -86,10 +98,13 @@ impl Breakdown {
         self.0.happened.cancelled().await;
     }
 
-    /// What happened, as the runtime's caller is told.
-    pub(super) fn error(&self) -> Option<Error> {
-        let (part, problem) = self.0.task.get()?.clone();
-        Some(Error::BrokeDown { part, problem })
+    /// What happened, for the runtime's caller.
+    pub(super) fn take(&self) -> Option<Error> {
+        self.first().take()
+    }
+
+    fn first(&self) -> MutexGuard<'_, Option<Error>> {
+        self.0.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +119,7 @@ mod tests {
     }
 
     fn message(breakdown: &Breakdown) -> Option<String> {
-        breakdown.error().map(|error| error.to_string())
+        breakdown.take().map(|error| error.to_string())
     }
 
     #[tokio::test]

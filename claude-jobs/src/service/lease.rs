@@ -33,7 +33,10 @@ impl Moment {
     }
 }
 
-pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
+/// # Errors
+///
+/// [`Error::DatabaseReplaced`]: there is no lease to keep any more.
+pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> Result<()> {
     let (every, patience) = (shared.terms.renew_every(), shared.terms.patience());
     let mut renewed = Moment::now();
     let (mut tried, mut wait) = (renewed, every);
@@ -41,7 +44,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
         while tried.elapsed() < wait {
             let rest = wait.saturating_sub(tried.elapsed());
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return Ok(()),
                 () = sleep(rest.min(SLICE)) => {}
             }
         }
@@ -61,6 +64,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) {
                 }
                 (renewed, wait) = (tried, every);
             }
+            Err(error @ Error::DatabaseReplaced { .. }) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "cannot renew this node's lease, will try again");
                 meter::database_error("renew");

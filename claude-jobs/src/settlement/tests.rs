@@ -403,7 +403,7 @@ fn what_the_database_refuses_is_left_out() {
     let mut new = judged(&Verdict::Complete, &job(1, 0, 3));
     new.run.result = Some("text".into());
     new.run.session_id = Some("s".into());
-    let bare = new.bare(&error, now());
+    let bare = new.bare(&error.to_string(), now());
     assert_eq!(
         (bare.state, bare.run.result, bare.run.session_id.as_deref()),
         (State::Cancelled, None, Some("s"))

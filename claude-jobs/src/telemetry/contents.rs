@@ -7,6 +7,7 @@ use tracing::Value;
 use tracing::field::display;
 
 use crate::error::Error;
+use crate::secrets::Secrets;
 
 static SHOWN: AtomicBool = AtomicBool::new(false);
 
@@ -26,7 +27,8 @@ pub(crate) fn content(text: impl Display) -> Option<impl Value> {
     contents_are_shown().then(|| display(text))
 }
 
-/// An error of the database without the words in which it may quote what was to be written.
+/// An error of the database. Where it may quote what was to be written, it is told without those words, or without the
+/// secrets in them.
 pub(crate) fn careful(error: &Error) -> impl Display {
     Careful(error)
 }
@@ -35,9 +37,10 @@ struct Careful<'a>(&'a Error);
 
 impl Display for Careful<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !contents_are_shown() && crate::engine::is_forbidden(self.0) {
-            return formatter.write_str("database: it refuses what was to be written");
+        match (crate::engine::is_forbidden(self.0), contents_are_shown()) {
+            (true, false) => formatter.write_str("database: it refuses what was to be written"),
+            (true, true) => formatter.write_str(&Secrets::of_this_process().hide(&self.0.to_string())),
+            (false, _) => self.0.fmt(formatter),
         }
-        self.0.fmt(formatter)
     }
 }

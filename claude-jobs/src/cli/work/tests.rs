@@ -29,6 +29,7 @@ fn what_claude_or_a_handler_has_said_is_not_told() {
         ("result_error: API Error: token abc rejected", Some("result_error")),
         ("interrupted: environment: who knows", Some("interrupted")),
         ("handler: the customer's name is Ada", Some("handler")),
+        ("follow-on job refused: database: it is for Ada", Some("follow-on job refused")),
         ("Ada: not our customer", None),
         ("too dear", None),
     ] {

@@ -91,14 +91,18 @@ impl Address {
     pub(super) fn parse(url: &str) -> Result<Self> {
         // What cannot be read is not shown either: who knows where its password is.
         let unreadable = |reason: String| Error::Connect { url: "postgres://…".to_owned(), reason };
+        let misread = |problem: &dyn std::fmt::Display| {
+            unreadable(format!(
+                "{problem}; write it as `postgres://user:password@host:5432/database?schema={SCHEMA}`, with special \
+                 characters in the password percent-encoded (`@` is `%40`, `/` is `%2F`)"
+            ))
+        };
         let (theirs, ours) = split(url);
+        if has_misplaced_password(&theirs) {
+            return Err(misread(&"a password may stand where it would be taken for another part"));
+        }
         let options = PgConnectOptions::from_str(&theirs)
-            .map_err(|error| {
-                unreadable(format!(
-                    "{error}; write it as `postgres://user:password@host:5432/database?schema={SCHEMA}`, with \
-                     special characters in the password percent-encoded (`@` is `%40`, `/` is `%2F`)"
-                ))
-            })?
+            .map_err(|error| misread(&error))?
             // One round trip less, and a pooler that knows no such setting goes along.
             .extra_float_digits(None)
             .disable_statement_logging();
@@ -152,6 +156,14 @@ fn split(url: &str) -> (String, Vec<(&str, &str)>) {
     (format!("{base}{rest}"), ours.into_iter().map(|(_, pair)| pair).collect())
 }
 
+/// Whether an `@` stands behind the host, as it does where `/` or `#` of a password, or a missing `/` at the start, has
+/// ended the host too early.
+fn has_misplaced_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return true };
+    let before_query = rest.split('?').next().unwrap_or_default();
+    before_query.split_once(['/', '#']).is_some_and(|(_, behind)| behind.contains('@'))
+}
+
 /// Put together again from the parts that are no secret.
 fn shown(options: &PgConnectOptions) -> String {
     let (user, port) = (options.get_username(), options.get_port());
@@ -178,6 +190,9 @@ mod tests {
         assert_eq!(address.shown, "postgres://me@db.example:6432/app?schema=my_jobs");
         assert_eq!(split(url).0, "postgres://me:secret@db.example:6432/app?sslmode=require");
         assert_eq!(address.schema.fill("SELECT 1 FROM {schema}.jobs"), "SELECT 1 FROM \"my_jobs\".jobs");
+        let address =
+            Address::parse("postgres://me:sec@ret@db.example/a%40b?password=x@y").expect("a good URL");
+        assert_eq!(address.shown, "postgres://me@db.example:5432/a@b");
     }
 
     #[test]
@@ -204,6 +219,10 @@ mod tests {
         for (url, expected) in [
             ("postgres://me:p?ss@word@db/app", "percent-encoded"),
             ("postgres://me:p/ss@db/app", "percent-encoded"),
+            ("postgres:/me:secret@db/app", "percent-encoded"),
+            ("postgres:me:secret@db/app", "percent-encoded"),
+            ("postgres://me:12/secret@db/app", "percent-encoded"),
+            ("postgres://me:12#secret@db/app", "percent-encoded"),
             ("postgres://me:secret@db:notaport/app", "percent-encoded"),
             ("postgres://me:secret@db/app?sslmode=sometimes", "sometimes"),
             ("postgres://me:secret@db/app?schema=Jobs", "schema `Jobs`"),

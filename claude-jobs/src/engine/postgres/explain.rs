@@ -10,6 +10,11 @@ pub(super) fn code(error: &Error) -> Option<String> {
     error.code().map(|code| code.into_owned())
 }
 
+/// Whether this role, or this server, may not write.
+pub(super) fn is_denied(error: &Error) -> bool {
+    matches!(code(error).as_deref(), Some("42501" | "25006"))
+}
+
 const WRONG_TLS: &str = "the server's certificate or TLS is not as `sslmode` asks: give `sslrootcert=FILE`, or another \
     `sslmode`";
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use rustix::fs::{Access, access};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
-use super::{check_path, connect_problem, is_in_memory, schema};
+use super::file::check_path;
+use super::{connect_problem, is_in_memory, schema};
 use crate::engine::Inspection;
 use crate::error::{Error, Result};
 

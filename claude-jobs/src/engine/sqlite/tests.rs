@@ -42,7 +42,29 @@ async fn a_database_that_is_deleted_while_it_is_open_is_noticed_with_the_next_re
     std::fs::copy(&file, folder.path().join("other.db")).expect("a copy");
     std::fs::rename(folder.path().join("other.db"), &file).expect("another file in its place");
     let error = engine.renew(&node, true).await.expect_err("replaced").to_string();
-    assert!(error.contains("was deleted or replaced: restart"), "{error}");
+    assert!(error.contains("was deleted or replaced while it was in use"), "{error}");
     std::fs::remove_file(&file).expect("it is there");
     engine.renew(&node, true).await.expect_err("deleted");
+}
+
+#[tokio::test]
+async fn a_new_file_and_those_beside_it_are_their_owners_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = SqliteEngine::connect(&format!("sqlite://{}/jobs.db", folder.path().display())).await;
+    let modes: Vec<_> = ["jobs.db", "jobs.db-wal", "jobs.db-shm"]
+        .map(|name| {
+            std::fs::metadata(folder.path().join(name)).expect("it is there").permissions().mode() & 0o777
+        })
+        .into();
+    assert_eq!(modes, [0o600; 3]);
+    drop(engine);
+    let shared = folder.path().join("shared.db");
+    std::fs::write(&shared, "").expect("a file");
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o664)).expect("ours");
+    let engine = SqliteEngine::connect(&format!("sqlite://{}", shared.display())).await;
+    let mode =
+        std::fs::metadata(folder.path().join("shared.db-wal")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o664, "what somebody else has made stays as it is");
+    drop(engine);
 }

@@ -1,0 +1,162 @@
+//! A copy of a database, worked on beside the original on the same machine: its runtime leaves the original's runs and
+//! sessions alone.
+
+use std::process::Command;
+use std::time::Duration;
+
+use claude_jobs::claude::ClaudeCli;
+use claude_jobs::prelude::*;
+use claude_jobs_tests::fake::FakeClaude;
+use claude_jobs_tests::postgres;
+use claude_jobs_tests::script::{Step, Take};
+use sqlx::{Connection, Executor};
+use tempfile::TempDir;
+
+use crate::workers::Plain;
+
+const SESSION: &str = "0199f1de-0000-7000-8000-00000000abcd";
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A database that can be copied while it is in use.
+enum Source {
+    File(TempDir),
+    Server(postgres::Database),
+}
+
+impl Source {
+    fn url(&self) -> String {
+        match self {
+            Self::File(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
+            Self::Server(database) => database.url(),
+        }
+    }
+
+    async fn copy(&self) -> Source {
+        let Self::File(_) = self else {
+            let Self::Server(database) = self else { unreachable!() };
+            return Self::Server(database.copy());
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copy = Self::File(folder);
+        let path = copy.url().replace("sqlite://", "");
+        self.execute(&format!("VACUUM INTO '{path}'")).await;
+        copy
+    }
+
+    /// Runs SQL; `{jobs}` and the like stand for our tables.
+    async fn execute(&self, sql: &str) {
+        let (sqlite, postgres) =
+            (sql.replace("{jobs}", "claude_jobs"), sql.replace("{jobs}", "claude_jobs.jobs"));
+        match self {
+            Self::File(_) => {
+                let sql = sqlite.replace("{nodes}", "claude_jobs_nodes");
+                let mut connection = sqlx::SqliteConnection::connect(&self.url()).await.expect("it is there");
+                connection.execute(sqlx::AssertSqlSafe(sql)).await.expect("sound SQL");
+            }
+            Self::Server(database) => {
+                database.psql(&postgres.replace("{nodes}", "claude_jobs.nodes"));
+            }
+        }
+    }
+}
+
+/// What tells a database from every other.
+async fn id(url: &str) -> String {
+    Queue::connect(url).await.expect("it opens").engine().database_id().to_string()
+}
+
+async fn a_copy_leaves_runs_and_sessions_of_the_original_alone(original: Source) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let release = folder.path().join("go on");
+    let mut take = Take::success("the original's");
+    take.steps.insert(0, Step::AwaitFile(release.clone()));
+    let fake = FakeClaude::new([take]);
+    let queue = Queue::connect(&original.url()).await.expect("a new database");
+    let runs = Plain::new("runs").insert(&queue).await.expect("valid").id();
+    let node = Runtime::builder(queue.clone())
+        .queue("tests", 1)
+        .claude(ClaudeCli::builder().binary(fake.path().to_str().expect("UTF-8")).build());
+    let node = tokio::spawn(node.drain());
+    fake.wait_for_records(1, SOON).await;
+    let waits =
+        Plain::new("waits").schedule_in(Duration::from_secs(3_600)).insert(&queue).await.expect("valid").id();
+    original
+        .execute(&format!(
+            "UPDATE {{jobs}} SET continuation = '{{\"session\":{{\"id\":\"{SESSION}\"}}}}' WHERE id = {waits}"
+        ))
+        .await;
+
+    let copy = original.copy().await;
+    // As after a lease.
+    copy.execute("DELETE FROM {nodes}").await;
+    copy.execute(&format!(
+        "UPDATE {{jobs}} SET state = 'available', scheduled_at = inserted_at WHERE id = {waits}"
+    ))
+    .await;
+    let looked = Command::new(env!("CARGO_BIN_EXE_jobs"))
+        .args(["jobs", "list", "--database", &copy.url()])
+        .output()
+        .expect("it runs");
+    assert!(looked.status.success(), "{looked:?}");
+    let first = queue.engine().database_id().to_string();
+    assert_eq!(id(&original.url()).await, first, "the original stays what it is");
+    let copied = Queue::connect(&copy.url()).await.expect("a copy");
+    let second = copied.engine().database_id().to_string();
+    assert_ne!(second, first);
+    assert_eq!(id(&copy.url()).await, second, "once");
+
+    let answers = FakeClaude::new([Take::success("the copy's")]);
+    let claude = ClaudeCli::builder().binary(answers.path().to_str().expect("UTF-8")).build();
+    Runtime::builder(copied.clone()).queue("tests", 1).claude(claude).drain().await.expect("it drains");
+    let records = answers.records();
+    assert_eq!(records.len(), 1, "what runs in the original is not run here");
+    assert_eq!(records[0].flag("--resume"), Some(SESSION));
+    assert!(records[0].argv.iter().any(|word| word == "--fork-session"), "{:?}", records[0].argv);
+    let job = copied.get(waits).await.expect("a read").expect("there");
+    assert_eq!(job.state, State::Completed);
+    let job = copied.get(runs).await.expect("a read").expect("there");
+    let reason = job.reason.unwrap_or_default();
+    assert!(job.state == State::Cancelled && reason.starts_with("copied: it ran when this copy"), "{reason}");
+
+    std::fs::write(&release, "").expect("a file");
+    node.await.expect("no panic").expect("it drains");
+    let details = queue.details(runs).await.expect("there");
+    assert_eq!(details.runs.len(), 1, "{:?}", details.runs);
+    assert_eq!(details.runs[0].result.as_deref(), Some("the original's"));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_file_leaves_the_original_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    a_copy_leaves_runs_and_sessions_of_the_original_alone(Source::File(folder)).await;
+}
+
+#[tokio::test]
+async fn a_copy_of_a_server_database_leaves_the_original_alone() {
+    a_copy_leaves_runs_and_sessions_of_the_original_alone(Source::Server(postgres::database())).await;
+}
+
+/// The file keeps its identity when it is moved, and its path when it is restored from a copy.
+#[tokio::test]
+async fn what_is_moved_or_restored_is_no_copy() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    let id = async |name: &str| {
+        let url = format!("sqlite://{}", at(name).display());
+        let id = id(&url).await;
+        // All of it into the file, which is moved and copied without those beside it.
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("it is there");
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.expect("nobody reads");
+        id
+    };
+    let first = id("a.db").await;
+    std::fs::rename(at("a.db"), at("b.db")).expect("moved");
+    assert_eq!(id("b.db").await, first);
+    std::fs::copy(at("b.db"), at("backup.db")).expect("a copy");
+    std::fs::rename(at("backup.db"), at("b.db")).expect("restored");
+    assert_eq!(id("b.db").await, first);
+    std::fs::copy(at("b.db"), at("c.db")).expect("a copy");
+    assert_ne!(id("c.db").await, first);
+    assert_eq!(id("b.db").await, first);
+}
