@@ -39,6 +39,7 @@ mod exit;
 mod flags;
 mod init;
 mod jobs;
+mod json;
 mod live;
 mod output;
 mod queues;

@@ -9,7 +9,7 @@ use super::database::Database;
 use super::duration::duration;
 use super::exit::{Exit, Problem};
 use super::flags::Layer;
-use super::{live, output, watched};
+use super::{json, live, output, watched};
 use crate::job::{Inserted, JobId, MAX_ATTEMPTS, NewJob, Schedule, State};
 use crate::options::ArgMap;
 use crate::passthrough::Passthrough;
@@ -35,7 +35,7 @@ struct Settings {
     #[arg(long, value_name = "NAME", default_value = Passthrough::DEFINITION.name)]
     worker: String,
     /// The worker's fields: a JSON object such as '{"number": 7}' [default: none]
-    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    #[arg(long, value_name = "JSON", value_parser = json::object)]
     input: Option<Map<String, Value>>,
     /// The queue [default: the worker's; `default` for `claude`]
     #[arg(long, value_name = "NAME")]
@@ -58,7 +58,7 @@ struct Settings {
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
     /// Notes of your own: a JSON object
-    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    #[arg(long, value_name = "JSON", value_parser = json::object)]
     meta: Option<Map<String, Value>>,
 }
 
@@ -84,13 +84,14 @@ impl EnqueueCommand {
             let Inserted { job, .. } = &inserted;
             live::say(&format!("duplicate: job {} is there already ({})", job.id, job.state));
         }
-        if self.json {
-            let Inserted { job, duplicate, .. } = &inserted;
-            let printed = Printed { id: job.id, state: job.state, duplicate: *duplicate, queue: &job.queue };
-            output::print_json(&printed)?;
+        let Inserted { job, duplicate, .. } = &inserted;
+        let printed = if self.json {
+            let line = Printed { id: job.id, state: job.state, duplicate: *duplicate, queue: &job.queue };
+            output::print_json(&line)
         } else {
-            output::print(&inserted.id().to_string())?;
-        }
+            output::print(&job.id.to_string())
+        };
+        live::say_if_unprinted(printed, &format!("job {} is inserted", job.id));
         Ok(Exit::Complete)
     }
 }
@@ -110,13 +111,6 @@ impl Settings {
         job.meta = self.meta.unwrap_or_default();
         job
     }
-}
-
-fn json_object(text: &str) -> Result<Map<String, Value>, String> {
-    serde_json::from_str(text).map_err(|error| {
-        let error = error.to_string();
-        format!("give a JSON object such as '{{\"ticket\": 7}}': {error}")
-    })
 }
 
 #[cfg(test)]

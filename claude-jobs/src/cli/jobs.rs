@@ -146,15 +146,14 @@ fn print_done(all: Vec<Done>, json: bool) -> Result<Exit, Problem> {
             live::say(&format!("error: {error}"));
         }
     }
-    if json {
-        output::print_json(&all)?;
-    } else {
-        let line = |done: &Done| done.result.map(|result| format!("{} {result}\n", done.id));
-        let lines: String = all.iter().filter_map(line).collect();
-        if !lines.is_empty() {
-            output::print(&lines)?;
-        }
-    }
+    let line = |done: &Done| done.result.map(|result| format!("{} {result}\n", done.id));
+    let lines: String = all.iter().filter_map(line).collect();
+    let printed = match json {
+        true => output::print_json(&all),
+        false if lines.is_empty() => Ok(()),
+        false => output::print(&lines),
+    };
+    live::say_if_unprinted(printed, lines.trim_end());
     let is_complete = all.iter().all(|done| done.error.is_none());
     Ok(if is_complete { Exit::Complete } else { Exit::Retry })
 }

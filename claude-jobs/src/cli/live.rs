@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use super::exit::Problem;
 use super::output;
 use activity::Activity;
 
@@ -93,6 +94,14 @@ pub(super) fn say(line: &str) {
     let mut board = board();
     let text = format!("{}{}\n{}", board.erased(), output::harmless(line), board.drawn_anew());
     write(&text);
+}
+
+/// For a command that has changed something and prints what: says it here if it could not be printed there. What is done is
+/// done, so that this is no failure.
+pub(super) fn say_if_unprinted(printed: Result<(), Problem>, done: &str) {
+    if let Err(problem) = printed {
+        say(&format!("{done} ({problem})"));
+    }
 }
 
 /// Writes whole lines to standard error, above the live lines. For the log.

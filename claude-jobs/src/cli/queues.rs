@@ -1,6 +1,6 @@
 //! `queues`: looks at queues and steers them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::database::Database;
 use super::exit::{Exit, Problem};
-use super::output;
+use super::{live, output};
 use crate::blocked::{Blocked, BlockedBy};
 use crate::engine::{Count, QueueSettings};
 use crate::job::State;
@@ -29,16 +29,69 @@ enum Action {
     /// Every queue with its settings and how many jobs it has in each state
     List,
     /// Start no more jobs of a queue, on any machine; running ones go on
-    Pause { name: String },
+    Pause {
+        #[command(flatten)]
+        name: Name,
+    },
     /// Start jobs of a queue again, whatever stopped it: a pause, a usage limit, a missing login
-    Resume { name: String },
+    Resume {
+        #[command(flatten)]
+        name: Name,
+    },
     /// Set how many jobs of a queue each machine runs at once
     Scale {
-        name: String,
+        #[command(flatten)]
+        name: Name,
         /// A number from 1, or `default` for what each `work --queue NAME=N` says
         #[arg(value_name = "N|default", allow_negative_numbers = true, value_parser = concurrency)]
         concurrency: Concurrency,
     },
+}
+
+/// The queue to steer.
+#[derive(Debug, clap::Args)]
+struct Name {
+    /// The queue
+    name: String,
+    /// Also if no job, node or worker here has named this queue yet
+    #[arg(long)]
+    force: bool,
+}
+
+impl Name {
+    /// The name, if anything knows such a queue: a mistyped one would be paused while the right one goes on.
+    async fn checked(&self, queue: &Queue) -> Result<&str, Problem> {
+        if self.force {
+            return Ok(&self.name);
+        }
+        let known = known(queue).await?;
+        match known.contains(&self.name) {
+            true => Ok(&self.name),
+            false => Err(Problem::usage(unknown(&self.name, &known))),
+        }
+    }
+}
+
+/// Every queue that has settings or jobs, or that a node or a worker of this program names.
+async fn known(queue: &Queue) -> Result<BTreeSet<String>, Problem> {
+    let settings = queue.queues().await?.into_iter().map(|settings| settings.name);
+    let jobs = queue.counts().await?.into_iter().map(|count| count.queue);
+    let nodes = queue.engine().nodes().await?.into_iter().flat_map(|node| node.queues);
+    let workers = queue.registry().definitions().map(|definition| definition.queue.to_owned());
+    Ok(settings.chain(jobs).chain(nodes).chain(workers).collect())
+}
+
+fn unknown(name: &str, known: &BTreeSet<String>) -> String {
+    let near = |other: &&String| strsim::damerau_levenshtein(name, other) <= name.chars().count().div_ceil(3);
+    let near: Vec<_> = known.iter().filter(near).map(|other| format!("`{other}`")).collect();
+    let hint = match &near[..] {
+        [] => format!(
+            "known are {};",
+            known.iter().map(|other| format!("`{other}`")).collect::<Vec<_>>().join(", ")
+        ),
+        near => format!("did you mean {}?", near.join(" or ")),
+    };
+    format!("unknown queue `{name}`: {hint} `--force` takes it as it is")
 }
 
 /// How many jobs at once; `None` for each machine's own number.
@@ -73,16 +126,16 @@ impl QueuesCommand {
         };
         let settings = match &self.action {
             Action::List => return list(&queue, self.json).await,
-            Action::Pause { name } => queue.pause(name).await?,
-            Action::Resume { name } => queue.resume(name).await?,
-            Action::Scale { name, concurrency } => queue.scale(name, concurrency.0).await?,
+            Action::Pause { name } => queue.pause(name.checked(&queue).await?).await?,
+            Action::Resume { name } => queue.resume(name.checked(&queue).await?).await?,
+            Action::Scale { name, concurrency } => {
+                queue.scale(name.checked(&queue).await?, concurrency.0).await?
+            }
         };
-        if self.json {
-            output::print_json(&settings)?;
-        } else {
-            let [name, is, concurrency] = described(&settings);
-            output::print(&format!("queue {name}: {is}, concurrency {concurrency}"))?;
-        }
+        let [name, is, concurrency] = described(&settings);
+        let line = format!("queue {name}: {is}, concurrency {concurrency}");
+        let printed = if self.json { output::print_json(&settings) } else { output::print(&line) };
+        live::say_if_unprinted(printed, &line);
         Ok(Exit::Complete)
     }
 }
@@ -176,6 +229,24 @@ mod tests {
             (&json!(2), &json!(0))
         );
         assert_eq!((&listed[1]["name"], &listed[1]["jobs"]["completed"]), (&json!("b"), &json!(1)));
+    }
+
+    #[test]
+    fn an_unknown_queue_is_told_with_its_near_names() {
+        let known = ["default", "review", "reviews", "triage"].map(str::to_owned).into();
+        for (name, expected) in [
+            (
+                "reviwe",
+                "unknown queue `reviwe`: did you mean `review` or `reviews`? `--force` takes it as it is",
+            ),
+            ("tirage", "unknown queue `tirage`: did you mean `triage`? `--force` takes it as it is"),
+            (
+                "x",
+                "unknown queue `x`: known are `default`, `review`, `reviews`, `triage`; `--force` takes it as it is",
+            ),
+        ] {
+            assert_eq!(unknown(name, &known), expected);
+        }
     }
 
     #[test]

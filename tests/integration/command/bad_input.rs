@@ -144,6 +144,68 @@ fn a_worker_with_fields_takes_them_as_input() {
 }
 
 #[test]
+fn a_mistyped_queue_is_not_steered() {
+    let (_fake, machine) = machine();
+    machine.enqueue("x", &["--queue", "review"]);
+    for action in [&["pause", "reviwe"][..], &["resume", "reviwe"], &["scale", "reviwe", "3"]] {
+        let refused = machine.run(&[&["queues"], action].concat());
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("unknown queue `reviwe`: did you mean `review`?"), "{told}");
+    }
+    let names = || machine.json(&["queues", "list", "--json"]).as_array().expect("a list").len();
+    assert_eq!(names(), 1, "nothing was written");
+    machine.json(&["queues", "pause", "review", "--json"]);
+    machine.json(&["queues", "pause", "reviwe", "--force", "--json"]);
+    assert_eq!(names(), 2);
+}
+
+/// What is done is done, and told on the other stream.
+#[test]
+fn a_full_standard_output_makes_no_failure_of_what_was_done() {
+    let (_fake, machine) = machine();
+    let full = |arguments: &[&str]| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let output = machine.command(arguments).stdout(full).output().expect("it starts");
+        (output.status.code(), text(&output.stderr))
+    };
+    for arguments in
+        [&["enqueue", "x", "--schedule-in", "1h"][..], &["enqueue", "x", "--schedule-in", "1h", "--json"]]
+    {
+        let (code, told) = full(arguments);
+        assert!(code == Some(0) && told.contains("is inserted (cannot write"), "{told}");
+    }
+    for (arguments, line) in [
+        (&["queues", "pause", "default", "--json"][..], "queue default: paused"),
+        (&["jobs", "cancel", "1"], "1 cancelled"),
+        (&["jobs", "retry", "1"], "1 available"),
+        (&["jobs", "delete", "1", "--json"], "1 deleted"),
+        (&["jobs", "prune", "--state", "cancelled", "--older-than", "1d"], "0 cancelled removed"),
+    ] {
+        let (code, told) = full(arguments);
+        assert!(code == Some(0) && told.contains(line), "{arguments:?}: {told}");
+    }
+    assert_eq!(machine.json(&["jobs", "list", "--json"]).as_array().expect("a list").len(), 1);
+    for look in
+        [&["jobs", "list"][..], &["jobs", "prune", "--state", "cancelled", "--older-than", "1d", "--dry-run"]]
+    {
+        let (code, told) = full(look);
+        assert!(code == Some(1) && told.contains("cannot write"), "{look:?}: {told}");
+    }
+}
+
+#[test]
+fn whole_numbers_that_would_lose_digits_are_refused() {
+    let (_fake, machine) = machine();
+    let refused = machine.run(&["enqueue", "x", "--meta", r#"{"ticket": 123456789012345678901}"#]);
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("`123456789012345678901` has more digits"), "{told}");
+    let id = machine.enqueue("x", &["--meta", r#"{"ticket": 18446744073709551615}"#]);
+    assert_eq!(machine.show(&id)["meta"]["ticket"].to_string(), "18446744073709551615");
+}
+
+#[test]
 fn operators_steer_from_the_command_line() {
     let (fake, machine) = machine();
     let id = machine.enqueue("x", &["--schedule-in", "1h"]);

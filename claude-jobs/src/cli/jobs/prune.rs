@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use crate::cli::exit::{Exit, Problem};
-use crate::cli::output;
+use crate::cli::{live, output};
 use crate::job::State;
 use crate::options::parse_duration;
 use crate::queue::Queue;
@@ -56,12 +56,13 @@ pub(super) async fn prune(queue: &Queue, flags: PruneFlags, json: bool) -> Resul
         };
         all.push(Pruned { state, jobs, dry_run });
     }
-    if json {
-        output::print_json(&all)?;
-    } else {
-        let verb = if dry_run { "would be removed" } else { "removed" };
-        let lines: Vec<_> = all.iter().map(|it| format!("{} {} {verb}", it.jobs, it.state)).collect();
-        output::print(&lines.join("\n"))?;
+    let verb = if dry_run { "would be removed" } else { "removed" };
+    let lines: Vec<_> = all.iter().map(|it| format!("{} {} {verb}", it.jobs, it.state)).collect();
+    let lines = lines.join("\n");
+    let printed = if json { output::print_json(&all) } else { output::print(&lines) };
+    match dry_run {
+        true => printed?,
+        false => live::say_if_unprinted(printed, &lines),
     }
     Ok(Exit::Complete)
 }
