@@ -60,6 +60,12 @@ pub trait Engine: std::fmt::Debug + Send + Sync {
         Access::default()
     }
 
+    /// Whether what this node reads is what every node reads, even while it cannot write. Default: no; a server may have
+    /// been replaced by another that others write to.
+    fn reads_what_all_read(&self) -> bool {
+        false
+    }
+
     /// Writes jobs, all or none. Durable when it returns. Says what became of each row.
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>>;
 

@@ -21,6 +21,7 @@ guides! {
     Performance: "docs/performance.md";
     RunningAFleet: "docs/running-a-fleet.md";
     Schedules: "docs/schedules.md";
+    Security: "docs/security.md";
     Testing: "docs/testing.md";
     WorkerPatterns: "docs/worker-patterns.md";
 }

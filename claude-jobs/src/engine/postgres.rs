@@ -32,9 +32,9 @@ mod answers;
 mod claim;
 mod clock;
 mod connections;
+mod copies;
 mod explain;
 mod feed;
-mod fork;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
@@ -79,7 +79,7 @@ async fn identify(connections: &Connections, schema: &Schema, purpose: Purpose) 
     if purpose == Purpose::Look {
         return Ok(id);
     }
-    match fork::settle(connections, schema).await {
+    match copies::note_origin(connections, schema).await {
         Ok(()) => schema::migrate(connections, schema).await,
         // Who may not write that may still insert jobs.
         Err(error) if explain::is_denied(&error) => Ok(id),

@@ -32,9 +32,9 @@ mod admin;
 mod answers;
 mod batch;
 mod claim;
+mod copies;
 mod feed;
 mod file;
-mod fork;
 mod insert;
 #[cfg(feature = "cli")]
 mod inspect;
@@ -182,7 +182,7 @@ impl SqliteEngine {
 async fn identify(writer: &SqlitePool, origin: Option<Origin>) -> Result<Uuid> {
     let id = schema::migrate(writer).await?;
     let Some(origin) = origin else { return Ok(id) };
-    match fork::settle(writer, &origin).await {
+    match copies::note_origin(writer, &origin).await {
         Ok(()) => schema::migrate(writer).await,
         // It can be read all the same.
         Err(Error::Database(source)) if source.is::<ReadOnly>() => Ok(id),
@@ -227,6 +227,11 @@ impl Engine for SqliteEngine {
 
     fn access(&self) -> Access {
         self.access.clone()
+    }
+
+    /// There is one file.
+    fn reads_what_all_read(&self) -> bool {
+        true
     }
 
     async fn insert(&self, rows: &[JobRow]) -> Result<Vec<Written>> {

@@ -2,6 +2,7 @@
 //!
 //! Elapsed time is measured on monotonic clocks: a jump of the wall clock neither ends nor stretches a lease.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,23 +52,29 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> R
         tried = Moment::now();
         // A database that does not answer must not keep us from stopping in time.
         let limit = patience.saturating_sub(renewed.elapsed()).max(every / 3);
-        match timeout(limit, keep(&shared))
-            .await
-            .unwrap_or_else(|_| Err(Error::Database("no answer in time".into())))
-        {
+        let mut renewal = pin!(timeout(limit, keep(&shared)));
+        let result = loop {
+            tokio::select! {
+                result = &mut renewal => break result,
+                () = sleep(every / 6) => renewed = alone(&shared, every / 6).await.unwrap_or(renewed),
+            }
+        };
+        match result.unwrap_or_else(|_| Err(Error::Database("no answer in time".into()))) {
             Ok(()) => {
                 let was_over = !shared.may_start();
-                extend_runs(&shared, tried.1);
+                renewed = if renewed.elapsed() < tried.elapsed() { renewed } else { tried };
+                extend_runs(&shared, renewed.1);
                 if was_over {
                     tracing::warn!("renewed this node's lease late: claiming again");
                     shared.queue.wakes().wake_all();
                 }
-                (renewed, wait) = (tried, every);
+                wait = every;
             }
             Err(error @ Error::DatabaseReplaced { .. }) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "cannot renew this node's lease, will try again");
                 meter::database_error("renew");
+                renewed = alone(&shared, every / 6).await.unwrap_or(renewed);
                 wait = every / 15;
             }
         }
@@ -75,6 +82,20 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> R
             shared.stop_runs(StopReason::LeaseLost);
         }
     }
+}
+
+/// While this node cannot write: lets its runs live on if no other node is registered, and answers since when that was
+/// certain. It counts as a renewal: who registers later sees this node silent for a whole lease before it takes its jobs.
+async fn alone(shared: &Shared, within: Duration) -> Option<Moment> {
+    let (asked, engine, own) = (Moment::now(), shared.queue.engine(), shared.node_id());
+    if !engine.reads_what_all_read() {
+        return None;
+    }
+    let nodes = timeout(within, engine.nodes()).await.ok()?.ok()?;
+    let is_registered = nodes.iter().any(|node| node.id == own);
+    let is_alone = is_registered && nodes.iter().all(|row| row.id == own || node::is_gone(row));
+    is_alone.then(|| extend_runs(shared, asked.1))?;
+    Some(asked)
 }
 
 /// Lets the runs live while the lease does that was asked for at this moment. Their supervisors hold us

@@ -173,22 +173,40 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
 }
 
-/// Somebody else holds the write lock for longer than a lease. The node cannot renew and ends its runs;
-/// once the lock is free, everything goes on.
+/// Somebody else holds the write lock for longer than a lease. Nobody but this node can take its jobs: its runs go on.
+#[tokio::test]
+async fn the_runs_of_the_only_node_outlive_a_lock_that_is_longer_than_a_lease() {
+    let (log, ground) = (Log::capture(), Ground::new());
+    let path = ground.folder.path().join("jobs.db");
+    let queue = connect(&path).await;
+    let job = insert(&queue, "18000 true complete").await.expect("it is not locked");
+    let serving = Serving::start(&queue, &ground, 4);
+    wait_until(SOON, "the run", || !ground.journal.entries().is_empty()).await;
+    let mut other = locked(&path).await;
+    tokio::time::sleep(LEASE + Duration::from_secs(4)).await;
+    other.execute("ROLLBACK").await.expect("it is ours");
+    all_final(&queue, SOON).await;
+    let details = queue.details(job).await.expect("it is there");
+    assert_eq!((details.job.state, details.runs.len()), (State::Completed, 1), "{:?}", details.runs);
+    serving.end().await;
+    check(&log, &[&["cannot renew"]]);
+}
+
+/// The same while another node is there that might take its jobs: the node ends its runs; once the lock is free,
+/// everything goes on.
 #[tokio::test]
 async fn the_file_is_locked_for_longer_than_a_lease() {
-    let log = Log::capture();
-    let ground = Ground::new();
+    let (log, ground) = (Log::capture(), Ground::new());
     let path = ground.folder.path().join("jobs.db");
     let queue = connect(&path).await;
     insert(&queue, "3000 true complete").await.expect("it is not locked");
     let endless = insert(&queue, "60000 true complete").await.expect("it is not locked");
     let serving = Serving::start(&queue, &ground, 4);
+    let neighbour = Runtime::builder(queue.clone()).queue("elsewhere", 1).lease(LEASE);
+    let neighbour = tokio::spawn(neighbour.run_until(std::future::pending()));
     wait_until(SOON, "the runs", || ground.journal.entries().len() == 2).await;
 
-    let mut other = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await;
-    let other = other.as_mut().expect("the database is there");
-    other.execute("BEGIN EXCLUSIVE").await.expect("nobody else writes just now");
+    let mut other = locked(&path).await;
     let waiting = tokio::spawn({
         let queue = queue.clone();
         async move { insert(&queue, "20 false complete").await }
@@ -205,12 +223,22 @@ async fn the_file_is_locked_for_longer_than_a_lease() {
         ground.journal.entries().iter().any(|entry| (entry.job, entry.attempt) == (endless.0, 2))
     })
     .await;
+    let first = queue.details(endless).await.expect("it is there").runs.remove(0);
+    assert!(first.ending.contains("lease"), "{first:?}");
     queue.cancel(endless).await.expect("it runs");
     all_final(&queue, SOON).await;
     serving.end().await;
+    neighbour.abort();
     let overlaps = ground.journal.entries().iter().filter(|entry| entry.event == Event::Overlap).count();
     assert_eq!(overlaps, 0);
     check(&log, &[&["cannot renew", "no answer in time"]]);
+}
+
+async fn locked(path: &Path) -> sqlx::SqliteConnection {
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database is there");
+    connection.execute("BEGIN EXCLUSIVE").await.expect("nobody else writes just now");
+    connection
 }
 
 async fn connect(path: &Path) -> Queue {

@@ -92,11 +92,12 @@ async fn a_node_that_was_declared_dead_stops_its_runs_and_starts_over() {
     assert_ne!(shared.node_id(), before);
 }
 
-/// Another program keeps the database locked: no renewal comes through.
+/// Another program keeps the database locked: no renewal comes through, and another node may take the jobs over.
 #[tokio::test]
 async fn a_node_that_cannot_renew_stops_its_runs_before_its_lease_ends() {
     use sqlx::{Connection, Executor};
     let (shared, folder) = node(&Clock::system()).await;
+    let _other = Shared::of(shared.queue.clone()).await.expect("a write");
     let url = format!("sqlite://{}/jobs.db", folder.path().display());
     let mut other = sqlx::SqliteConnection::connect(&url).await.expect("the file");
     other.execute("BEGIN IMMEDIATE").await.expect("the lock");
@@ -110,4 +111,30 @@ async fn a_node_that_cannot_renew_stops_its_runs_before_its_lease_ends() {
         start.elapsed()
     );
     serving.abort();
+}
+
+/// Read while the database is locked.
+#[tokio::test]
+async fn a_node_is_alone_where_no_living_one_is_registered_beside_it() {
+    let (shared, _folder) = node(&Clock::system()).await;
+    let within = Duration::from_secs(10);
+    assert!(alone(&shared, within).await.is_some());
+    let engine = shared.queue.engine();
+    let mut other = node::this_node(Terms::DEFAULT, "host".to_owned(), shared.queue.now());
+    engine.renew(&other, false).await.expect("a write");
+    assert!(alone(&shared, within).await.is_none(), "it may take our jobs over");
+    engine.retire(&other.id).await.expect("a write");
+    let mut child = std::process::Command::new("true").spawn().expect("it exists");
+    other.process = other
+        .process
+        .rsplit_once('/')
+        .map(|(place, _)| place.rsplit_once('/'))
+        .expect("four parts")
+        .map(|(place, _)| format!("{place}/{}/1", child.id()))
+        .expect("four parts");
+    child.wait().expect("it is ours");
+    engine.renew(&other, false).await.expect("a write");
+    assert!(alone(&shared, within).await.is_some(), "its process is gone");
+    engine.retire(&shared.node_id()).await.expect("a write");
+    assert!(alone(&shared, within).await.is_none(), "we were declared dead");
 }

@@ -1,6 +1,5 @@
 //! A copy of a database becomes a database of its own, so that its runtimes leave the original's runs and sessions alone.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::types::Oid;
@@ -13,6 +12,7 @@ use super::moment::Moment;
 use super::row::state_bit;
 use super::schema::lock_number;
 use super::statements::Statement;
+use crate::clock::Clock;
 use crate::engine::COPIED;
 use crate::error::{Error, Result};
 use crate::job::State;
@@ -36,9 +36,9 @@ impl Origin {
     }
 }
 
-/// Notes where the database was found. Forks it if it was somewhere else before: it gets another id, runs of the original
-/// are nobody's here, and sessions of the original are continued in forks.
-pub(super) async fn settle(connections: &Connections, schema: &Schema) -> Result<()> {
+/// Notes where the database was found. If it was somewhere else before, it becomes a database of its own: it gets another
+/// id, runs of the original are nobody's here, and sessions of the original are continued in forks.
+pub(super) async fn note_origin(connections: &Connections, schema: &Schema) -> Result<()> {
     let mut work = connections.begin().await?;
     let said = stored(&mut work, schema).await;
     let said = work.finish(said).await?;
@@ -47,18 +47,18 @@ pub(super) async fn settle(connections: &Connections, schema: &Schema) -> Result
         return Ok(());
     }
     let mut work = connections.begin().await?;
-    let settled = settle_alone(&mut work, schema, &found).await;
-    work.finish(settled).await
+    let noted = note_alone(&mut work, schema, &found).await;
+    work.finish(noted).await
 }
 
-async fn settle_alone(work: &mut Work, schema: &Schema, found: &Origin) -> Result<()> {
+async fn note_alone(work: &mut Work, schema: &Schema, found: &Origin) -> Result<()> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock_number("migrations", schema));
     work.rows(lock.persistent(false)).await?;
     if let Some(said) = stored(work, schema).await? {
         match read(&said) {
             Some(said) if !said.is_copied_to(found) => return Ok(()),
             // What cannot be read was put there so that the database counts as a copy.
-            _ => fork(work, schema).await?,
+            _ => separate(work, schema).await?,
         }
     }
     let text = serde_json::to_string(found).map_err(|error| Error::Database(error.into()))?;
@@ -80,7 +80,7 @@ async fn find(connections: &Connections, schema: &Schema) -> Result<Origin> {
     Ok(Origin { server, database, schema })
 }
 
-async fn fork(work: &mut Work, schema: &Schema) -> Result<()> {
+async fn separate(work: &mut Work, schema: &Schema) -> Result<()> {
     set(work, schema, "database_id", &Uuid::now_v7().to_string()).await?;
     work.script(&Statement::of("DELETE FROM {schema}.nodes", schema)).await?;
     // jobs_executing
@@ -89,7 +89,7 @@ async fn fork(work: &mut Work, schema: &Schema) -> Result<()> {
          unique_key = CASE WHEN unique_states & $3 <> 0 THEN unique_key END WHERE state = 'executing'",
         schema,
     );
-    let cancel = sqlx::query(cancel.text()).bind(Moment(Timestamp::now())).bind(COPIED);
+    let cancel = sqlx::query(cancel.text()).bind(Moment(Clock::system().now())).bind(COPIED);
     work.rows(cancel.bind(state_bit(State::Cancelled)).persistent(false)).await?;
     // All rows, once.
     let sessions = Statement::of(

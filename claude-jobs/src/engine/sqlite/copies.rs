@@ -1,18 +1,18 @@
 //! A copy of a database becomes a database of its own, so that its runtimes leave the original's runs and sessions alone.
 
-use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
 use uuid::Uuid;
 
 use super::file::Origin;
 use super::row::state_bit;
+use crate::clock::Clock;
 use crate::engine::COPIED;
 use crate::error::{Error, Result};
 use crate::job::State;
 
-/// Notes where the database was found. Forks it if it was somewhere else before: it gets another id, runs of the original
-/// are nobody's here, and sessions of the original are continued in forks.
-pub(super) async fn settle(writer: &SqlitePool, found: &Origin) -> Result<()> {
+/// Notes where the database was found. If it was somewhere else before, it becomes a database of its own: it gets another
+/// id, runs of the original are nobody's here, and sessions of the original are continued in forks.
+pub(super) async fn note_origin(writer: &SqlitePool, found: &Origin) -> Result<()> {
     let text = serde_json::to_string(found).map_err(|error| Error::Database(error.into()))?;
     if stored(writer).await?.as_ref() == Some(&text) {
         return Ok(());
@@ -22,14 +22,14 @@ pub(super) async fn settle(writer: &SqlitePool, found: &Origin) -> Result<()> {
         // What cannot be read was put there so that the database counts as a copy.
         let said: Option<Origin> = serde_json::from_str(&said).ok();
         if said.is_none_or(|said| said.is_copied_to(found)) {
-            fork(&mut transaction).await?;
+            separate(&mut transaction).await?;
         }
     }
     set(&mut transaction, "origin", &text).await?;
     Ok(transaction.commit().await?)
 }
 
-async fn fork(connection: &mut SqliteConnection) -> Result<()> {
+async fn separate(connection: &mut SqliteConnection) -> Result<()> {
     set(connection, "database_id", &Uuid::now_v7().to_string()).await?;
     sqlx::query("DELETE FROM claude_jobs_nodes").execute(&mut *connection).await?;
     // claude_jobs_executing
@@ -37,7 +37,7 @@ async fn fork(connection: &mut SqliteConnection) -> Result<()> {
         "UPDATE claude_jobs SET state = 'cancelled', finished_at = ?, reason = ?, cancel_requested = 0, \
          unique_key = CASE WHEN unique_states & ? THEN unique_key END WHERE state = 'executing'",
     )
-    .bind(Timestamp::now().as_microsecond())
+    .bind(Clock::system().now().as_microsecond())
     .bind(COPIED)
     .bind(state_bit(State::Cancelled))
     .execute(&mut *connection)
