@@ -14,7 +14,7 @@ use crate::claude::{Claude, Lease, Stop};
 use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::event::Recorder;
+use crate::event::{Recorder, RunLog};
 use crate::job::{Job, JobId};
 use crate::known::Known;
 use crate::notice::{Notice, Notify};
@@ -56,6 +56,8 @@ pub(crate) struct Executor {
     pub(crate) notify: Notify,
     /// Keeps what runs print.
     pub(crate) recorder: Recorder,
+    /// What is kept of what claude says, in the ledger too.
+    pub(crate) run_log: RunLog,
     /// Where answers are stored before a handler sees them. None in the test kit, which writes nothing.
     pub(crate) engine: Option<Arc<dyn Engine>>,
     /// Told of each attempt whose claude has started.
@@ -106,6 +108,7 @@ impl Executor {
             defaults: ArgMap::new(),
             notify: Notify::default(),
             recorder: Recorder::default(),
+            run_log: RunLog::default(),
             engine: None,
             begun: None,
             gate: Arc::default(),
@@ -358,6 +361,9 @@ impl Executor {
         let mut settlement = decide(job, &policy, &seen, cause, remains, now);
         let error = settlement.error.iter_mut().map(|error| &mut error.message);
         settlement.reason.iter_mut().chain(error).for_each(|text| *text = self.secrets.hide(text));
+        if self.run_log != RunLog::Full {
+            settlement.redact();
+        }
         settlement.reason.iter_mut().for_each(ledger::bound);
         settlement.error.iter_mut().for_each(|error| ledger::bound(&mut error.message));
         settlement

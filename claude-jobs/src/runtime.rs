@@ -215,8 +215,9 @@ impl RuntimeBuilder {
         self
     }
 
-    /// What is kept of what runs print, in the database, for [`Queue::tail`] and [`Queue::log`]. Default:
-    /// [`RunLog::Full`], contents included; see [data at rest](crate::event#data-at-rest).
+    /// What is kept of what runs print, in the database, for [`Queue::tail`] and [`Queue::log`]. Where it is not all, reasons,
+    /// errors and last events are kept by their kind only; answers are kept. Default: [`RunLog::Full`], contents included;
+    /// see [data at rest](crate::event#data-at-rest).
     pub fn run_log(mut self, keeps: RunLog) -> Self {
         self.run_log = keeps;
         self
@@ -337,6 +338,7 @@ impl RuntimeBuilder {
                 defaults: self.args,
                 notify: self.notify,
                 recorder,
+                run_log: self.run_log,
                 engine: Some(Arc::clone(queue.engine())),
                 begun: Some(begun),
                 gate: Arc::new(gate),

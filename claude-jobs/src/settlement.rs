@@ -13,9 +13,12 @@ use crate::job::{AttemptError, Continuation, Job, JobId, JobRow, RunRow, State};
 
 mod backoff;
 mod decision;
+mod reason;
 
 pub use backoff::{Backoff, MAX_BACKOFF, backoff};
 pub(crate) use decision::{Cause, LOST, Policy, Seen, decide};
+#[cfg(feature = "cli")]
+pub(crate) use reason::without_contents;
 
 /// Why a job was cancelled that somebody wanted cancelled.
 pub(crate) const ON_REQUEST: &str = "cancelled on request";

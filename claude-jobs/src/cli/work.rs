@@ -15,9 +15,8 @@ use crate::claude::ClaudeCli;
 use crate::event::RunLog;
 use crate::job::{Job, State};
 use crate::notice::Notice;
-use crate::outcome::{FailureKind, Fault};
 use crate::runtime::{Runtime, RuntimeBuilder};
-use crate::settlement::{ON_REQUEST, Settlement};
+use crate::settlement::{Settlement, without_contents};
 use crate::telemetry::contents_are_shown;
 
 mod left;
@@ -202,37 +201,10 @@ fn settled(settlement: &Settlement) -> String {
     format!("job {id} {state}{when} ({}){}", took.join(", "), reason.unwrap_or_default())
 }
 
-/// What a line tells of a reason: all of it if the words are ours or contents may be shown, else its kind. Claude, the API
-/// or a handler may have said anything.
+/// What a line tells of a reason.
 fn told(reason: &str) -> Option<&str> {
-    use FailureKind as Kind;
-    let (head, words) = reason.split_once(": ").unwrap_or((reason, ""));
-    let kind = Kind::ALL.iter().find(|kind| kind.name() == head);
-    let is_ours = match kind {
-        Some(Kind::WorkingDirMissing | Kind::InvalidArgs | Kind::Killed | Kind::Shutdown | Kind::Lost) => {
-            true
-        }
-        Some(kind) => kind.is_timeout() || kind.fault() == Some(Fault::Node),
-        None => reason == ON_REQUEST,
-    };
-    let is_a_kind = kind.is_some() || (!words.is_empty() && HEADS.contains(&head));
-    match (contents_are_shown() || is_ours, is_a_kind) {
-        (true, _) => Some(reason),
-        (false, true) => Some(head),
-        (false, false) => None,
-    }
+    if contents_are_shown() { Some(reason) } else { without_contents(reason) }
 }
-
-/// How our own reasons begin that name no kind of failure.
-const HEADS: &[&str] = &[
-    "given back",
-    "interrupted",
-    "lost",
-    "handler",
-    "internal error",
-    "settlement refused",
-    "follow-on job refused",
-];
 
 #[cfg(test)]
 mod tests;

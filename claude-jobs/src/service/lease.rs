@@ -56,7 +56,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> R
         let result = loop {
             tokio::select! {
                 result = &mut renewal => break result,
-                () = sleep(every / 6) => renewed = alone(&shared, every / 6).await.unwrap_or(renewed),
+                () = sleep(every / 6) => renewed = alone(&shared, renewed).await.unwrap_or(renewed),
             }
         };
         match result.unwrap_or_else(|_| Err(Error::Database("no answer in time".into()))) {
@@ -74,7 +74,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> R
             Err(error) => {
                 tracing::error!(%error, "cannot renew this node's lease, will try again");
                 meter::database_error("renew");
-                renewed = alone(&shared, every / 6).await.unwrap_or(renewed);
+                renewed = alone(&shared, renewed).await.unwrap_or(renewed);
                 wait = every / 15;
             }
         }
@@ -86,7 +86,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> R
 
 /// While this node cannot write: lets its runs live on if no other node is registered, and answers since when that was
 /// certain. It counts as a renewal: who registers later sees this node silent for a whole lease before it takes its jobs.
-async fn alone(shared: &Shared, within: Duration) -> Option<Moment> {
+async fn alone(shared: &Shared, renewed: Moment) -> Option<Moment> {
+    let left = shared.terms.patience().saturating_sub(renewed.elapsed());
+    let within = left.min(shared.terms.renew_every() / 6);
     let (asked, engine, own) = (Moment::now(), shared.queue.engine(), shared.node_id());
     if !engine.reads_what_all_read() {
         return None;

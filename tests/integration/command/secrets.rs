@@ -1,7 +1,8 @@
 //! What claude says may hold a secret of its environment: it is in nothing that is kept or told.
 
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::script::Take;
+use claude_jobs_tests::script::{Step, Take};
+use serde_json::json;
 
 use super::{Machine, text};
 
@@ -51,4 +52,32 @@ fn a_secret_that_claude_repeats_is_nowhere() {
     machine.enqueue("x", &[]);
     let worked = machine.run(&["work", "--drain", "--show-contents"]);
     assert!(text(&worked.stderr).contains("API Error: token [secret] rejected"), "{}", text(&worked.stderr));
+}
+
+/// What claude says is in no reason, error or last event either where the log of runs is kept without texts.
+#[test]
+fn without_texts_in_the_log_there_are_none_in_the_ledger() {
+    const WORDS: &str = "a letter from Ada";
+    let failing = Take::api_error(Some(400), "invalid_request_error", &format!("API Error: {WORDS}"));
+    let mut saying = Take::success("The answer.");
+    saying.steps.insert(1, Step::Print(json!({
+        "type": "assistant", "message": {"content": [{"type": "text", "text": WORDS}]}, "session_id": "$SESSION_ID",
+    })));
+    for (keeps, is_kept) in [("full", true), ("redacted", false), ("off", false)] {
+        let fake = FakeClaude::new([failing.clone(), saying.clone()]);
+        let machine = Machine::with_claude(&fake.path());
+        let ids = [machine.enqueue("x", &[]), machine.enqueue("x", &[])];
+        machine.run(&["work", "--drain", "--queue", "default=1", "--run-log", keeps]);
+        let [failed, answered] = ids.map(|id| machine.show(&id));
+        assert_eq!(answered["result"], "The answer.", "it is what was paid for");
+        assert_eq!(failed.to_string().contains(WORDS), is_kept, "{keeps}: {failed}");
+        assert_eq!(answered.to_string().contains(WORDS), is_kept, "{keeps}: {answered}");
+        assert_eq!(files_with(&machine, WORDS).is_empty(), !is_kept, "{keeps}");
+        if !is_kept {
+            assert_eq!(
+                (&failed["reason"], &failed["errors"][0]["message"]),
+                (&"bad_request".into(), &"redacted".into())
+            );
+        }
+    }
 }

@@ -19,20 +19,3 @@ fn queues_are_named_with_their_number() {
         assert!(said.contains(part), "{wrong:?}: {said}");
     }
 }
-
-#[test]
-fn what_claude_or_a_handler_has_said_is_not_told() {
-    for (reason, expected) in [
-        ("timeout: stopped: `timeout` passed", Some("timeout: stopped: `timeout` passed")),
-        ("binary_missing: `claude` does not exist", Some("binary_missing: `claude` does not exist")),
-        ("cancelled on request", Some("cancelled on request")),
-        ("result_error: API Error: token abc rejected", Some("result_error")),
-        ("interrupted: environment: who knows", Some("interrupted")),
-        ("handler: the customer's name is Ada", Some("handler")),
-        ("follow-on job refused: database: it is for Ada", Some("follow-on job refused")),
-        ("Ada: not our customer", None),
-        ("too dear", None),
-    ] {
-        assert_eq!(told(reason), expected, "{reason}");
-    }
-}

@@ -117,12 +117,12 @@ async fn a_node_that_cannot_renew_stops_its_runs_before_its_lease_ends() {
 #[tokio::test]
 async fn a_node_is_alone_where_no_living_one_is_registered_beside_it() {
     let (shared, _folder) = node(&Clock::system()).await;
-    let within = Duration::from_secs(10);
-    assert!(alone(&shared, within).await.is_some());
+    let renewed = Moment::now();
+    assert!(alone(&shared, renewed).await.is_some());
     let engine = shared.queue.engine();
     let mut other = node::this_node(Terms::DEFAULT, "host".to_owned(), shared.queue.now());
     engine.renew(&other, false).await.expect("a write");
-    assert!(alone(&shared, within).await.is_none(), "it may take our jobs over");
+    assert!(alone(&shared, renewed).await.is_none(), "it may take our jobs over");
     engine.retire(&other.id).await.expect("a write");
     let mut child = std::process::Command::new("true").spawn().expect("it exists");
     other.process = other
@@ -134,7 +134,7 @@ async fn a_node_is_alone_where_no_living_one_is_registered_beside_it() {
         .expect("four parts");
     child.wait().expect("it is ours");
     engine.renew(&other, false).await.expect("a write");
-    assert!(alone(&shared, within).await.is_some(), "its process is gone");
+    assert!(alone(&shared, renewed).await.is_some(), "its process is gone");
     engine.retire(&shared.node_id()).await.expect("a write");
-    assert!(alone(&shared, within).await.is_none(), "we were declared dead");
+    assert!(alone(&shared, renewed).await.is_none(), "we were declared dead");
 }
