@@ -39,8 +39,8 @@ pub(crate) fn without_contents(reason: &str) -> Option<&str> {
 }
 
 impl Settlement {
-    /// Takes out what claude or a handler has said of how the attempt ended, and what claude said on its way. The answer
-    /// stays: it is what was paid for.
+    /// Takes out what claude or a handler has said of how the attempt ended, and what claude said on its way. The answer of
+    /// a success stays: it is what was paid for.
     pub(crate) fn redact(&mut self) {
         if let Some(reason) = &mut self.reason {
             *reason = without_contents(reason).unwrap_or(REDACTED).to_owned();
@@ -50,6 +50,9 @@ impl Settlement {
             if without_contents(&whole) != Some(&whole) {
                 error.message = REDACTED.to_owned();
             }
+        }
+        if self.run.outcome != "success" {
+            self.run.result = None;
         }
         for event in &mut self.run.last_events {
             let end = event.find(' ').unwrap_or(event.len());
