@@ -8,44 +8,54 @@
 
 use uuid::Uuid;
 
-/// Ends every process of that run on this machine; answers how many were found.
+/// Ends every process of those runs on this machine; answers how many were found. Reads the environment of each process:
+/// not for a thread on which anything waits.
 #[cfg(target_os = "linux")]
-pub(crate) fn sweep(database: Uuid, marker: &str) -> usize {
+pub(crate) fn sweep(database: Uuid, markers: &[String]) -> usize {
     use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let this = rustix::process::getpid();
-    let mut found = 0;
+    let mut ended: Vec<&str> = Vec::new();
     for id in ids.filter_map(rustix::process::Pid::from_raw).filter(|id| *id != this) {
         let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else { continue };
-        if belongs_to(id.as_raw_nonzero().get(), database, marker) {
-            found += usize::from(pidfd_send_signal(&process, Signal::KILL).is_ok());
+        if let Some(marker) = owner(id.as_raw_nonzero().get(), database, markers)
+            && pidfd_send_signal(&process, Signal::KILL).is_ok()
+        {
+            ended.push(marker);
         }
     }
+    let found = ended.len();
     if found > 0 {
-        tracing::warn!(marker, found, "ended what the run of a dead node had left behind");
+        ended.sort_unstable();
+        ended.dedup();
+        tracing::warn!(marker = ended.join(" "), found, "ended what the run of a dead node had left behind");
     }
     found
 }
 
 /// Elsewhere nobody can ask a process for its environment.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn sweep(_: Uuid, _: &str) -> usize {
+pub(crate) fn sweep(_: Uuid, _: &[String]) -> usize {
     0
 }
 
+/// The run, of those with these markers, that a process belongs to.
 #[cfg(target_os = "linux")]
-fn belongs_to(id: i32, database: Uuid, marker: &str) -> bool {
+fn owner(id: i32, database: Uuid, markers: &[String]) -> Option<&str> {
     use super::environment::{DATABASE, RUN};
 
     // Another user's process, or one that has just ended: either way not ours.
-    let Ok(environment) = std::fs::read(format!("/proc/{id}/environ")) else { return false };
+    let environment = std::fs::read(format!("/proc/{id}/environ")).ok()?;
     let has = |name: &str, value: &str| {
         let wanted = format!("{name}={value}");
         environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
     };
-    has(RUN, marker) && has(DATABASE, &database.to_string())
+    if !has(DATABASE, &database.to_string()) {
+        return None;
+    }
+    markers.iter().map(String::as_str).find(|marker| has(RUN, marker))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -65,9 +75,11 @@ mod tests {
     fn only_processes_of_that_run_are_ended() {
         let (ours, other) = (Uuid::now_v7(), Uuid::now_v7());
         let mut run = [sleeper(ours, "7.1"), sleeper(ours, "7.1")];
+        let mut second = [sleeper(ours, "8.1")];
         let mut others = [sleeper(ours, "7.2"), sleeper(ours, "77.1"), sleeper(other, "7.1")];
-        assert_eq!(sweep(ours, "7.1"), 2);
-        for process in &mut run {
+        let markers = ["7.1", "8.1", "9.1"].map(str::to_owned);
+        assert_eq!(sweep(ours, &markers), 3);
+        for process in run.iter_mut().chain(&mut second) {
             assert!(!process.wait().expect("it is ours").success());
         }
         for process in &mut others {
@@ -75,6 +87,6 @@ mod tests {
             process.kill().expect("it is ours");
             process.wait().expect("it is ours");
         }
-        assert_eq!(sweep(ours, "7.1"), 0);
+        assert_eq!((sweep(ours, &markers), sweep(ours, &[])), (0, 0));
     }
 }

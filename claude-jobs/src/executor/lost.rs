@@ -4,23 +4,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Decision, Executor, continuation};
 use crate::claude::Request;
-use crate::definition::Definition;
 use crate::job::{Job, Session};
 use crate::options::Options;
 use crate::outcome::{Ending, FailureKind, Report, Run, judge};
 use crate::settlement::{Cause, LOST, Policy, Seen, Settlement};
 
 impl Executor {
-    /// What becomes of a job whose node died, by its worker's policy. `host`: where that node has kept its sessions, where
+    /// What becomes of a job whose node died, by this policy. `host`: where that node has kept its sessions, where
     /// that is known; `answer`: what claude has answered in this attempt, where that was stored.
     pub(crate) fn lost(
         &self,
         job: &Job,
-        definition: &Definition,
+        policy: Policy,
         host: Option<String>,
         answer: Option<Run>,
     ) -> Settlement {
-        let policy = Policy::of(definition);
         let only_handler = job.continuation.answered;
         let has_answered = only_handler || answer.is_some();
         let session = if has_answered { None } else { self.session_of(job) };

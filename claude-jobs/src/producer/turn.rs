@@ -5,14 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
-use crate::engine::{self, ClaimRequest, Claimed, Limits, Settled};
+use crate::engine::{self, ClaimRequest, Claimed, Limits};
 use crate::error::Result;
 use crate::executor::Finished;
 use crate::job::Job;
 use crate::runtime::gate::AccountChange;
 use crate::runtime::shared::Shared;
 use crate::settlement::Settlement;
-use crate::telemetry::{content, meter, spans};
+use crate::telemetry::{meter, spans};
 
 pub(super) type TurnResult = Result<Taken>;
 
@@ -140,7 +140,7 @@ impl Turn {
     async fn settle_each(&self) -> TurnResult {
         let (mut settled, mut replaced, mut refused) = (Vec::new(), Vec::new(), None);
         for (place, settlement) in self.batch.settlements.iter().enumerate() {
-            match self.settle_somehow(settlement).await {
+            match self.shared.settle_with_fallback(settlement).await {
                 Ok((became, less)) => {
                     settled.push(became);
                     replaced.extend(less.map(|less| (place, less)));
@@ -154,31 +154,6 @@ impl Turn {
         // What the turn was to claim is still to be claimed.
         self.shared.queue.wakes().wake(&self.queue);
         Ok(Taken { turn: engine::Turn { settled, ..engine::Turn::default() }, replaced })
-    }
-
-    /// With less and less of it, until the database takes it. Says what was written instead, if anything was.
-    async fn settle_somehow(&self, settlement: &Settlement) -> Result<(Settled, Option<Settlement>)> {
-        let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
-        let settle = async |new: &Settlement| {
-            let settled = engine.settle(std::slice::from_ref(new), now).await?;
-            Ok(settled.first().copied().unwrap_or(Settled::Superseded))
-        };
-        let error = match settle(settlement).await {
-            Err(error) if engine::is_forbidden(&error) => error,
-            settled => return settled.map(|settled| (settled, None)),
-        };
-        // It may quote what was to be written.
-        let problem = self.shared.executor.secrets.hide(&error.to_string());
-        let (id, shown) = (settlement.id, content(&problem));
-        tracing::error!(job.id = %id, error = shown, "cancelled: the database refuses its settlement");
-        let bare = settlement.bare(&problem, now);
-        match settle(&bare).await {
-            Err(error) if engine::is_forbidden(&error) => {
-                let barest = settlement.barest(now);
-                Ok((settle(&barest).await?, Some(barest)))
-            }
-            settled => Ok((settled?, Some(bare))),
-        }
     }
 
     /// Before the runs that met it are settled, so that no other node claims for the account when they are.

@@ -1,23 +1,26 @@
 //! Takes back the jobs of nodes that are dead: they are silent for longer than a lease, or their
 //! process is gone from this machine.
 //!
-//! What becomes of such a job is its worker's to say ([`OnLost`](crate::definition::OnLost)). A node that
-//! does not know the worker leaves the job as it is, for one that does; but it, too, ends what is left of
-//! the run on its machine.
+//! What becomes of such a job is its worker's to say ([`OnLost`](crate::definition::OnLost)). A node that does not know the
+//! worker leaves the job as it is, for one that does, unless somebody has asked for its cancellation; but it, too, ends
+//! what is left of the run on its machine.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::claude::sweep;
 use crate::clock::earlier;
-use crate::engine::Settled;
-use crate::error::Result;
+use crate::engine::{Settled, is_forbidden};
+use crate::error::{Error, Result};
 use crate::executor::marker;
+use crate::job::Job;
 use crate::node::{self, Sightings};
 use crate::runtime::shared::Shared;
+use crate::settlement::{Policy, Settlement};
 use crate::telemetry::{careful, meter};
 
 /// How often it looks, at the longest.
@@ -59,33 +62,24 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
     if orphans.is_empty() {
         return Ok(());
     }
-    // Nothing of the old run may live when the job can be claimed again.
-    for job in &orphans {
-        let mut rounds = 0;
-        // One that forks while we look is found in the next round.
-        while sweep(engine.database_id(), &marker(job)) > 0 && rounds < MOST_ROUNDS {
-            rounds += 1;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
+    end_leftovers(engine.database_id(), &orphans).await?;
     let mut settlements = Vec::new();
     for job in &orphans {
-        let Ok(registration) = queue.registry().get(&job.worker) else { continue };
+        let policy = match queue.registry().get(&job.worker) {
+            Ok(registration) => Policy::of(registration.definition),
+            // Somebody has given it up: it becomes cancelled, whatever its worker would say.
+            Err(_) if job.cancel_requested => Policy::default(),
+            Err(_) => continue,
+        };
         let node = dead.iter().find(|node| job.node.as_ref() == Some(&node.id));
         let host = node.map(|node| node.session_host.clone()).filter(|host| !host.is_empty());
         let answer = shared.executor.answer_of(job).await?;
-        settlements.push(shared.executor.lost(job, registration.definition, host, answer));
+        settlements.push(shared.executor.lost(job, policy, host, answer));
     }
     if settlements.is_empty() {
         return Ok(());
     }
-    let mut settled = engine.settle(&settlements, queue.now()).await?;
-    for (settlement, settled) in settlements.iter_mut().zip(&mut settled) {
-        if *settled == Settled::CancelRequested {
-            *settlement = settlement.cancelled(queue.now());
-            *settled = engine.settle(std::slice::from_ref(settlement), queue.now()).await?[0];
-        }
-    }
+    let settled = settle(shared, &mut settlements).await?;
     let written = settlements.iter().zip(settled).filter(|(_, settled)| settled.is_written());
     for (settlement, _) in written {
         if let Some(job) = orphans.iter().find(|job| job.id == settlement.id) {
@@ -97,4 +91,87 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
     }
     queue.wakes().wake_all();
     Ok(())
+}
+
+/// Ends what the runs of these jobs have left on this machine: nothing of it may live when the jobs can be claimed again.
+async fn end_leftovers(database: Uuid, orphans: &[Job]) -> Result<()> {
+    let markers: Vec<String> = orphans.iter().map(marker).collect();
+    let ended = tokio::task::spawn_blocking(move || {
+        // One that forks while we look is found in the next round.
+        for _ in 0..MOST_ROUNDS {
+            if sweep(database, &markers) == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    // Its thread is gone: nothing can be said of what is left.
+    ended.await.map_err(|error| Error::Database(error.into()))
+}
+
+/// Settles all of them. One that the database refuses is told, and keeps none of the others from it.
+async fn settle(shared: &Shared, settlements: &mut [Settlement]) -> Result<Vec<Settled>> {
+    let (engine, now) = (shared.queue.engine(), shared.queue.now());
+    let mut settled = match engine.settle(settlements, now).await {
+        Err(error) if is_forbidden(&error) => return Ok(settle_each(shared, settlements).await),
+        settled => settled?,
+    };
+    for (settlement, settled) in settlements.iter_mut().zip(&mut settled) {
+        if *settled == Settled::CancelRequested {
+            *settlement = settlement.cancelled(now);
+            *settled = engine.settle(std::slice::from_ref(settlement), now).await?[0];
+        }
+    }
+    Ok(settled)
+}
+
+/// One by one. What cannot be written at all is tried again in the next round.
+async fn settle_each(shared: &Shared, settlements: &mut [Settlement]) -> Vec<Settled> {
+    let mut all = Vec::with_capacity(settlements.len());
+    for settlement in settlements {
+        let settled = match shared.settle_with_fallback(settlement).await {
+            Ok((Settled::CancelRequested, _)) => {
+                let cancelled = settlement.cancelled(shared.queue.now());
+                shared.settle_with_fallback(&cancelled).await.map(|(settled, _)| (settled, Some(cancelled)))
+            }
+            settled => settled,
+        };
+        all.push(match settled {
+            Ok((settled, instead)) => {
+                *settlement = instead.unwrap_or_else(|| settlement.clone());
+                settled
+            }
+            Err(error) => {
+                let id = settlement.id;
+                tracing::error!(job.id = %id, error = %careful(&error), "cannot rescue a job, will try again");
+                Settled::Superseded
+            }
+        });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// On a runtime of one thread.
+    #[tokio::test]
+    async fn the_sweep_leaves_the_thread_to_others() {
+        let turns = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&turns);
+        let other = tokio::spawn(async move {
+            loop {
+                counting.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        let before = turns.load(Ordering::Relaxed);
+        end_leftovers(Uuid::now_v7(), &[]).await.expect("its thread lives");
+        assert!(turns.load(Ordering::Relaxed) > before + 1, "nothing else went on");
+        other.abort();
+    }
 }

@@ -183,6 +183,7 @@ events! {
     WARN "ticks were missed and are not run" ["entry" "missed" "policy" "due"]
     INFO "tick" ["entry" "due" "outcome" "job.id"]
     WARN "cannot look for jobs of dead nodes, will try again" ["error"]
+    ERROR "cannot rescue a job, will try again" ["job.id" "error"]
     WARN "rescued: the node that ran it died" ["job.id" "job.attempt" "job.verdict"]
     WARN "cannot prune, will try again" ["error"]
     INFO "pruned" ["job.state" "jobs"]

@@ -1,0 +1,84 @@
+//! Jobs of dead nodes that cannot be rescued as others can: the database refuses it, or nobody knows their worker.
+
+use std::time::Duration;
+
+use claude_jobs::engine::Cancelled;
+use claude_jobs::prelude::*;
+use claude_jobs::{Error, JobId};
+use sqlx::Executor;
+
+use crate::workers::{Place, Plain, answering};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// All waiting jobs are being run by a node that is no more.
+async fn lose(place: &Place) {
+    let sql = "UPDATE claude_jobs SET state = 'executing', node = 'gone', attempt = attempt + 1, begun = attempt + 1, \
+               attempted_at = inserted_at WHERE state = 'available'";
+    place.connection().await.execute(sql).await.expect("there are jobs");
+}
+
+async fn state(place: &Place, id: JobId) -> State {
+    place.queue.get(id).await.expect("a read").expect("it is there").state
+}
+
+#[tokio::test]
+async fn a_job_whose_rescue_the_database_refuses_keeps_no_other_from_it() {
+    let place = Place::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(Plain::new("x").insert(&place.queue).await.expect("valid").id());
+    }
+    lose(&place).await;
+    let forbid = format!(
+        "CREATE TRIGGER forbid BEFORE UPDATE OF state ON claude_jobs WHEN old.id = {} AND new.state <> 'executing' \
+         BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        ids[0]
+    );
+    place.connection().await.execute(sqlx::AssertSqlSafe(forbid)).await.expect("a trigger");
+    let (claude, runs) = answering("success");
+    let runtime =
+        Runtime::builder(place.queue.clone()).queue("tests", 1).lease(Duration::from_secs(12)).claude(claude);
+    let ran = || runs.load(std::sync::atomic::Ordering::SeqCst);
+    let others = async {
+        while state(&place, ids[1]).await != State::Completed
+            || state(&place, ids[2]).await != State::Completed
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let both = async { tokio::time::timeout(SOON, others).await.expect("they are rescued, and run") };
+    runtime.run_until(both).await.expect("it serves");
+    assert_eq!((ran(), state(&place, ids[0]).await), (2, State::Executing), "it is tried again, for ever");
+
+    place.connection().await.execute("DROP TRIGGER forbid").await.expect("it is there");
+    place.drain(answering("success").0).await;
+    assert_eq!(state(&place, ids[0]).await, State::Completed);
+}
+
+/// Its worker was renamed while it ran.
+#[tokio::test]
+async fn a_lost_job_of_an_unknown_worker_can_be_cancelled_then_retried_or_deleted() {
+    let place = Place::new().await;
+    let id = Plain::new("x").insert(&place.queue).await.expect("valid").id();
+    lose(&place).await;
+    place.connection().await.execute("UPDATE claude_jobs SET worker = 'renamed'").await.expect("it is there");
+    let (claude, runs) = answering("success");
+    let serve = || Runtime::builder(place.queue.clone()).queue("tests", 1).lease(Duration::from_secs(12));
+    serve().claude(claude).run_until(std::future::ready(())).await.expect("it serves");
+    assert_eq!(state(&place, id).await, State::Executing, "a node that knows the worker may come");
+    assert!(matches!(place.queue.delete(id).await, Err(Error::WrongState { .. })));
+
+    assert_eq!(place.queue.cancel(id).await.expect("it runs, as far as the row says"), Cancelled::Requested);
+    serve().claude(answering("success").0).run_until(std::future::ready(())).await.expect("it serves");
+    let details = place.queue.details(id).await.expect("it is there");
+    assert_eq!(
+        (details.job.state, details.job.reason.as_deref()),
+        (State::Cancelled, Some("cancelled on request"))
+    );
+    assert_eq!((details.runs[0].outcome.as_str(), details.runs[0].verdict.as_str()), ("lost", "cancel"));
+    place.queue.retry(id).await.expect("it is over");
+    place.queue.cancel(id).await.expect("it waits");
+    place.queue.delete(id).await.expect("it is over");
+    assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
