@@ -17,6 +17,9 @@ const NAMES: &[&str] = &[
     "SECRET",
     "SECRETS",
     "PASSWORD",
+    "PGPASSWORD",
+    "SSHPASS",
+    "PAT",
     "PASSWD",
     "PASSPHRASE",
     "PASS",
@@ -77,7 +80,10 @@ impl Secrets {
                 continue;
             }
             let name = name.to_ascii_uppercase();
-            if value.len() >= SHORTEST && name.split(['_', '-', '.']).any(|word| NAMES.contains(&word)) {
+            // `PWD` alone is the working folder.
+            let says_so =
+                |word: &str| NAMES.contains(&word) || (word == "PWD" && name.len() > "OLDPWD".len());
+            if value.len() >= SHORTEST && name.split(['_', '-', '.']).any(says_so) {
                 secrets.add(value);
             }
         }
@@ -129,7 +135,7 @@ impl Secrets {
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for value in &self.values {
-            text = text.replace(value, HIDDEN);
+            text = hide_value(&text, value);
         }
         for (start, least) in FORMS {
             text = hide_form(&text, start, *least);
@@ -146,6 +152,27 @@ impl std::fmt::Debug for Secrets {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("Secrets").field(&self.values.len()).finish()
     }
+}
+
+/// Hides a value wherever it stands. One of letters only may be part of a longer word, and is hidden as a word.
+fn hide_value(text: &str, value: &str) -> String {
+    if !value.chars().all(char::is_alphabetic) {
+        return text.replace(value, HIDDEN);
+    }
+    let mut safe = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in text.match_indices(value) {
+        let end = at + value.len();
+        let after = &text[end..];
+        // The role, the password and the scheme of a URL may be one word.
+        let is_part = text[..at].ends_with(char::is_alphanumeric)
+            || after.starts_with(char::is_alphanumeric)
+            || after.starts_with("://");
+        safe.push_str(&text[done..at]);
+        safe.push_str(if is_part { value } else { HIDDEN });
+        done = end;
+    }
+    safe + &text[done..]
 }
 
 /// Hides each word that begins like this and goes on for long enough.
@@ -173,8 +200,8 @@ fn is_of_a_token(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-_.~+/=".contains(character)
 }
 
-/// `scheme://user:password@host` becomes `scheme://user:[secret]@host`.
-fn hide_passwords(text: &str) -> String {
+/// `scheme://user:password@host?password=word` becomes `scheme://user:[secret]@host?password=[secret]`.
+pub(crate) fn hide_passwords(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -189,6 +216,23 @@ fn hide_passwords(text: &str) -> String {
             None => safe.push_str(authority),
         }
         rest = tail;
+    }
+    hide_parameters(&(safe + rest))
+}
+
+/// The passwords among the parameters of URLs.
+fn hide_parameters(text: &str) -> String {
+    const NAME: &str = "password=";
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(NAME) {
+        let (before, found) = rest.split_at(at + NAME.len());
+        safe.push_str(before);
+        let is_parameter = rest[..at].ends_with(['?', '&']);
+        let ends = |character: char| character.is_whitespace() || "&;\"'<>`)".contains(character);
+        let end = found.find(ends).unwrap_or(found.len());
+        safe.push_str(if is_parameter && end > 0 { HIDDEN } else { &found[..end] });
+        rest = &found[end..];
     }
     safe + rest
 }
@@ -207,6 +251,10 @@ mod tests {
             ("EDITOR", "something-long"),
             ("GIT_AUTHOR_NAME", "Ada Lovelace"),
             ("MONKEY_BARS", "in the garden"),
+            ("PGPASSWORD", "postgres"),
+            ("MYSQL_PWD", "mysqlsecret1"),
+            ("PWD", "/work/of-others"),
+            ("OLDPWD", "/work/of-others"),
         ];
         Secrets::of(environment.map(|(name, value)| (name.to_owned(), value.to_owned())))
     }
@@ -226,6 +274,13 @@ mod tests {
             ("Authorization: Bearer abc.def.ghi-123", "Authorization: [secret]"),
             ("postgres://bob:pa:ss@word@db:5432/jobs", "postgres://bob:[secret]@db:5432/jobs"),
             ("https://example.org/a@b:c", "https://example.org/a@b:c"),
+            (
+                "postgres://db/jobs?user=u&password=querypw1&x=y",
+                "postgres://db/jobs?user=u&password=[secret]&x=y",
+            ),
+            ("set password=word in a file", "set password=word in a file"),
+            ("install postgresql-client; the role postgres", "install postgresql-client; the role [secret]"),
+            ("mysqlsecret1 in /work/of-others", "[secret] in /work/of-others"),
             ("Ünïcödé 🦀 ://🦀:x@y", "Ünïcödé 🦀 ://🦀:[secret]@y"),
         ];
         for (text, expected) in table {
@@ -252,6 +307,6 @@ mod tests {
 
     #[test]
     fn it_does_not_show_what_it_hides() {
-        assert_eq!(format!("{:?}", secrets()), "Secrets(2)");
+        assert_eq!(format!("{:?}", secrets()), "Secrets(4)");
     }
 }

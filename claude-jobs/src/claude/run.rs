@@ -335,7 +335,9 @@ fn invocation(
     let marker = request.marker.iter().map(|marker| (environment::RUN.to_owned(), marker.clone()));
     let database = request.database_id.iter().map(|id| (environment::DATABASE.to_owned(), id.to_string()));
     let mut environment = setup.environment.clone();
-    environment.retain(|name, value| setup.named.contains(name) || !request.access.is_in(value));
+    // Without these two nothing works, whatever a password or a file is called.
+    let is_kept = |name: &String| setup.named.contains(name) || name == "HOME" || name == "PATH";
+    environment.retain(|name, value| is_kept(name) || !request.access.is_in(value));
     environment.extend(marker.chain(database).chain(variable));
     environment.extend(request.trace.iter().flat_map(TraceContext::variables));
     if request.options.is_untrusted {

@@ -120,10 +120,8 @@ struct Listed {
 
 impl QueuesCommand {
     pub(super) async fn execute(self, database: &Database) -> Result<Exit, Problem> {
-        let queue = match &self.action {
-            Action::List => database.look(!self.json).await?,
-            _ => database.connect().await?,
-        };
+        let is_list = matches!(self.action, Action::List);
+        let queue = database.look(is_list && !self.json).await?;
         let settings = match &self.action {
             Action::List => return list(&queue, self.json).await,
             Action::Pause { name } => queue.pause(name.checked(&queue).await?).await?,

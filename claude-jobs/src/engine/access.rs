@@ -26,16 +26,17 @@ impl Access {
 
     /// Whether a text leads to the database.
     pub(crate) fn is_in(&self, text: &str) -> bool {
-        self.texts.iter().any(|way| text.contains(way)) || self.has_password(text)
+        let plain = decoded(text);
+        self.texts.iter().any(|way| stands_in(way, text, |_| true)) || self.has_password(&plain)
     }
 
+    /// As a word of its own; a short one only where a password would stand, for else it may mean anything.
     fn has_password(&self, text: &str) -> bool {
-        let Some((password, encoded)) = &self.password else { return false };
-        let in_a_url = |password: &str| text.contains(&format!(":{password}@"));
+        let Some((password, _)) = &self.password else { return false };
+        let is_long = password.len() >= SHORTEST;
         text == password
-            || in_a_url(password)
-            || in_a_url(encoded)
-            || self.passwords().any(|password| text.contains(password))
+            || text.contains(&format!(":{password}@"))
+            || stands_in(password, text, |before| is_long || before.ends_with(['=', ':']))
     }
 
     /// The password in each of its forms, where it is long enough to be looked for.
@@ -43,6 +44,15 @@ impl Access {
         let forms = self.password.iter().flat_map(|(password, encoded)| [password, encoded]);
         forms.map(String::as_str).filter(|password| password.len() >= SHORTEST)
     }
+}
+
+/// Whether a part stands in a text by itself, not within a longer name or path, and behind such a beginning.
+fn stands_in(part: &str, text: &str, behind: impl Fn(&str) -> bool) -> bool {
+    let is_of_a_name = |character: char| character.is_alphanumeric() || "-_./".contains(character);
+    text.match_indices(part).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + part.len()..]);
+        !before.ends_with(is_of_a_name) && !after.starts_with(is_of_a_name) && behind(before)
+    })
 }
 
 /// Shows nothing of it.
@@ -89,12 +99,34 @@ mod tests {
         for harmless in ["", "postgres://me@db/app", "password", "/usr/bin:/bin"] {
             assert!(!access.is_in(harmless), "{harmless}");
         }
+        let access = Access::of(["/srv/jobs".to_owned()], Some("postgres"));
+        for harmless in [
+            "/var/lib/postgres-home",
+            "/bin:/usr/lib/postgresql/15/bin",
+            "/var/lib/postgres/x",
+            "/srv/jobs-home",
+            "/mnt/srv/jobs",
+            "/srv/jobs/x",
+        ] {
+            assert!(!access.is_in(harmless), "{harmless}");
+        }
+        for way in ["postgres", "user=x password=postgres", "/srv/jobs", "DB=/srv/jobs;"] {
+            assert!(access.is_in(way), "{way}");
+        }
+        let access = Access::of([], Some("%40h%2Frse-word"));
+        for way in ["x=%40h%2frse-word", "@h/rse-word", "://u:%40h%2frse-word@h"] {
+            assert!(access.is_in(way), "{way}");
+        }
     }
 
     #[test]
     fn a_short_password_is_found_where_it_is_one() {
         let access = Access::of([], Some("abc"));
-        assert!(access.is_in("abc") && access.is_in("postgres://me:abc@db/app"));
+        for way in
+            ["abc", "postgres://me:abc@db/app", "Host=db;password=abc", "jdbc:x?user=u&password=abc&y=z"]
+        {
+            assert!(access.is_in(way), "{way}");
+        }
         assert!(!access.is_in("/home/abc/bin"), "else hardly any variable would be left");
         assert!(!Access::of([String::new()], Some("")).is_in("anything"));
         assert!(!Access::default().is_in("anything"));

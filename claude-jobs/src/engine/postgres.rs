@@ -44,6 +44,7 @@ mod listen;
 mod log;
 mod moment;
 mod nodes;
+mod problem;
 mod prune;
 mod query;
 mod row;
@@ -58,7 +59,8 @@ use connections::Connections;
 use explain::explain;
 pub(crate) use insert::insert_in;
 #[cfg(feature = "cli")]
-pub(crate) use inspect::{inspect, shown};
+pub(crate) use inspect::{check_rights, inspect, shown};
+pub(super) use problem::{explained, given};
 use statements::{Statement, Statements};
 
 /// A statement with its parameters.

@@ -24,6 +24,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
+use crate::secrets::hide_passwords;
 use crate::settlement::Settlement;
 
 mod access;
@@ -93,7 +94,7 @@ impl SqliteEngine {
 
     /// Opens the database, makes it if it is not there, and brings its tables up to date.
     pub(crate) async fn open(url: &str, purpose: Purpose) -> Result<Self> {
-        let refused = |reason: String| Error::Connect { url: url.to_owned(), reason };
+        let refused = |reason: String| Error::Connect { url: hide_passwords(url), reason };
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| refused(format!("{error}; write it as `sqlite://path/to/jobs.db`")))?
             .create_if_missing(true)

@@ -41,6 +41,21 @@ pub(crate) async fn inspect(url: &str) -> Result<super::Inspection> {
     Err(unsupported(url))
 }
 
+/// Whether jobs can be inserted and run in a database that is ready.
+///
+/// # Errors
+///
+/// As [`inspect`]; says what is missing. A SQLite file that is not writable is not ready.
+#[cfg(feature = "cli")]
+pub(crate) async fn check_rights(url: &str) -> Result<()> {
+    #[cfg(feature = "postgres")]
+    if is_postgres(url) {
+        return super::postgres::check_rights(url).await;
+    }
+    let _ = url;
+    Ok(())
+}
+
 /// What opens the database of that URL.
 #[cfg(feature = "cli")]
 pub(crate) fn access(url: &str) -> super::Access {
@@ -71,9 +86,11 @@ fn is_postgres(url: &str) -> bool {
 }
 
 fn unsupported(url: &str) -> Error {
-    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    // Who knows where the password is in the rest.
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let is_one = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     Error::Connect {
-        url: if scheme.is_empty() { url.to_owned() } else { format!("{scheme}:…") },
+        url: if scheme.is_empty() || !is_one { "…".to_owned() } else { format!("{scheme}://…") },
         reason: what_opens(cfg!(feature = "sqlite"), cfg!(feature = "postgres")).to_owned(),
     }
 }

@@ -15,7 +15,7 @@ fn machine() -> (FakeClaude, Machine) {
 #[test]
 fn usage_mistakes_are_named() {
     let (fake, machine) = machine();
-    assert!(machine.run(&["queues", "resume", "default"]).status.success(), "there is a database");
+    assert!(machine.run(&["work", "--drain"]).status.success(), "there is a database");
     let long = machine.sandbox.path().join("long");
     std::fs::write(&long, "x".repeat(20 << 20)).expect("a file");
     let table: &[(&[&str], i32, &str)] = &[

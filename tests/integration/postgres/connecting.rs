@@ -117,3 +117,30 @@ async fn what_is_wrong_with_a_url_is_said_without_its_password() {
     let queue = Queue::connect(&with_password).await.expect("the server trusts everybody");
     assert!(!format!("{queue:?}").contains("hunter2"));
 }
+
+/// A role that may read everything and write nothing.
+#[tokio::test]
+async fn a_role_that_may_not_write_is_told_what_it_lacks() {
+    let server = Server::new().await;
+    let role = format!("reader_{}", std::process::id());
+    server.database.psql(&format!(
+        "create role {role} login; grant usage on schema claude_jobs to {role}; \
+         grant select on all tables in schema claude_jobs to {role}"
+    ));
+    let url = server.database.url();
+    let (_, place) = url.split_once('@').expect("user and place");
+    let url = format!("postgres://{role}@{place}");
+    let queue = Queue::connect(&url).await.expect("it may read");
+    assert!(queue.counts().await.expect("a read").is_empty());
+    let error = Plain::new("hello").insert(&queue).await.expect_err("it may not write").to_string();
+    assert!(error.contains("permission denied") && error.contains("grant this role"), "{error}");
+    let doctor =
+        std::process::Command::new(env!("CARGO_BIN_EXE_jobs")).args(["doctor", "--database", &url]).output();
+    let told = String::from_utf8(doctor.expect("it starts").stdout).expect("UTF-8");
+    assert!(told.contains("this role has no INSERT, UPDATE, DELETE on"), "{told}");
+    let listed = std::process::Command::new(env!("CARGO_BIN_EXE_jobs"))
+        .args(["jobs", "list", "--database", &url])
+        .status();
+    assert!(listed.expect("it starts").success(), "it may look");
+    server.database.psql(&format!("drop owned by {role}; drop role {role}"));
+}

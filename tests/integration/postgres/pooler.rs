@@ -52,3 +52,20 @@ async fn all_of_it_works_behind_a_pooler() {
     let expected = "elsewhere available 200 tests cancelled 4 tests completed 245";
     assert_eq!(database.psql(counts), expected);
 }
+
+/// Whatever is asked, and by whichever command.
+#[tokio::test]
+async fn without_the_parameter_each_error_says_what_to_add() {
+    let database = database();
+    let pooler = pooler(&database, 1);
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        match Queue::connect(&pooler.url()).await {
+            Ok(queue) => told.extend(Plain::new("hello").insert(&queue).await.err()),
+            Err(error) => told.push(error),
+        }
+    }
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert!(!told.is_empty(), "two clients prepare the same names on one server");
+    assert!(told.iter().all(|error| error.contains("add `notifications=off` to the URL")), "{told:?}");
+}

@@ -70,7 +70,13 @@ pub(super) async fn database(database: &Database) -> Check {
         Err(problem) => return Check::fail("database", problem.to_string(), "set it to a UTF-8 text"),
     };
     let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
-    let found = match url::inspect(&url).await {
+    let mut found = url::inspect(&url).await;
+    if matches!(found, Ok(Inspection::Ready))
+        && let Err(error) = url::check_rights(&url).await
+    {
+        found = Err(error);
+    }
+    let found = match found {
         Ok(Inspection::Missing) => "does not exist yet; the first command that needs it will make it",
         Ok(Inspection::NotMigrated) => {
             "has no tables of this version; the next command will bring them up to date"

@@ -101,6 +101,10 @@ impl Address {
         if has_misplaced_password(&theirs) {
             return Err(misread(&"a password may stand where it would be taken for another part"));
         }
+        if let Some(unknown) = unknown_parameter(&theirs) {
+            let unknown = unknown.escape_default();
+            return Err(misread(&format!("the parameter `{unknown}` is not known: leave it out")));
+        }
         let options = PgConnectOptions::from_str(&theirs)
             .map_err(|error| misread(&error))?
             // One round trip less, and a pooler that knows no such setting goes along.
@@ -160,8 +164,38 @@ fn split(url: &str) -> (String, Vec<(&str, &str)>) {
 /// ended the host too early.
 fn has_misplaced_password(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return true };
-    let before_query = rest.split('?').next().unwrap_or_default();
-    before_query.split_once(['/', '#']).is_some_and(|(_, behind)| behind.contains('@'))
+    let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
+    query.contains(';')
+        || before_query
+            .split_once(['/', '#'])
+            .is_some_and(|(_, behind)| behind.contains(['@', '&', ';', '=']))
+}
+
+/// The first parameter that the driver would ignore, and show with its value.
+fn unknown_parameter(url: &str) -> Option<&str> {
+    const KNOWN: &[&str] = &[
+        "application_name",
+        "dbname",
+        "host",
+        "hostaddr",
+        "options",
+        "password",
+        "port",
+        "ssl-ca",
+        "ssl-cert",
+        "ssl-key",
+        "ssl-mode",
+        "ssl-root-cert",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "statement-cache-capacity",
+        "user",
+    ];
+    let (_, query) = url.split_once('?')?;
+    let keys = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(key, _)| key));
+    keys.into_iter().find(|key| !key.is_empty() && !KNOWN.contains(key) && !key.starts_with("options["))
 }
 
 /// Put together again from the parts that are no secret.
@@ -223,6 +257,9 @@ mod tests {
             ("postgres:me:secret@db/app", "percent-encoded"),
             ("postgres://me:12/secret@db/app", "percent-encoded"),
             ("postgres://me:12#secret@db/app", "percent-encoded"),
+            ("postgres://me@db/app&password=secret", "percent-encoded"),
+            ("postgres://me@db/app?sslpassword=secret", "`sslpassword` is not known"),
+            ("postgres://me@db/app?user=app;password=secret", "percent-encoded"),
             ("postgres://me:secret@db:notaport/app", "percent-encoded"),
             ("postgres://me:secret@db/app?sslmode=sometimes", "sometimes"),
             ("postgres://me:secret@db/app?schema=Jobs", "schema `Jobs`"),

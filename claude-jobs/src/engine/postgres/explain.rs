@@ -1,18 +1,15 @@
 //! What is wrong when a database cannot be opened, and what to do.
 
 use super::address::Address;
+use super::problem::{POOLER, READS_ONLY, given};
 use crate::error::Error;
 
 /// The SQLSTATE of an error of the server's.
-pub(super) fn code(error: &Error) -> Option<String> {
-    let Error::Database(source) = error else { return None };
-    let sqlx::Error::Database(error) = source.downcast_ref()? else { return None };
-    error.code().map(|code| code.into_owned())
-}
+pub(super) use crate::engine::refusal::code;
 
 /// Whether this role, or this server, may not write.
 pub(super) fn is_denied(error: &Error) -> bool {
-    matches!(code(error).as_deref(), Some("42501" | "25006"))
+    matches!(code(error).as_deref(), Some("42501" | READS_ONLY))
 }
 
 const WRONG_TLS: &str = "the server's certificate or TLS is not as `sslmode` asks: give `sslrootcert=FILE`, or another \
@@ -24,7 +21,8 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
     let options = &address.options;
     let (user, schema) = (options.get_username(), address.schema.name());
     let database = options.get_database().unwrap_or(user);
-    let remedy = match (code(&error).as_deref(), source.downcast_ref()) {
+    let problem = given(&**source);
+    let remedy = match (code(&error).as_deref(), problem) {
         (Some("28P01" | "28000"), _) => {
             "check user and password in the URL, and the server's `pg_hba.conf`".to_owned()
         }
@@ -36,14 +34,9 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
         (Some("42P07" | "42710"), _) => {
             format!("that is somebody else's in the schema `{schema}`: name another schema in the URL")
         }
-        (Some("25006"), _) => "this server only reads: connect to the primary one".to_owned(),
         (Some("53300"), _) => "end other programs' connections, or raise the server's limit".to_owned(),
         (Some("57P03"), _) => "the server is starting or stopping: try again".to_owned(),
-        (Some("08P01"), _) | (_, Some(sqlx::Error::Protocol(_))) => {
-            "does a pooler stand between? Behind one that changes servers per transaction, add \
-             `notifications=off` to the URL"
-                .to_owned()
-        }
+        (Some("08P01"), _) | (_, Some(sqlx::Error::Protocol(_))) => POOLER.to_owned(),
         // A certificate that is refused is an error of reading.
         (_, Some(sqlx::Error::Io(problem))) if problem.kind() == std::io::ErrorKind::InvalidData => {
             WRONG_TLS.to_owned()
@@ -54,5 +47,6 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
         }
         _ => return address.refused(source.to_string()),
     };
-    address.refused(format!("{source}; {remedy}"))
+    let problem = problem.map_or_else(|| source.to_string(), ToString::to_string);
+    address.refused(format!("{problem}; {remedy}"))
 }

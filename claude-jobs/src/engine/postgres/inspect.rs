@@ -1,10 +1,12 @@
 //! A look at a database without changing it: for `doctor`.
 
-use super::address::Address;
+use sqlx::Row;
+
+use super::address::{Address, Schema};
 use super::connections::Connections;
 use super::{explain, schema};
 use crate::engine::Inspection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What is there. Nothing is made.
 pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
@@ -14,6 +16,41 @@ pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
         Ok(Some(_)) => Ok(Inspection::Ready),
         Ok(None) => Ok(Inspection::NotMigrated),
         Err(error) => Err(explain(&address, error)),
+    }
+}
+
+/// Whether jobs can be inserted and run in a database that is ready.
+pub(crate) async fn check_rights(url: &str) -> Result<()> {
+    let address = Address::parse(url)?;
+    let connections = Connections::new(&address);
+    may_write(&connections, &address.schema).await.map_err(|error| explain(&address, error))
+}
+
+async fn may_write(connections: &Connections, schema: &Schema) -> Result<()> {
+    let sql = "SELECT current_setting('transaction_read_only')::bool AS reads_only, pg_is_in_recovery() AS is_standby";
+    let row = &connections.rows(sqlx::query(sql).persistent(false)).await?[0];
+    if row.try_get("is_standby")? {
+        return Err(Error::Database(
+            "the server is a standby, which only reads: connect to the primary one".into(),
+        ));
+    }
+    if row.try_get("reads_only")? {
+        let remedy = "set `default_transaction_read_only` to off for it, or connect to another";
+        return Err(Error::Database(format!("this database or role only reads: {remedy}").into()));
+    }
+    // Of jobs, which stand for the other tables.
+    let sql = "SELECT string_agg(needed, ', ') AS lacking FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed \
+        WHERE NOT has_table_privilege(to_regclass($1), needed)";
+    let table = schema.fill("{schema}.jobs");
+    let row = &connections.rows(sqlx::query(sql).bind(&table).persistent(false)).await?[0];
+    match row.try_get::<Option<String>, _>("lacking")? {
+        None => Ok(()),
+        Some(lacking) => Err(Error::Database(
+            format!(
+                "this role has no {lacking} on {table}: let its owner grant them on all tables of the schema"
+            )
+            .into(),
+        )),
     }
 }
 

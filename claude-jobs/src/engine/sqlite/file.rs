@@ -1,6 +1,5 @@
 //! The file of a database: whether its path can be one, how it is made, and how a copy of it is known.
 
-use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -24,8 +23,10 @@ type FileId = (u64, u64);
 pub(super) struct Origin {
     /// The file's path, links resolved.
     pub(super) path: String,
-    /// The file itself, wherever it is moved on its disk: inode and birth.
-    pub(super) file: String,
+    /// The file itself, wherever it is moved on its disk: its inode.
+    pub(super) file: u64,
+    /// When it was made, in nanoseconds since 1970. None where the disk does not say.
+    pub(super) born: Option<u64>,
 }
 
 impl File {
@@ -54,17 +55,19 @@ impl File {
     pub(super) fn origin(&self) -> Option<Origin> {
         let file = self.path.metadata().ok()?;
         // Not the device: its number may change when the disk is mounted again.
-        let birth = file.created().ok().and_then(|birth| birth.duration_since(UNIX_EPOCH).ok());
-        let birth = birth.unwrap_or_default().as_nanos();
-        Some(Origin { path: self.path.display().to_string(), file: format!("{}.{birth}", file.ino()) })
+        let born = file.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        let born = born.map(|born| born.as_nanos() as u64);
+        Some(Origin { path: self.path.display().to_string(), file: file.ino(), born })
     }
 }
 
 impl Origin {
-    /// Whether a database that says it is from here, and is found at `found`, is a copy. One that was moved keeps its file;
-    /// one that was restored in place, or whose disk numbers files anew, keeps its path.
+    /// Whether a database that says it is from here, and is found at `found`, is a copy: it is another file. One that was
+    /// moved is the same. Where a disk does not say when files were made it may number them anew whenever it is mounted:
+    /// there another file at the same path is taken for the same.
     pub(super) fn is_copied_to(&self, found: &Self) -> bool {
-        self.path != found.path && self.file != found.file
+        let is_sure = self.born.is_some() && found.born.is_some();
+        (self.file, self.born) != (found.file, found.born) && (is_sure || self.path != found.path)
     }
 }
 
@@ -76,6 +79,16 @@ fn id(path: &Path) -> Option<FileId> {
 pub(super) fn check_path(path: &Path) -> Result<(), String> {
     if path.as_os_str().is_empty() {
         return Err("the URL names no file; write it as `sqlite://path/to/jobs.db`".to_owned());
+    }
+    if path.to_string_lossy().starts_with("file:") {
+        return Err("`file:` is no part of a path here; write it as `sqlite://path/to/jobs.db`".to_owned());
+    }
+    if path.metadata().is_ok_and(|file| file.is_file() && file.nlink() > 1) {
+        let path = path.display();
+        return Err(format!(
+            "`{path}` is a file of several names (hard links), of which each would have a log of its own, so that jobs \
+             are lost: copy it"
+        ));
     }
     if path.is_dir() {
         return Err(format!("`{}` is a folder; name a file in it", path.display()));
@@ -91,8 +104,9 @@ pub(super) fn check_path(path: &Path) -> Result<(), String> {
 /// Makes the file, if it is not there, for its owner only: prompts and answers are in it. SQLite gives the files that it
 /// makes beside it (`-wal`, `-shm`) the same permissions.
 pub(super) fn create(path: &Path) -> Result<(), String> {
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(problem) if problem.kind() != ErrorKind::AlreadyExists => Err(format!(
+    // Also through a link that leads to no file yet.
+    match std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path) {
+        Err(problem) if !path.exists() => Err(format!(
             "the file cannot be created ({problem}): is its folder writable, and space left on the disk?"
         )),
         _ => Ok(()),
@@ -104,14 +118,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_another_file_at_another_path() {
-        let origin = |path: &str, file: &str| Origin { path: path.to_owned(), file: file.to_owned() };
-        let first = origin("/a/jobs.db", "7.1");
+    fn a_copy_is_another_file() {
+        let origin = |path: &str, file, born| Origin { path: path.to_owned(), file, born };
+        let first = origin("/a/jobs.db", 7, Some(1));
         for (found, is_copy) in [
-            (origin("/a/jobs.db", "7.1"), false),
-            (origin("/b/jobs.db", "7.1"), false),
-            (origin("/a/jobs.db", "8.2"), false),
-            (origin("/b/jobs.db", "8.2"), true),
+            (origin("/a/jobs.db", 7, Some(1)), false),
+            (origin("/b/jobs.db", 7, Some(1)), false),
+            (origin("/a/jobs.db", 8, Some(2)), true),
+            (origin("/a/jobs.db", 7, Some(2)), true),
+            (origin("/b/jobs.db", 8, Some(2)), true),
+            (origin("/a/jobs.db", 8, None), false),
+            (origin("/b/jobs.db", 8, None), true),
         ] {
             assert_eq!(first.is_copied_to(&found), is_copy, "{found:?}");
         }
@@ -127,8 +144,7 @@ mod tests {
         create(&at("a")).expect("it is there");
         std::fs::copy(at("a"), at("b")).expect("a copy");
         std::fs::rename(at("a"), at("c")).expect("moved");
-        assert_eq!(first.file, origin("c").file);
-        assert_ne!(first.file, origin("b").file);
+        assert!(!first.is_copied_to(&origin("c")) && first.is_copied_to(&origin("b")));
         assert!(File::at(&at("a")).is_none());
     }
 }

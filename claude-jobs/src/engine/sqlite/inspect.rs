@@ -10,10 +10,11 @@ use super::file::check_path;
 use super::{connect_problem, is_in_memory, schema};
 use crate::engine::Inspection;
 use crate::error::{Error, Result};
+use crate::secrets::hide_passwords;
 
 /// What is there. The file is neither made nor written.
 pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
-    let refused = |reason: String| Error::Connect { url: url.to_owned(), reason };
+    let refused = |reason: String| Error::Connect { url: hide_passwords(url), reason };
     let options = SqliteConnectOptions::from_str(url)
         .map_err(|error| refused(format!("{error}; write it as `sqlite://path/to/jobs.db`")))?
         .create_if_missing(false)
