@@ -147,6 +147,34 @@ impl Database {
         self.server.await_ready();
     }
 
+    /// A server of its own that follows this one, until it is promoted. Only for a [`private_database`].
+    ///
+    /// # Panics
+    /// When it cannot be made or does not start.
+    pub fn standby(&self) -> Database {
+        Database { name: self.name.clone(), server: Arc::new(self.server.standby()) }
+    }
+
+    /// Makes a server that follows another one write, and waits until it does.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn promote(&self) {
+        assert_eq!(self.psql("select pg_promote()"), "t", "promoted in time");
+    }
+
+    /// Restarts the server as a standby, which only reads. Only for a [`private_database`].
+    ///
+    /// # Panics
+    /// When it does not stop or start.
+    pub fn demote(&self) {
+        self.stop(Stop::Fast);
+        let signal = self.server.data().join("standby.signal");
+        fs::write(&signal, "").expect("its folder can be written");
+        give_away(&signal);
+        self.start();
+    }
+
     /// The connection URL.
     pub fn url(&self) -> String {
         let socket = self.server.folder.path().display();
@@ -205,10 +233,7 @@ fn shared_server() -> Arc<Server> {
 
 impl Server {
     fn start(settings: &[&str], port: u16) -> Server {
-        let programs = programs();
-        let folder =
-            tempfile::Builder::new().prefix("pg-").tempdir().expect("the temporary folder can be written");
-        give_away(folder.path());
+        let (programs, folder) = (programs(), folder());
         let data = folder.path().join("data");
 
         let initialised = unprivileged(&programs.join("initdb"))
@@ -224,11 +249,30 @@ impl Server {
             make_certificate(&data);
         }
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Server::launched(programs, folder, settings, port)
+    }
+
+    fn launched(programs: PathBuf, folder: TempDir, settings: Vec<String>, port: u16) -> Server {
         let (process, databases) = (Mutex::default(), AtomicUsize::new(0));
         let server = Server { programs, folder, settings, port, process, databases };
         server.launch();
         server.await_ready();
         server
+    }
+
+    fn standby(&self) -> Server {
+        let folder = folder();
+        let copied = unprivileged(&self.programs.join("pg_basebackup"))
+            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--username", UNPRIVILEGED])
+            .args(["--port", &self.port.to_string(), "--host"])
+            .arg(self.folder.path())
+            .arg("--pgdata")
+            .arg(folder.path().join("data"))
+            .current_dir(folder.path())
+            .output()
+            .expect("pg_basebackup can be started");
+        assert!(copied.status.success(), "pg_basebackup: {copied:?}");
+        Server::launched(self.programs.clone(), folder, self.settings.clone(), self.port)
     }
 
     fn data(&self) -> PathBuf {
@@ -331,6 +375,14 @@ fn make_certificate(data: &Path) {
     assert!(made.status.success(), "openssl: {made:?}");
 }
 
+/// A server's own.
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("pg-").tempdir();
+    let folder = folder.expect("the temporary folder can be written");
+    give_away(folder.path());
+    folder
+}
+
 fn log(folder: &Path) -> Stdio {
     let file = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
     file.expect("the temporary folder can be written").into()
@@ -374,10 +426,10 @@ pub(crate) fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// Makes a folder belong to whoever [`unprivileged`] commands run as.
-pub(crate) fn give_away(folder: &Path) {
+/// Makes a file or folder belong to whoever [`unprivileged`] commands run as.
+pub(crate) fn give_away(path: &Path) {
     if is_root() {
-        chown(folder, Some(user_id()), None).expect("root can give a folder away");
+        chown(path, Some(user_id()), None).expect("root can give it away");
     }
 }
 

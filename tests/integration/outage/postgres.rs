@@ -121,11 +121,52 @@ async fn the_server_is_restarted_under_load() {
 }
 
 async fn stop_and_start(database: &Arc<Database>, stop: Stop, away: Duration) {
-    // This thread is the runtime's, too, and must not wait.
-    let (first, second) = (Arc::clone(database), Arc::clone(database));
-    tokio::task::spawn_blocking(move || first.stop(stop)).await.expect("it stops");
+    blocking(database, move |database| database.stop(stop)).await;
     tokio::time::sleep(away).await;
-    tokio::task::spawn_blocking(move || second.start()).await.expect("it starts");
+    blocking(database, |database| database.start()).await;
+}
+
+/// The server becomes a standby of the one that the address leads to a little later: nobody ends the connections that were
+/// opened to it meanwhile.
+#[tokio::test]
+async fn the_address_leads_to_another_server_after_a_failover() {
+    let log = Log::capture();
+    let (ground, old) = (Ground::new(), Arc::new(private_database()));
+    let direct = Queue::connect(&old.url()).await.expect("a new database");
+    let new = Arc::new(blocking(&old, |old| old.standby()).await);
+    let proxy = Proxy::to(old.socket()).await;
+    let queue = Queue::connect(&old.url_by_port(proxy.port())).await.expect("it is there");
+    let serving = Serving::start(&queue, &ground, 2);
+    Chore::new("20 false complete").insert(&direct).await.expect("it writes");
+    let runs = || ground.journal.entries().iter().filter(|entry| entry.event == Event::End).count();
+    wait_until(SOON, "a run", || runs() == 1).await;
+
+    blocking(&old, |old| old.demote()).await;
+    wait_until(SOON, "a refusal", || log.tells(&["read-only transaction"])).await;
+    blocking(&new, |new| new.promote()).await;
+    proxy.lead_to(new.socket());
+    let inserted = tokio::time::timeout(SOON, async {
+        while Chore::new("20 false complete").insert(&queue).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    inserted.await.expect("connections are opened to the new server");
+    wait_until(SOON, "a run from the new server", || runs() == 2).await;
+    let sessions = "SELECT count(*) FROM pg_stat_activity \
+                    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    drop(direct);
+    wait_until(SOON, "no connection to the old server", || old.psql(sessions) == "0").await;
+    serving.end().await;
+    check(&log, &[&["cannot reach the jobs"]]);
+}
+
+/// This thread is the runtime's, too, and must not wait.
+async fn blocking<T: Send + 'static>(
+    database: &Arc<Database>,
+    work: impl FnOnce(&Database) -> T + Send + 'static,
+) -> T {
+    let database = Arc::clone(database);
+    tokio::task::spawn_blocking(move || work(&database)).await.expect("it does not panic")
 }
 
 /// Every connection is ended, again and again.

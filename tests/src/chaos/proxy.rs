@@ -40,6 +40,7 @@ pub struct Proxy {
     address: SocketAddr,
     wire: Arc<watch::Sender<Wire>>,
     trap: Arc<Mutex<Option<Trap>>>,
+    socket: Arc<Mutex<PathBuf>>,
     accepting: JoinHandle<()>,
 }
 
@@ -52,9 +53,18 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let wire = Arc::new(watch::channel(Wire::Whole).0);
-        let trap = Arc::default();
-        let accepting = tokio::spawn(accept(listener, socket, Arc::clone(&wire), Arc::clone(&trap)));
-        Proxy { address, wire, trap, accepting }
+        let (trap, socket) = (Arc::default(), Arc::new(Mutex::new(socket)));
+        let accepting =
+            tokio::spawn(accept(listener, Arc::clone(&socket), Arc::clone(&wire), Arc::clone(&trap)));
+        Proxy { address, wire, trap, socket, accepting }
+    }
+
+    /// Leads new connections to this server. Those that are there stay with theirs.
+    ///
+    /// # Panics
+    /// Never: no holder of the lock panics.
+    pub fn lead_to(&self, socket: PathBuf) {
+        *self.socket.lock().expect("no holder panics") = socket;
     }
 
     /// The port on 127.0.0.1.
@@ -93,13 +103,19 @@ impl Drop for Proxy {
 
 type Set = Arc<Mutex<Option<Trap>>>;
 
-async fn accept(listener: TcpListener, socket: PathBuf, wire: Arc<watch::Sender<Wire>>, trap: Set) {
+async fn accept(
+    listener: TcpListener,
+    socket: Arc<Mutex<PathBuf>>,
+    wire: Arc<watch::Sender<Wire>>,
+    trap: Set,
+) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let (socket, wire, trap) = (socket.clone(), wire.subscribe(), Arc::clone(&trap));
+        let socket = socket.lock().expect("no holder panics").clone();
+        let (wire, trap) = (wire.subscribe(), Arc::clone(&trap));
         tokio::spawn(async move {
             // Its end, whichever side has caused it, is seen by the other.
             let _ = serve(client, socket, wire, trap).await;

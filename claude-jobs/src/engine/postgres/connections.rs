@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::statements::Statement;
-use super::{Query, address::Address};
+use super::{Query, address::Address, explain::code};
 use crate::error::{Error, Result};
 
 /// How long the server may take to let us in, and how long one waits for a free connection.
@@ -31,6 +31,11 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for so long is closed.
 const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// A connection that was opened so long ago is closed instead of used again: an address may lead to another server by now
+/// without the old one having said a word, and the sessions of a server grow with their age. As long as other pools keep
+/// theirs (sqlx, HikariCP); to open one takes milliseconds.
+pub(super) const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// The plans of a queue must not depend on when its table was last analysed: made while it is nearly
 /// empty, kept while it grows, a plan that reads the whole table would be kept too. Everything that is
@@ -60,10 +65,17 @@ pub(super) struct Connections {
     has_session: bool,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Idle>>>,
+    lifetime: Duration,
+}
+
+struct Opened {
+    connection: PgConnection,
+    /// When it is too old to be used again.
+    ends: Instant,
 }
 
 struct Idle {
-    connection: PgConnection,
+    opened: Opened,
     since: Instant,
 }
 
@@ -74,6 +86,7 @@ impl Connections {
             has_session: address.notifications,
             permits: Arc::new(Semaphore::new(address.connections as usize)),
             idle: Arc::default(),
+            lifetime: LIFETIME,
         }
     }
 
@@ -85,22 +98,25 @@ impl Connections {
             let remedy = "give more with `connections=` in the URL";
             return Err(Error::Database(format!("no connection was free for {seconds} s: {remedy}").into()));
         };
-        let connection = match self.living().await {
-            Some(connection) => connection,
-            None => self.open().await?,
+        let opened = match self.living().await {
+            Some(opened) => opened,
+            None => Opened { connection: self.open().await?, ends: Instant::now() + self.lifetime },
         };
-        Ok(Lent { connection: Some(connection), home: Arc::clone(&self.idle), _permit: permit })
+        Ok(Lent { opened: Some(opened), home: Arc::clone(&self.idle), _permit: permit })
     }
 
     /// An idle connection that lives.
-    async fn living(&self) -> Option<PgConnection> {
+    async fn living(&self) -> Option<Opened> {
         loop {
-            let Idle { mut connection, since } = lock(&self.idle).pop()?;
-            if since.elapsed() < TRUSTED_FOR {
-                return Some(connection);
+            let Idle { mut opened, since } = lock(&self.idle).pop()?;
+            if Instant::now() >= opened.ends {
+                continue;
             }
-            if let Ok(Ok(())) = timeout(Duration::from_secs(5), connection.ping()).await {
-                return Some(connection);
+            if since.elapsed() < TRUSTED_FOR {
+                return Some(opened);
+            }
+            if let Ok(Ok(())) = timeout(Duration::from_secs(5), opened.connection.ping()).await {
+                return Some(opened);
             }
             // The others have been idle for longer still.
             lock(&self.idle).clear();
@@ -133,8 +149,10 @@ impl Connections {
         }
         let mut lent = self.lend().await?;
         let rows = rows(&mut lent, query).await;
-        if rows.is_ok() || rows.as_ref().is_err_and(crate::engine::was_refused) {
-            lent.give_back();
+        match &rows {
+            Err(error) if steps_down(error) => lent.leave_server(),
+            Err(error) if !crate::engine::was_refused(error) => {}
+            _ => lent.give_back(),
         }
         rows
     }
@@ -172,6 +190,12 @@ async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()>
     }
 }
 
+/// Whether the server that says so is not, or will soon not be, the one that writes: it is a standby or reads only
+/// (25006), or it shuts down, has crashed or is starting (57P01 to 57P03).
+fn steps_down(error: &Error) -> bool {
+    matches!(code(error).as_deref(), Some("25006" | "57P01" | "57P02" | "57P03"))
+}
+
 fn no_answer() -> Error {
     Error::Database(format!("the server did not answer within {} s", ANSWER_WITHIN.as_secs()).into())
 }
@@ -179,7 +203,7 @@ fn no_answer() -> Error {
 /// A connection in use. Dropped, it is closed.
 pub(super) struct Lent {
     /// Taken out only by `give_back`, which ends this.
-    connection: Option<PgConnection>,
+    opened: Option<Opened>,
     home: Arc<Mutex<Vec<Idle>>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -187,11 +211,17 @@ pub(super) struct Lent {
 impl Lent {
     /// Returns it for others to use.
     pub(super) fn give_back(mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(opened) = self.opened.take() else { return };
         let now = Instant::now();
         let mut idle = lock(&self.home);
-        idle.push(Idle { connection, since: now });
-        idle.retain(|idle| now.duration_since(idle.since) < KEPT_FOR);
+        idle.push(Idle { opened, since: now });
+        idle.retain(|idle| now.duration_since(idle.since) < KEPT_FOR && now < idle.opened.ends);
+    }
+
+    /// Closes it, and the idle ones, which lead to the same server: the next one is opened to the server that the address
+    /// leads to by then.
+    fn leave_server(self) {
+        lock(&self.home).clear();
     }
 }
 
@@ -199,13 +229,13 @@ impl Deref for Lent {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.connection.as_ref().expect("taken out by nothing that leaves it in use")
+        &self.opened.as_ref().expect("taken out by nothing that leaves it in use").connection
     }
 }
 
 impl DerefMut for Lent {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("taken out by nothing that leaves it in use")
+        &mut self.opened.as_mut().expect("taken out by nothing that leaves it in use").connection
     }
 }
 
@@ -234,6 +264,11 @@ impl Work {
     pub(super) async fn finish<T>(mut self, result: Result<T>) -> Result<T> {
         match &result {
             Ok(_) => control(&mut self.lent, "COMMIT").await?,
+            Err(error) if steps_down(error) => {
+                // Its end rolls it back.
+                self.lent.leave_server();
+                return result;
+            }
             Err(_) => {
                 if control(&mut self.lent, "ROLLBACK").await.is_err() {
                     // Its end rolls it back, too.
@@ -243,5 +278,27 @@ impl Work {
         }
         self.lent.give_back();
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claude_jobs_tests::postgres::database;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_until_it_is_old() {
+        let database = database();
+        let address = Address::parse(&database.url()).expect("a good URL");
+        let mut connections = Connections::new(&address);
+        let session = async |connections: &Connections| -> i32 {
+            let rows = connections.rows(sqlx::query("SELECT pg_backend_pid()")).await.expect("it answers");
+            sqlx::Row::get(&rows[0], 0)
+        };
+        assert_eq!(session(&connections).await, session(&connections).await);
+        connections.lifetime = Duration::ZERO;
+        lock(&connections.idle).clear();
+        assert_ne!(session(&connections).await, session(&connections).await);
     }
 }

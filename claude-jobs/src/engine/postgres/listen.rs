@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
+use sqlx::{Executor, Row};
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::PostgresEngine;
+use super::connections::LIFETIME;
 use crate::engine::Wake;
 use crate::error::{Error, Result};
 
@@ -37,13 +38,15 @@ pub(super) async fn watch(engine: &PostgresEngine, wake: Wake<'_>) -> Error {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
-    match listen(engine, wake).await {
-        Ok(never) => match never {},
-        Err(error) => error,
+    loop {
+        if let Err(error) = listen(engine, wake).await {
+            return error;
+        }
     }
 }
 
-async fn listen(engine: &PostgresEngine, wake: Wake<'_>) -> Result<std::convert::Infallible> {
+/// Until the connection is too old, as those of the pool.
+async fn listen(engine: &PostgresEngine, wake: Wake<'_>) -> Result<()> {
     // A listener wants a pool; this one never has more than its connection.
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -69,17 +72,24 @@ async fn listen(engine: &PostgresEngine, wake: Wake<'_>) -> Result<std::convert:
             Err(_) => return Err(Error::Database(NOT_TOLD.into())),
         }
     }
-    loop {
+    let end = Instant::now() + LIFETIME;
+    while Instant::now() < end {
         match timeout(ASK_AFTER, listener.try_recv()).await {
             Ok(told) => hear(told, wake)?,
-            // A connection that the network has swallowed looks like one on which nothing happens.
-            Err(_) => match timeout(ANSWER_WITHIN, listener.execute("SELECT 1")).await {
-                Ok(answer) => {
-                    answer?;
-                }
-                Err(_) => return Err(Error::Database("the server no longer answers".into())),
-            },
+            Err(_) => ask(&mut listener).await?,
         }
+    }
+    Ok(())
+}
+
+/// A connection on which nothing happens may be one that the network has swallowed, or lead to a server on which nobody
+/// writes any more.
+async fn ask(listener: &mut PgListener) -> Result<()> {
+    let answer = timeout(ANSWER_WITHIN, listener.fetch_one("SHOW transaction_read_only")).await;
+    let Ok(answer) = answer else { return Err(Error::Database("the server no longer answers".into())) };
+    match answer?.get::<&str, _>(0) {
+        "off" => Ok(()),
+        _ => Err(Error::Database("the server that was listened to only reads now".into())),
     }
 }
 
@@ -105,7 +115,7 @@ fn hear(told: sqlx::Result<Option<PgNotification>>, wake: Wake<'_>) -> Result<()
 #[cfg(test)]
 mod tests {
     use claude_jobs_tests::pgbouncer::pooler;
-    use claude_jobs_tests::postgres::database;
+    use claude_jobs_tests::postgres::{database, private_database};
 
     use super::*;
 
@@ -117,6 +127,24 @@ mod tests {
         let engine = PostgresEngine::connect(&pooler.url()).await.expect("one server after the other");
         let error = watch(&engine, &|_| ()).await.to_string();
         assert!(error.contains("add `notifications=off`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_listener_leaves_a_server_that_only_reads() {
+        let database = private_database();
+        let mut listener = PgListener::connect(&database.url()).await.expect("it is there");
+        ask(&mut listener).await.expect("it writes");
+        database.psql("alter system set default_transaction_read_only = on");
+        database.psql("select pg_reload_conf()");
+        let end = Instant::now() + Duration::from_secs(10);
+        // The server tells its sessions when it gets to it.
+        let error = loop {
+            match ask(&mut listener).await {
+                Err(error) => break error.to_string(),
+                Ok(()) => assert!(Instant::now() < end, "it is still listened to"),
+            }
+        };
+        assert!(error.contains("only reads"), "{error}");
     }
 
     #[tokio::test]
