@@ -54,7 +54,7 @@ mod statements;
 mod ticks;
 mod turn;
 
-use address::{Address, Schema};
+use address::{Address, Schema, unknown_parameters};
 use connections::Connections;
 use explain::explain;
 pub(crate) use insert::insert_in;
@@ -105,6 +105,9 @@ impl PostgresEngine {
     /// Connects, and brings the tables up to date.
     pub(crate) async fn open(url: &str, purpose: Purpose) -> Result<Self> {
         let address = Address::parse(url)?;
+        for parameter in unknown_parameters(url) {
+            tracing::warn!(parameter, "a parameter of the database's URL is not known, and is ignored");
+        }
         let connections = Connections::new(&address);
         let sql = Statements::of(&address.schema);
         let database_id = identify(&connections, &address.schema, purpose)

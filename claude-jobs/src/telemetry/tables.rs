@@ -158,6 +158,7 @@ events! {
     ERROR "a part of the runtime broke down: shutting down" ["part" "error"]
     WARN "cannot tell whether jobs are left" ["error"]
     ERROR "no signal handler can be installed; the runtime will not stop by itself" []
+    WARN "a parameter of the database's URL is not known, and is ignored" ["parameter"]
     WARN "the database's clock, which counts, is {seconds:+.1} s ahead of this machine's" []
     INFO "asking claude to correct its answer" ["job.id" "job.attempt" "problem"]
     WARN "the stored trace context is none, and is ignored" ["job.id" "problem"]

@@ -6,8 +6,14 @@ use claude_jobs_tests::script::Take;
 
 use super::{Machine, text};
 
-const LOOKS: [&[&str]; 5] =
-    [&["jobs", "list"], &["jobs", "show", "1"], &["jobs", "cancel", "1"], &["queues", "list"], &["tail"]];
+const LOOKS: [&[&str]; 6] = [
+    &["jobs", "list"],
+    &["jobs", "show", "1"],
+    &["jobs", "cancel", "1"],
+    &["queues", "list"],
+    &["queues", "pause", "default"],
+    &["tail"],
+];
 
 #[test]
 fn a_look_makes_no_file() {

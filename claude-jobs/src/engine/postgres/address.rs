@@ -101,10 +101,6 @@ impl Address {
         if has_misplaced_password(&theirs) {
             return Err(misread(&"a password may stand where it would be taken for another part"));
         }
-        if let Some(unknown) = unknown_parameter(&theirs) {
-            let unknown = unknown.escape_default();
-            return Err(misread(&format!("the parameter `{unknown}` is not known: leave it out")));
-        }
         let options = PgConnectOptions::from_str(&theirs)
             .map_err(|error| misread(&error))?
             // One round trip less, and a pooler that knows no such setting goes along.
@@ -153,9 +149,9 @@ impl Address {
 fn split(url: &str) -> (String, Vec<(&str, &str)>) {
     let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), Vec::new()) };
     let pairs = query.split('&').map(|pair| (pair, pair.split_once('=').unwrap_or((pair, ""))));
-    let is_ours = |key: &str| matches!(key, "schema" | "connections" | "notifications");
     let (ours, theirs): (Vec<_>, Vec<_>) = pairs.partition(|(_, (key, _))| is_ours(key));
-    let theirs: Vec<_> = theirs.into_iter().map(|(pair, _)| pair).collect();
+    let theirs: Vec<_> =
+        theirs.into_iter().filter(|(_, (key, _))| is_known(key)).map(|(pair, _)| pair).collect();
     let rest = if theirs.is_empty() { String::new() } else { format!("?{}", theirs.join("&")) };
     (format!("{base}{rest}"), ours.into_iter().map(|(_, pair)| pair).collect())
 }
@@ -171,31 +167,41 @@ fn has_misplaced_password(url: &str) -> bool {
             .is_some_and(|(_, behind)| behind.contains(['@', '&', ';', '=']))
 }
 
-/// The first parameter that the driver would ignore, and show with its value.
-fn unknown_parameter(url: &str) -> Option<&str> {
-    const KNOWN: &[&str] = &[
-        "application_name",
-        "dbname",
-        "host",
-        "hostaddr",
-        "options",
-        "password",
-        "port",
-        "ssl-ca",
-        "ssl-cert",
-        "ssl-key",
-        "ssl-mode",
-        "ssl-root-cert",
-        "sslcert",
-        "sslkey",
-        "sslmode",
-        "sslrootcert",
-        "statement-cache-capacity",
-        "user",
-    ];
-    let (_, query) = url.split_once('?')?;
+/// The parameters that the driver knows. It logs the others with their values.
+const KNOWN: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+fn is_known(key: &str) -> bool {
+    KNOWN.contains(&key) || is_ours(key) || key.starts_with("options[")
+}
+
+fn is_ours(key: &str) -> bool {
+    matches!(key, "schema" | "connections" | "notifications")
+}
+
+/// The names of parameters that neither we nor the driver know.
+pub(super) fn unknown_parameters(url: &str) -> impl Iterator<Item = &str> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
     let keys = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(key, _)| key));
-    keys.into_iter().find(|key| !key.is_empty() && !KNOWN.contains(key) && !key.starts_with("options["))
+    keys.filter(|key| !key.is_empty() && !is_known(key))
 }
 
 /// Put together again from the parts that are no secret.
@@ -258,7 +264,6 @@ mod tests {
             ("postgres://me:12/secret@db/app", "percent-encoded"),
             ("postgres://me:12#secret@db/app", "percent-encoded"),
             ("postgres://me@db/app&password=secret", "percent-encoded"),
-            ("postgres://me@db/app?sslpassword=secret", "`sslpassword` is not known"),
             ("postgres://me@db/app?user=app;password=secret", "percent-encoded"),
             ("postgres://me:secret@db:notaport/app", "percent-encoded"),
             ("postgres://me:secret@db/app?sslmode=sometimes", "sometimes"),
