@@ -28,6 +28,7 @@ mod options;
 mod outage;
 mod postgres;
 mod queue;
+mod refusals;
 mod rows;
 mod runtime;
 mod said;

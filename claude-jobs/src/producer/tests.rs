@@ -117,7 +117,7 @@ async fn what_was_claimed_is_looked_up_for_a_short_while_only_at_the_end() {
     let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
     let now = Instant::now();
     for (away_for, is_done) in [(Duration::ZERO, false), (LAST_LOOK / 2, false), (LAST_LOOK, true)] {
-        producer.blocked = Some(Blocked { since: now - away_for, until: now, wait: AFTER_ERROR.0 });
+        producer.blocked = Some(Blocked { since: now - away_for, until: now, wait: Duration::ZERO });
         let error = Error::Database("it is away".into());
         producer.failed(Batch::default(), Kind::Claim { running: 0, ahead: 0, at_most: 9 }, &error, false);
         assert_eq!(producer.is_done(), is_done, "{away_for:?}");

@@ -33,7 +33,10 @@ impl Tasks {
     ) -> CancellationToken {
         self.try_spawn(name, |told| {
             let task = task(told);
-            async { Ok::<(), Error>(task.await) }
+            async {
+                task.await;
+                Ok(())
+            }
         })
     }
 

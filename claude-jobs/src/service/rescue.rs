@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claude::sweep;
 use crate::clock::earlier;
-use crate::engine::Settled;
-use crate::error::Result;
+use crate::engine::{NodeRow, Parts, Settled};
+use crate::error::{Error, Result};
 use crate::executor::marker;
+use crate::job::Job;
 use crate::node::{self, Sightings};
 use crate::runtime::shared::Shared;
+use crate::settlement::Settlement;
 use crate::telemetry::{careful, meter};
 
 /// How often it looks, at the longest.
@@ -40,25 +42,37 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdow
     }
 }
 
-/// One round, in which sessions are released, too, whose hosts have not been served for long. Two nodes may rescue the same job: the fence lets one of them win.
+/// One round: the jobs of dead nodes are taken back, and sessions are released whose hosts have not been served for long.
 pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<()> {
-    let (queue, engine, own) = (&shared.queue, shared.queue.engine(), shared.node_id());
+    let own = shared.node_id();
     let now = Instant::now();
-    let (ours, others): (Vec<_>, Vec<_>) = engine.nodes().await?.into_iter().partition(|node| node.id == own);
+    let nodes = shared.queue.engine().nodes().await?;
+    let (ours, others): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.id == own);
     let silent = sightings.silent(&others, now);
     let (dead, alive): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|node| silent.contains(&node.id) || node::is_gone(node));
     let serving: Vec<_> = ours.iter().chain(&alive).collect();
-    if let Some(kept) = sightings.hosts(&serving, shared.continue_within, now) {
-        let due_before = earlier(queue.now(), shared.continue_within);
-        if engine.release_sessions(due_before, &kept).await? > 0 {
-            queue.wakes().wake_all();
-        }
+    let kept = sightings.hosts(&serving, shared.continue_within, now);
+    // Both, even if one of them fails.
+    let rescued = rescue(shared, &dead).await;
+    if let Some(kept) = kept {
+        release(shared, &kept).await?;
     }
-    let orphans = engine.orphans(&dead).await?;
-    if orphans.is_empty() {
-        return Ok(());
+    rescued
+}
+
+async fn release(shared: &Shared, kept: &[(String, String)]) -> Result<()> {
+    let queue = &shared.queue;
+    let due_before = earlier(queue.now(), shared.continue_within);
+    if queue.engine().release_sessions(due_before, kept).await? > 0 {
+        queue.wakes().wake_all();
     }
+    Ok(())
+}
+
+async fn rescue(shared: &Shared, dead: &[NodeRow]) -> Result<()> {
+    let engine = shared.queue.engine();
+    let orphans = engine.orphans(dead).await?;
     // Nothing of the old run may live when the job can be claimed again.
     for job in &orphans {
         let mut rounds = 0;
@@ -68,17 +82,42 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    let mut settlements = Vec::new();
-    for job in &orphans {
-        let Ok(registration) = queue.registry().get(&job.worker) else { continue };
+    let mut lost = Vec::new();
+    let mut parts = Parts::of(&orphans);
+    while let Some(part) = parts.next() {
+        match ends(shared, part, dead).await {
+            Ok(ends) => lost.extend(ends),
+            Err(error) => parts.split(part, error)?.into_iter().for_each(|(job, error)| refused(job, &error)),
+        }
+    }
+    let mut parts = Parts::of(&lost);
+    while let Some(part) = parts.next() {
+        if let Err(error) = settle(shared, part).await
+            && let Some(((job, _), error)) = parts.split(part, error)?
+        {
+            refused(job, &error);
+        }
+    }
+    Ok(())
+}
+
+/// What becomes of these jobs: those whose workers this node knows.
+async fn ends<'a>(shared: &Shared, jobs: &'a [Job], dead: &[NodeRow]) -> Result<Vec<(&'a Job, Settlement)>> {
+    let mut ends = Vec::new();
+    for job in jobs {
+        let Ok(registration) = shared.queue.registry().get(&job.worker) else { continue };
         let node = dead.iter().find(|node| job.node.as_ref() == Some(&node.id));
         let host = node.map(|node| node.session_host.clone()).filter(|host| !host.is_empty());
         let answer = shared.executor.answer_of(job).await?;
-        settlements.push(shared.executor.lost(job, registration.definition, host, answer));
+        ends.push((job, shared.executor.lost(job, registration.definition, host, answer)));
     }
-    if settlements.is_empty() {
-        return Ok(());
-    }
+    Ok(ends)
+}
+
+/// Two nodes may rescue the same job: the fence lets one of them win.
+async fn settle(shared: &Shared, lost: &[(&Job, Settlement)]) -> Result<()> {
+    let (queue, engine) = (&shared.queue, shared.queue.engine());
+    let mut settlements: Vec<_> = lost.iter().map(|(_, settlement)| settlement.clone()).collect();
     let mut settled = engine.settle(&settlements, queue.now()).await?;
     for (settlement, settled) in settlements.iter_mut().zip(&mut settled) {
         if *settled == Settled::CancelRequested {
@@ -86,15 +125,25 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
             *settled = engine.settle(std::slice::from_ref(settlement), queue.now()).await?[0];
         }
     }
-    let written = settlements.iter().zip(settled).filter(|(_, settled)| settled.is_written());
-    for (settlement, _) in written {
-        if let Some(job) = orphans.iter().find(|job| job.id == settlement.id) {
-            meter::settled(job, settlement, true);
-            meter::rescued(job, settlement);
-        }
+    let all = lost.iter().map(|(job, _)| job).zip(&settlements).zip(settled);
+    for ((job, settlement), _) in all.filter(|(_, settled)| settled.is_written()) {
+        meter::settled(job, settlement, true);
+        meter::rescued(job, settlement);
         let (job, attempt, verdict) = (settlement.id, settlement.attempt, &settlement.run.verdict);
         tracing::warn!(job.id = %job, job.attempt = attempt, job.verdict = verdict, "rescued: the node that ran it died");
     }
     queue.wakes().wake_all();
     Ok(())
+}
+
+/// The others are rescued all the same; this one is tried again in the next round.
+fn refused(job: &Job, error: &Error) {
+    let (id, attempt) = (job.id, job.attempt);
+    tracing::error!(
+        job.id = %id,
+        job.attempt = attempt,
+        error = %careful(error),
+        "cannot take this job back from its dead node, will try again: see which trigger or constraint forbids it"
+    );
+    meter::database_error("rescue");
 }
