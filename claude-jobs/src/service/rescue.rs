@@ -5,11 +5,13 @@
 //! does not know the worker leaves the job as it is, for one that does; but it, too, ends what is left of
 //! the run on its machine.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::claude::sweep;
 use crate::clock::earlier;
@@ -24,9 +26,6 @@ use crate::telemetry::{careful, meter};
 
 /// How often it looks, at the longest.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// How often a dead run is swept at the most.
-const MOST_ROUNDS: u32 = 100;
 
 pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdown: CancellationToken) {
     let every = EVERY.min(shared.terms.renew_every());
@@ -54,7 +53,7 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
     let serving: Vec<_> = ours.iter().chain(&alive).collect();
     let kept = sightings.hosts(&serving, shared.continue_within, now);
     // Both, even if one of them fails.
-    let rescued = rescue(shared, &dead).await;
+    let rescued = rescue(shared, &dead, sweep).await;
     if let Some(kept) = kept {
         release(shared, &kept).await?;
     }
@@ -70,18 +69,21 @@ async fn release(shared: &Shared, kept: &[(String, String)]) -> Result<()> {
     Ok(())
 }
 
-async fn rescue(shared: &Shared, dead: &[NodeRow]) -> Result<()> {
+async fn rescue(
+    shared: &Shared,
+    dead: &[NodeRow],
+    sweep: impl FnOnce(Uuid, &HashSet<String>) -> usize + Send + 'static,
+) -> Result<()> {
     let engine = shared.queue.engine();
     let orphans = engine.orphans(dead).await?;
-    // Nothing of the old run may live when the job can be claimed again.
-    for job in &orphans {
-        let mut rounds = 0;
-        // One that forks while we look is found in the next round.
-        while sweep(engine.database_id(), &marker(job)) > 0 && rounds < MOST_ROUNDS {
-            rounds += 1;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    if orphans.is_empty() {
+        return Ok(());
     }
+    // Nothing of the old runs may live when their jobs can be claimed again. On a thread of its own: this one has the
+    // lease to renew.
+    let (database, markers) = (engine.database_id(), orphans.iter().map(marker).collect());
+    let swept = tokio::task::spawn_blocking(move || sweep(database, &markers)).await;
+    swept.map_err(|error| Error::Database(error.into()))?;
     let mut lost = Vec::new();
     let mut parts = Parts::of(&orphans);
     while let Some(part) = parts.next() {
@@ -109,7 +111,10 @@ async fn ends<'a>(shared: &Shared, jobs: &'a [Job], dead: &[NodeRow]) -> Result<
         let node = dead.iter().find(|node| job.node.as_ref() == Some(&node.id));
         let host = node.map(|node| node.session_host.clone()).filter(|host| !host.is_empty());
         let answer = shared.executor.answer_of(job).await?;
-        ends.push((job, shared.executor.lost(job, registration.definition, host, answer)));
+        // It looks for the session's transcript.
+        let (executor, lost, definition) = (shared.executor.clone(), job.clone(), registration.definition);
+        let end = tokio::task::spawn_blocking(move || executor.lost(&lost, definition, host, answer)).await;
+        ends.push((job, end.map_err(|error| Error::Database(error.into()))?));
     }
     Ok(ends)
 }
@@ -147,3 +152,7 @@ fn refused(job: &Job, error: &Error) {
     );
     meter::database_error("rescue");
 }
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests;

@@ -168,7 +168,7 @@ events! {
     DEBUG "the limit of open files is raised" ["from" "to"]
     WARN "the limit of open files cannot be raised" ["error" "from"]
     DEBUG "the supervisor does not listen" ["error" "word"]
-    WARN "ended what the run of a dead node had left behind" ["marker" "found"]
+    WARN "ended what the run of a dead node had left behind" ["marker"]
     ERROR "the supervisor of a run does not answer: ending it through its front" []
     ERROR "the supervisor of a run that has lost its front does not answer" []
     ERROR "processes of a run could not be ended" ["left"]
