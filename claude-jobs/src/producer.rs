@@ -379,7 +379,7 @@ impl Producer {
         let mut batch = Arc::unwrap_or_clone(batch);
         let result = turn.map_err(|error| Error::Database(error.into())).and_then(|(_, result)| result);
         match result {
-            Ok(Taken { turn: engine::Turn { settled, claimed }, replaced, refused }) => {
+            Ok(Taken { turn: engine::Turn { settled, claimed }, replaced, refused, settles_only }) => {
                 self.blocked = None;
                 batch.replace(replaced);
                 self.refused.put(batch.take_out(&refused));
@@ -387,16 +387,13 @@ impl Producer {
                     let unsettled = self.refused.give_up(self.shared.terms.lease());
                     self.leave_to_be_rescued(unsettled);
                 }
+                self.settled(batch, &settled);
                 match kind {
-                    Kind::Settle => self.settled(batch, &settled),
-                    Kind::Claim { .. } => {
-                        self.settled(batch, &settled);
-                        self.claimed(claimed, asked);
-                    }
-                    Kind::Reconcile => {
-                        self.settled(batch, &settled);
-                        self.adopt(claimed.jobs);
-                    }
+                    // What it was to ask is still to be asked.
+                    _ if settles_only => (self.look, self.asks_settings) = (true, true),
+                    Kind::Settle => {}
+                    Kind::Claim { .. } => self.claimed(claimed, asked),
+                    Kind::Reconcile => self.adopt(claimed.jobs),
                 }
             }
             Err(error) => self.failed(batch, kind, &error, is_open),

@@ -1,6 +1,7 @@
 //! A rule of the user's, in their database, that refuses what is to be written of one job: all others go on, and this one
 //! does so when the rule is gone.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use claude_jobs::claude::{Claude, Request, RunnerError};
@@ -108,15 +109,17 @@ on_both! {
 
 /// Waits until jobs are as the condition says.
 async fn until(queue: &Queue, what: &str, is_so: impl Fn(&[Job]) -> bool) -> Vec<Job> {
+    let mut all = Filter::default();
+    all.limit = 1_000;
     for _ in 0..1_500 {
-        let mut jobs = queue.list(&Filter::default()).await.expect("a read");
+        let mut jobs = queue.list(&all).await.expect("a read");
         jobs.reverse();
         if is_so(&jobs) {
             return jobs;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("{what}: {:#?}", queue.list(&Filter::default()).await);
+    panic!("{what}: {:#?}", queue.list(&all).await);
 }
 
 fn are_over(jobs: &[Job], count: usize) -> bool {
@@ -157,7 +160,7 @@ async fn a_job_that_cannot_end_keeps_no_other_from_running(base: Base) {
         until(&queue, "this one ends as it did", |jobs| are_over(jobs, 5)).await;
     });
     runtime.await.expect("it runs");
-    assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 5, "each once");
+    assert_eq!(runs.load(Ordering::SeqCst), 5, "each once");
 }
 
 /// A runner that says this, and ends when it is told to.

@@ -24,6 +24,8 @@ pub(super) struct Taken {
     pub(super) replaced: Vec<(usize, Settlement)>,
     /// The places of those that the database refuses in every form. The turn says nothing of them.
     pub(super) refused: Vec<usize>,
+    /// Whether it has settled one by one and asked for nothing: what it has claimed says nothing of the queue.
+    pub(super) settles_only: bool,
 }
 
 /// Runs that are over and not yet written.
@@ -172,9 +174,8 @@ impl Turn {
         if let Some(error) = failed {
             return Err(error);
         }
-        // What the turn was to claim is still to be claimed.
-        self.shared.queue.wakes().wake(&self.queue);
-        Ok(Taken { turn: engine::Turn { settled, ..engine::Turn::default() }, replaced, refused })
+        let turn = engine::Turn { settled, ..engine::Turn::default() };
+        Ok(Taken { turn, replaced, refused, settles_only: true })
     }
 
     /// With less and less of it, until the database takes it. Says what was written instead, if anything was.
