@@ -29,6 +29,15 @@ pub(crate) fn is_forbidden(error: &Error) -> bool {
     }
 }
 
+/// What an error of the database says, without the words that [`Error::Database`] puts before it.
+pub(crate) fn in_its_words(source: &(dyn std::error::Error + 'static)) -> String {
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    if let Some(sqlx::Error::Database(error)) = source.downcast_ref() {
+        return error.to_string();
+    }
+    source.to_string()
+}
+
 /// PostgreSQL's classes 22 (data), 23 (constraints) and P0 (raised); SQLite's constraints.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 fn forbids(code: &str) -> bool {

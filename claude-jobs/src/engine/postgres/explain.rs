@@ -1,6 +1,7 @@
 //! What is wrong when a database cannot be opened, and what to do.
 
 use super::address::Address;
+use crate::engine::in_its_words;
 use crate::error::Error;
 
 /// The SQLSTATE of an error of the server's.
@@ -52,7 +53,7 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
         (_, Some(sqlx::Error::Io(_))) => {
             "no server answers there: is it running, and are host and port right?".to_owned()
         }
-        _ => return address.refused(source.to_string()),
+        _ => return address.refused(in_its_words(source.as_ref())),
     };
-    address.refused(format!("{source}; {remedy}"))
+    address.refused(format!("{}; {remedy}", in_its_words(source.as_ref())))
 }
