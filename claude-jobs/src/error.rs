@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The database failed, or could not be reached. A write was not committed, unless the connection broke
     /// while it was: then nobody knows.
-    #[error("database: {0}")]
+    #[error("database: {}", crate::engine::in_its_words(.0.as_ref()))]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection for an insert is to another database than the queue's.
     #[error(

@@ -13,7 +13,7 @@ use crate::app_state::AppState;
 use crate::claude::{Claude, Lease, Stop};
 use crate::definition::Definition;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Recorder, RunLog};
 use crate::job::{Job, JobId};
 use crate::known::Known;
@@ -126,10 +126,11 @@ impl Executor {
     /// Executes a claimed job. What it came to is yet to be written.
     pub(crate) async fn execute(&self, job: Arc<Job>, leash: Leash) -> Finished {
         let running = meter::started(&job, || self.known.now());
+        let recording = self.recorder.begin(&job);
         let span = spans::run(&job);
         let leash = Leash { trace: self.trace(&job, &span), ..leash };
         let (settlement, account) = self.attempt(&job, &leash).instrument(span.clone()).await;
-        self.recorder.end(&job);
+        drop(recording);
         spans::ran(&span, &settlement);
         let settling = spans::settle(&span, &job, &settlement);
         drop(running);
@@ -351,7 +352,11 @@ impl Executor {
         let follow_ons = match follow_ons.and_then(|jobs| self.known.rows(jobs)) {
             Ok(rows) => rows,
             Err(error) => {
-                cause = Cause::Judged(Verdict::cancel(format!("invalid follow-on job: {error}")));
+                let problem = match error {
+                    Error::InvalidJob(problem) => problem,
+                    other => other.to_string(),
+                };
+                cause = Cause::Judged(Verdict::cancel(format!("invalid follow-on job: {problem}")));
                 Vec::new()
             }
         };

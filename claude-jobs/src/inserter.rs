@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::engine::{Engine, was_refused};
+use crate::engine::{Engine, in_its_words, was_refused};
 use crate::error::{Error, Result};
 use crate::job::{Inserted, JobRow};
 use crate::wakes::Wakes;
@@ -111,7 +111,10 @@ impl Inserter {
                 }
             }
             Err(error) => {
-                let text = error.to_string();
+                let text = match &error {
+                    Error::Database(source) => in_its_words(source.as_ref()),
+                    other => other.to_string(),
+                };
                 let mut first = Some(error);
                 for answer in answers {
                     let copy = || Error::Database(text.clone().into());

@@ -23,12 +23,14 @@ use crate::executor::{Finished, Leash};
 use crate::job::{Job, JobId};
 use crate::runtime::gate::Admission;
 use crate::runtime::shared::Shared;
-use crate::telemetry::{careful, content, meter, spans};
+use crate::telemetry::{content, meter, spans};
 
+mod blocked;
 mod pace;
 mod reconciling;
 mod turn;
 
+use blocked::{Blocked, Refused};
 use pace::Pace;
 use reconciling::Reconciling;
 use turn::{Batch, Kind, Taken, Turn, TurnResult};
@@ -38,9 +40,6 @@ const POLL: Duration = Duration::from_secs(5);
 
 /// For how long a job that was claimed ahead may wait for a slot before it is given back.
 const CLAIMED_AHEAD: Duration = Duration::from_millis(200);
-
-/// How long the loop waits after a turn failed: at first, and at the longest.
-const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// For how long a runtime that is to end tries to look up what was claimed for it, where nothing else keeps it.
 const LAST_LOOK: Duration = Duration::from_secs(10);
@@ -66,6 +65,7 @@ pub(crate) struct Producer {
     /// Claimed ahead, or found to be ours: to run as soon as there is a slot.
     waiting: VecDeque<(Instant, Job)>,
     unsettled: Batch,
+    refused: Refused,
     turns: JoinSet<TurnResult>,
     /// What the turns under way are about.
     under_way: HashMap<task::Id, UnderWay>,
@@ -90,13 +90,6 @@ struct UnderWay {
     kind: Kind,
 }
 
-/// Turns fail.
-struct Blocked {
-    since: Instant,
-    until: Instant,
-    wait: Duration,
-}
-
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, name: String, limits: Limits, idle: watch::Sender<bool>) -> Self {
         let reconciling = Reconciling::after(shared.terms.lease());
@@ -110,6 +103,7 @@ impl Producer {
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
             unsettled: Batch::default(),
+            refused: Refused::default(),
             turns: JoinSet::new(),
             under_way: HashMap::new(),
             ours: HashSet::new(),
@@ -151,7 +145,8 @@ impl Producer {
     }
 
     fn is_done(&self) -> bool {
-        let has_work = !(self.runs.is_empty() && self.turns.is_empty() && self.unsettled.is_empty());
+        let is_settled = self.unsettled.is_empty() && self.refused.is_empty();
+        let has_work = !(self.runs.is_empty() && self.turns.is_empty() && is_settled);
         !has_work && !self.reconciling.is_in_doubt()
     }
 
@@ -168,7 +163,8 @@ impl Producer {
         let given_back = self.waiting.front().map(|(claimed, _)| *claimed + CLAIMED_AHEAD);
         let reconciling = Some(self.reconciling.next).filter(|next| is_open && *next > now);
         let look = is_open.then_some(self.next_look);
-        let moments = [blocked, given_back, reconciling, look].into_iter().flatten();
+        let refused = self.refused.until().filter(|until| *until > now);
+        let moments = [blocked, given_back, reconciling, look, refused].into_iter().flatten();
         moments.min().unwrap_or(now + POLL)
     }
 
@@ -301,6 +297,7 @@ impl Producer {
         if self.blocked.as_ref().is_some_and(|blocked| Instant::now() < blocked.until) {
             return;
         }
+        self.unsettled.put_back(self.refused.due());
         while let Some(kind) = self.next_turn(is_open) {
             let batch = Arc::new(std::mem::take(&mut self.unsettled));
             let turn = Turn {
@@ -382,50 +379,24 @@ impl Producer {
         let mut batch = Arc::unwrap_or_clone(batch);
         let result = turn.map_err(|error| Error::Database(error.into())).and_then(|(_, result)| result);
         match result {
-            Ok(Taken { turn: engine::Turn { settled, claimed }, replaced }) => {
+            Ok(Taken { turn: engine::Turn { settled, claimed }, replaced, refused, settles_only }) => {
                 self.blocked = None;
                 batch.replace(replaced);
+                self.refused.put(batch.take_out(&refused));
+                if !is_open {
+                    let unsettled = self.refused.give_up(self.shared.terms.lease());
+                    self.leave_to_be_rescued(unsettled);
+                }
+                self.settled(batch, &settled);
                 match kind {
-                    Kind::Settle => self.settled(batch, &settled),
-                    Kind::Claim { .. } => {
-                        self.settled(batch, &settled);
-                        self.claimed(claimed, asked);
-                    }
-                    Kind::Reconcile => {
-                        self.settled(batch, &settled);
-                        self.adopt(claimed.jobs);
-                    }
+                    // What it was to ask is still to be asked.
+                    _ if settles_only => (self.look, self.asks_settings) = (true, true),
+                    Kind::Settle => {}
+                    Kind::Claim { .. } => self.claimed(claimed, asked),
+                    Kind::Reconcile => self.adopt(claimed.jobs),
                 }
             }
             Err(error) => self.failed(batch, kind, &error, is_open),
-        }
-    }
-
-    fn failed(&mut self, batch: Batch, kind: Kind, error: &Error, is_open: bool) {
-        let now = Instant::now();
-        let (since, wait) = match &self.blocked {
-            Some(blocked) => (blocked.since, (blocked.wait * 2).min(AFTER_ERROR.1)),
-            None => (now, AFTER_ERROR.0),
-        };
-        let (queue, unsettled, problem) = (&self.name, batch.len(), careful(error));
-        tracing::error!(job.queue = queue, unsettled, error = %problem, "cannot reach the jobs, will try again in {wait:?}");
-        meter::database_error("turn");
-        self.blocked = Some(Blocked { since, until: now + wait, wait });
-        if let Kind::Claim { .. } = kind {
-            self.look = true;
-            self.reconciling = Reconciling::after(Duration::ZERO);
-        }
-        // A database that is away for a while must not lose a paid result: it is written when it is
-        // back. Only a runtime that is to end gives up, once its lease has run out: then the jobs are
-        // another node's to rescue. To look up what may have been claimed is not worth so long a wait.
-        let patience = if unsettled > 0 { self.shared.terms.lease() } else { LAST_LOOK };
-        if is_open || now.duration_since(since) < patience {
-            self.unsettled.put_back(batch);
-            return;
-        }
-        self.reconciling = Reconciling::after(POLL);
-        if unsettled > 0 {
-            tracing::error!(job.queue = queue, unsettled, "cannot settle: left to be rescued");
         }
     }
 

@@ -35,7 +35,6 @@ pub(crate) mod capacity;
 mod check;
 pub(crate) mod gate;
 mod running;
-mod settling;
 pub(crate) mod shared;
 mod signal;
 mod tasks;

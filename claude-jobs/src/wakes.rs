@@ -40,7 +40,10 @@ impl Wakes {
 
     /// Changes with each wake-up of that queue, or of all.
     pub(crate) fn of(&self, queue: &str) -> watch::Receiver<u64> {
-        self.queues().entry(queue.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
+        let mut queues = self.queues();
+        // Nobody waits for those any more.
+        queues.retain(|_, sender| sender.receiver_count() > 0);
+        queues.entry(queue.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<u64>>> {
@@ -50,4 +53,27 @@ impl Wakes {
 
 fn count_up(sender: &watch::Sender<u64>) {
     sender.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_queues_that_somebody_waits_for_are_kept() {
+        let wakes = Wakes::new();
+        let waits = wakes.of("served");
+        for number in 0..100 {
+            drop(wakes.of(&format!("queue {number}")));
+        }
+        let mut again = wakes.of("served");
+        assert_eq!(wakes.queues().len(), 1);
+        wakes.wake("served");
+        assert!(waits.has_changed().expect("it is there") && again.has_changed().expect("it is there"));
+        again.mark_unchanged();
+        drop((waits, again));
+        drop(wakes.of("another"));
+        let _last = wakes.of("last");
+        assert_eq!(wakes.queues().len(), 1);
+    }
 }

@@ -28,6 +28,7 @@ mod options;
 mod outage;
 mod postgres;
 mod queue;
+mod refusals;
 mod rescued;
 mod rows;
 mod runtime;

@@ -1,4 +1,4 @@
-//! Jobs of dead nodes that cannot be rescued as others can: the database refuses it, or nobody knows their worker.
+//! A job of a dead node whose worker nobody knows.
 
 use std::time::Duration;
 
@@ -9,8 +9,6 @@ use sqlx::Executor;
 
 use crate::workers::{Place, Plain, answering};
 
-const SOON: Duration = Duration::from_secs(30);
-
 /// All waiting jobs are being run by a node that is no more.
 async fn lose(place: &Place) {
     let sql = "UPDATE claude_jobs SET state = 'executing', node = 'gone', attempt = attempt + 1, begun = attempt + 1, \
@@ -20,40 +18,6 @@ async fn lose(place: &Place) {
 
 async fn state(place: &Place, id: JobId) -> State {
     place.queue.get(id).await.expect("a read").expect("it is there").state
-}
-
-#[tokio::test]
-async fn a_job_whose_rescue_the_database_refuses_keeps_no_other_from_it() {
-    let place = Place::new().await;
-    let mut ids = Vec::new();
-    for _ in 0..3 {
-        ids.push(Plain::new("x").insert(&place.queue).await.expect("valid").id());
-    }
-    lose(&place).await;
-    let forbid = format!(
-        "CREATE TRIGGER forbid BEFORE UPDATE OF state ON claude_jobs WHEN old.id = {} AND new.state <> 'executing' \
-         BEGIN SELECT RAISE(ABORT, 'not this one'); END",
-        ids[0]
-    );
-    place.connection().await.execute(sqlx::AssertSqlSafe(forbid)).await.expect("a trigger");
-    let (claude, runs) = answering("success");
-    let runtime =
-        Runtime::builder(place.queue.clone()).queue("tests", 1).lease(Duration::from_secs(12)).claude(claude);
-    let ran = || runs.load(std::sync::atomic::Ordering::SeqCst);
-    let others = async {
-        while state(&place, ids[1]).await != State::Completed
-            || state(&place, ids[2]).await != State::Completed
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let both = async { tokio::time::timeout(SOON, others).await.expect("they are rescued, and run") };
-    runtime.run_until(both).await.expect("it serves");
-    assert_eq!((ran(), state(&place, ids[0]).await), (2, State::Executing), "it is tried again, for ever");
-
-    place.connection().await.execute("DROP TRIGGER forbid").await.expect("it is there");
-    place.drain(answering("success").0).await;
-    assert_eq!(state(&place, ids[0]).await, State::Completed);
 }
 
 /// Its worker was renamed while it ran.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Access, AccountRow, BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage,
-    NodeRow, Purpose, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
+    NodeRow, Purpose, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake, in_its_words,
 };
 use crate::error::{Error, Result};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
@@ -150,7 +150,9 @@ impl SqliteEngine {
         let file = if in_memory { None } else { File::at(&path) };
         let origin = file.as_ref().filter(|_| purpose == Purpose::Use).and_then(File::origin);
         let database_id = identify(&writer, origin).await.map_err(|error| match error {
-            Error::Database(source) => refused(format!("{}: {source}", path.display())),
+            Error::Database(source) => {
+                refused(format!("{}: {}", path.display(), in_its_words(source.as_ref())))
+            }
             other => other,
         })?;
         // An in-memory database exists on its one connection only.
@@ -196,6 +198,7 @@ fn is_in_memory(url: &str) -> bool {
 }
 
 fn connect_problem(path: &Path, error: &sqlx::Error) -> String {
+    let error = in_its_words(error);
     let remedy = match std::fs::OpenOptions::new().read(true).write(true).open(path) {
         Err(problem) => format!("the file cannot be opened for reading and writing ({problem})"),
         Ok(_) => "is it a SQLite database, and its folder writable?".to_owned(),

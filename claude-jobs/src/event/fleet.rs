@@ -220,16 +220,41 @@ impl Events {
             }
         };
         let page = engine.ledger(&self.read, PAGE).await?;
+        let gone = self.gone(&running, &page).await?;
         let now = Instant::now();
         let is_behind = page.has_more || entries.len() >= PAGE as usize;
         running.into_iter().for_each(|run| self.started(run));
         entries.into_iter().for_each(|entry| self.printed(entry));
         self.ended(page, now);
+        gone.into_iter().for_each(|run| self.over(run, now));
         if let Some(logs) = &mut self.logs {
             logs.retain(|_, reading| reading.until.is_none_or(|until| until > now));
         }
         self.look = if is_behind { now } else { now + self.every };
         Ok(())
+    }
+
+    /// Runs whose start was told and whose end never will be: their jobs were deleted before it was read.
+    async fn gone(&self, running: &[RunningRun], page: &LedgerPage) -> Result<Vec<(JobId, u32)>> {
+        let running = running.iter().map(|run| (run.job, run.attempt));
+        let ended = page.runs.iter().map(|ended| (ended.job, ended.run.attempt));
+        let seen: HashSet<_> = running.chain(ended).collect();
+        let mut gone = Vec::new();
+        // What is not read yet may be on the next page.
+        for run in self.running.difference(&seen).filter(|_| !page.has_more) {
+            let ledger = self.queue.engine().runs(run.0).await?;
+            if ledger.iter().all(|row| row.attempt != run.1) {
+                gone.push(*run);
+            }
+        }
+        Ok(gone)
+    }
+
+    fn over(&mut self, run: (JobId, u32), now: Instant) {
+        self.running.remove(&run);
+        if let Some(reading) = self.logs.as_mut().and_then(|logs| logs.get_mut(&run)) {
+            reading.until.get_or_insert(now + LINGER);
+        }
     }
 
     fn started(&mut self, run: RunningRun) {
@@ -264,10 +289,7 @@ impl Events {
             let (started_at, node) = (run.started_at, run.node.clone());
             let begun = RunningRun { job, attempt: run.attempt, queue, worker, node, started_at };
             self.started(begun.clone());
-            self.running.remove(&key);
-            if let Some(reading) = self.logs.as_mut().and_then(|logs| logs.get_mut(&key)) {
-                reading.until = Some(now + LINGER);
-            }
+            self.over(key, now);
             let RunningRun { queue, worker, node, .. } = begun;
             let kind = EventKind::of_run(&run, state);
             let event = Event { job, attempt: run.attempt, queue, worker, node, at: run.finished_at, kind };
@@ -286,3 +308,7 @@ pub(super) fn start(run: &RunningRun) -> Event {
     let RunningRun { job, attempt, queue, worker, node, started_at } = run.clone();
     Event { job, attempt, queue, worker, node, at: started_at, kind: EventKind::Started }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests;

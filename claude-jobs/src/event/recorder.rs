@@ -36,7 +36,7 @@ struct Shared {
 #[derive(Default)]
 struct Rows {
     waiting: VecDeque<LogRow>,
-    /// The runs that have printed something and are not over.
+    /// The runs that have begun and are not over.
     runs: HashMap<(JobId, u32), Written>,
 }
 
@@ -77,6 +77,14 @@ impl Recorder {
         self.0.as_ref().map(|shared| Waiting(Arc::clone(shared)))
     }
 
+    /// A run begins: what it prints from now on is taken in, until the answer is dropped.
+    pub(crate) fn begin(&self, job: &Arc<Job>) -> Recording {
+        Recording(self.0.as_ref().map(|shared| {
+            shared.lock().runs.insert((job.id, job.attempt), Written::default());
+            (Arc::clone(shared), Arc::clone(job))
+        }))
+    }
+
     /// Takes in an event that a run's claude has printed.
     pub(crate) fn observe(&self, job: &Job, event: &Value) {
         let Some(shared) = &self.0 else { return };
@@ -91,15 +99,16 @@ impl Recorder {
         drop(rows);
         shared.arrived.notify_one();
     }
+}
 
-    /// The run is over: nothing more comes of it.
-    pub(crate) fn end(&self, job: &Job) {
-        let Some(shared) = &self.0 else { return };
-        let mut rows = shared.lock();
-        if rows.runs.is_empty() {
-            return;
-        }
+/// A run of which events are taken in. Dropped, also by a panic, when it is over: nothing more comes of it.
+pub(crate) struct Recording(Option<(Arc<Shared>, Arc<Job>)>);
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let Some((shared, job)) = &self.0 else { return };
         let now = shared.known.now();
+        let mut rows = shared.lock();
         rows.note_missing(job, now);
         rows.runs.remove(&(job.id, job.attempt));
         drop(rows);
@@ -110,7 +119,7 @@ impl Recorder {
 impl Rows {
     fn take(&mut self, job: &Job, now: Timestamp, progress: &Progress) {
         let has_room = self.waiting.len() < MOST_WAITING;
-        let run = self.runs.entry((job.id, job.attempt)).or_default();
+        let Some(run) = self.runs.get_mut(&(job.id, job.attempt)) else { return };
         if run.is_full {
             run.missing.full += 1;
         } else if run.events >= MOST_EVENTS || run.bytes >= MOST_BYTES {
@@ -141,7 +150,7 @@ impl Rows {
     fn push(&mut self, job: &Job, at: Timestamp, progress: &Progress) {
         // It has neither maps with odd keys nor anything else that JSON cannot hold.
         let Ok(event) = serde_json::to_string(progress) else { return };
-        let run = self.runs.entry((job.id, job.attempt)).or_default();
+        let Some(run) = self.runs.get_mut(&(job.id, job.attempt)) else { return };
         run.events += 1;
         run.bytes += event.len() as u64;
         self.waiting.push_back(LogRow { job: job.id, attempt: job.attempt, number: run.events, at, event });
@@ -187,5 +196,50 @@ impl Waiting {
 impl fmt::Debug for Recorder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Recorder").field(&self.0.as_ref().map(|shared| shared.keeps)).finish()
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::NewJob;
+    use crate::passthrough::Passthrough;
+    use crate::queue::Queue;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_run_that_is_over_however_it_ended() {
+        let queue = Queue::connect("sqlite::memory:").await.expect("a database");
+        let queue = queue.register::<Passthrough>().expect("the name is free");
+        let mut job = NewJob::new("claude", Value::Null);
+        job.args.set("prompt", "x".into());
+        let id = queue.insert(job).await.expect("an insert").id();
+        let job = Arc::new(queue.get(id).await.expect("a read").expect("it is there"));
+        let recorder = Recorder::new(RunLog::Full, queue.known(), Arc::default());
+        let says =
+            json!({"type": "assistant", "message": {"content": [{"type": "text", "text": "I look."}]}});
+        let runs = || recorder.0.as_ref().map(|shared| shared.lock().runs.len());
+        let waits = || recorder.0.as_ref().map(|shared| shared.lock().waiting.len());
+
+        let recording = recorder.begin(&job);
+        recorder.observe(&job, &says);
+        assert_eq!((runs(), waits()), (Some(1), Some(1)));
+        drop(recording);
+        // From a task that somebody has left behind.
+        recorder.observe(&job, &says);
+        assert_eq!((runs(), waits()), (Some(0), Some(1)));
+
+        let panics = tokio::spawn({
+            let (recorder, job, says) = (recorder.clone(), Arc::clone(&job), says.clone());
+            async move {
+                let _recording = recorder.begin(&job);
+                recorder.observe(&job, &says);
+                panic!("a broken run")
+            }
+        });
+        panics.await.expect_err("it panics");
+        assert_eq!((runs(), waits()), (Some(0), Some(2)));
     }
 }

@@ -117,7 +117,7 @@ async fn what_was_claimed_is_looked_up_for_a_short_while_only_at_the_end() {
     let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
     let now = Instant::now();
     for (away_for, is_done) in [(Duration::ZERO, false), (LAST_LOOK / 2, false), (LAST_LOOK, true)] {
-        producer.blocked = Some(Blocked { since: now - away_for, until: now, wait: AFTER_ERROR.0 });
+        producer.blocked = Some(Blocked { since: now - away_for, until: now, wait: Duration::ZERO });
         let error = Error::Database("it is away".into());
         producer.failed(Batch::default(), Kind::Claim { running: 0, ahead: 0, at_most: 9 }, &error, false);
         assert_eq!(producer.is_done(), is_done, "{away_for:?}");
@@ -292,4 +292,24 @@ async fn a_job_that_was_claimed_for_the_node_we_no_longer_are_does_not_start() {
     producer.adopt(vec![job]);
     producer.start_runs().await;
     assert!(producer.runs.is_empty() && producer.waiting.is_empty() && producer.ours.is_empty());
+}
+
+/// Of a turn in which the database refuses something only the settlements are written, one by one: it says neither how
+/// many jobs may run nor which are ours.
+#[tokio::test]
+async fn a_turn_that_only_settles_says_nothing_of_the_queue() {
+    let queue = queue(0).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    producer.limits = Limits::local(4);
+    // The queue is scaled down, and an answer was lost.
+    (producer.slots, producer.reconciling) = (1, Reconciling::after(Duration::ZERO));
+    for kind in [Kind::Claim { running: 0, ahead: 0, at_most: 9 }, Kind::Reconcile] {
+        producer.look = false;
+        let id = producer.turns.spawn(async { Ok(Taken { settles_only: true, ..Taken::default() }) }).id();
+        producer.under_way.insert(id, UnderWay { batch: Arc::default(), asked: 3, kind });
+        let ended = producer.turns.join_next_with_id().await.expect("a turn");
+        producer.turn_ended(ended, true);
+        assert_eq!((producer.slots, producer.reconciling.is_in_doubt()), (1, true), "{kind:?}");
+        assert!(producer.look && producer.asks_settings, "{kind:?}: it is still to be asked");
+    }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
-use crate::engine::{self, ClaimRequest, Claimed, Limits};
+use crate::engine::{self, ClaimRequest, Claimed, Limits, Settled};
 use crate::error::Result;
 use crate::executor::Finished;
 use crate::job::Job;
 use crate::runtime::gate::AccountChange;
 use crate::runtime::shared::Shared;
 use crate::settlement::Settlement;
-use crate::telemetry::{meter, spans};
+use crate::telemetry::{careful, content, meter, spans};
 
 pub(super) type TurnResult = Result<Taken>;
 
@@ -22,6 +22,10 @@ pub(super) struct Taken {
     pub(super) turn: engine::Turn,
     /// What was written in place of settlements that the database refuses, with their places in the batch.
     pub(super) replaced: Vec<(usize, Settlement)>,
+    /// The places of those that the database refuses in every form. The turn says nothing of them.
+    pub(super) refused: Vec<usize>,
+    /// Whether it has settled one by one and asked for nothing: what it has claimed says nothing of the queue.
+    pub(super) settles_only: bool,
 }
 
 /// Runs that are over and not yet written.
@@ -62,6 +66,16 @@ impl Batch {
             spans::decided_anew(&self.jobs[place].1, &settlement);
             self.settlements[place] = settlement;
         }
+    }
+
+    /// Takes those at these places, which are in order, out of the batch.
+    pub(super) fn take_out(&mut self, places: &[usize]) -> Self {
+        let mut taken = Self::default();
+        for place in places.iter().rev() {
+            taken.settlements.insert(0, self.settlements.remove(*place));
+            taken.jobs.insert(0, self.jobs.remove(*place));
+        }
+        taken
     }
 
     pub(super) fn len(&self) -> usize {
@@ -136,24 +150,58 @@ impl Turn {
 
     /// One by one; a job whose settlement the database forbids (its follow-on jobs, or something in its
     /// result that a rule of the user's does not like) is cancelled without what may be the cause: its run
-    /// is paid for and stays in the ledger. What cannot be written at all is tried again after the others.
+    /// is paid for and stays in the ledger. What cannot be written at all is set aside.
     async fn settle_each(&self) -> TurnResult {
-        let (mut settled, mut replaced, mut refused) = (Vec::new(), Vec::new(), None);
+        let (mut settled, mut replaced, mut refused, mut failed) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (place, settlement) in self.batch.settlements.iter().enumerate() {
-            match self.shared.settle_with_fallback(settlement).await {
+            match self.settle_somehow(settlement).await {
                 Ok((became, less)) => {
                     settled.push(became);
                     replaced.extend(less.map(|less| (place, less)));
                 }
-                Err(error) => refused = Some(error),
+                Err(error) if engine::is_forbidden(&error) => {
+                    tracing::error!(
+                        job.id = %settlement.id,
+                        error = %careful(&error),
+                        "the database refuses to let this job end, will try again: see which trigger or constraint forbids it"
+                    );
+                    meter::database_error("turn");
+                    refused.push(place);
+                }
+                Err(error) => failed = Some(error),
             }
         }
-        if let Some(error) = refused {
+        if let Some(error) = failed {
             return Err(error);
         }
-        // What the turn was to claim is still to be claimed.
-        self.shared.queue.wakes().wake(&self.queue);
-        Ok(Taken { turn: engine::Turn { settled, ..engine::Turn::default() }, replaced })
+        let turn = engine::Turn { settled, ..engine::Turn::default() };
+        Ok(Taken { turn, replaced, refused, settles_only: true })
+    }
+
+    /// With less and less of it, until the database takes it. Says what was written instead, if anything was.
+    async fn settle_somehow(&self, settlement: &Settlement) -> Result<(Settled, Option<Settlement>)> {
+        let (engine, now) = (self.shared.queue.engine(), self.shared.queue.now());
+        let settle = async |new: &Settlement| {
+            let settled = engine.settle(std::slice::from_ref(new), now).await?;
+            Ok(settled.first().copied().unwrap_or(Settled::Superseded))
+        };
+        let error = match settle(settlement).await {
+            Err(error) if engine::is_forbidden(&error) => error,
+            settled => return settled.map(|settled| (settled, None)),
+        };
+        // It may quote what was to be written.
+        let problem = self.shared.executor.secrets.hide(&error.to_string());
+        let bare = settlement.bare(&problem, now);
+        let (settled, less) = match settle(&bare).await {
+            Err(error) if engine::is_forbidden(&error) => {
+                let barest = settlement.barest(now);
+                (settle(&barest).await?, barest)
+            }
+            settled => (settled?, bare),
+        };
+        let (id, shown) = (settlement.id, content(&problem));
+        tracing::error!(job.id = %id, error = shown, "cancelled: the database refuses its settlement");
+        Ok((settled, Some(less)))
     }
 
     /// Before the runs that met it are settled, so that no other node claims for the account when they are.

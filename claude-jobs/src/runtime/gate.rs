@@ -55,8 +55,9 @@ struct Inner {
     short_since: Option<Instant>,
     /// What is wrong with the node's own executable, though nobody has needed it yet.
     version: Option<Problem>,
-    /// How often jobs have met a fault of the node that no probe has found, since a probe has last found one.
-    suspects: HashMap<JobId, u32>,
+    /// How often jobs have met a fault of the node that no probe has found, since a probe has last found one; and when
+    /// they last did.
+    suspects: HashMap<JobId, (u32, Instant)>,
 }
 
 /// Whether claims are stopped for the account.

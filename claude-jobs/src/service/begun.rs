@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Parts;
+use crate::error::Result;
 use crate::job::JobId;
 use crate::runtime::shared::Shared;
 use crate::telemetry::{careful, meter};
@@ -37,7 +39,7 @@ pub(crate) async fn serve(
         }
         begun.sort_unstable();
         begun.dedup();
-        while let Err(error) = shared.queue.engine().mark_begun(&begun).await {
+        while let Err(error) = note(&shared, &begun).await {
             tracing::warn!(error = %careful(&error), "cannot note which runs have begun, will try again");
             meter::database_error("begun");
             tokio::select! {
@@ -47,4 +49,17 @@ pub(crate) async fn serve(
         }
         begun.clear();
     }
+}
+
+/// One that the database refuses keeps no other from being noted.
+async fn note(shared: &Shared, begun: &[(JobId, u32)]) -> Result<()> {
+    let mut parts = Parts::of(begun);
+    while let Some(part) = parts.next() {
+        if let Err(error) = shared.queue.engine().mark_begun(part).await
+            && let Some(((job, _), error)) = parts.split(part, error)?
+        {
+            tracing::error!(job.id = %job, error = %careful(&error), "the database refuses to note that this run has begun");
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::engine;
+use crate::engine::{LogRow, Parts};
 use crate::error::Result;
 use crate::event::Waiting;
 use crate::runtime::shared::Shared;
@@ -57,18 +57,32 @@ async fn write(shared: &Shared, waiting: &Waiting) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        match shared.queue.engine().write_log(&rows).await {
-            Ok(()) => {}
-            Err(error) if engine::is_forbidden(&error) => {
-                // In its words it may quote them.
-                let (problem, events) = (content(&error), rows.len());
-                tracing::warn!(error = problem, events, "the database refuses events of the logs of runs");
-                waiting.refused(&rows);
-            }
+        match write_each(shared, &rows).await {
+            Ok(refused) => waiting.refused(&refused),
             Err(error) => {
                 waiting.put_back(rows);
                 return Err(error);
             }
         }
     }
+}
+
+/// Writes these events. Answers with those that the database refuses.
+async fn write_each(shared: &Shared, rows: &[LogRow]) -> Result<Vec<LogRow>> {
+    let (mut refused, mut problem) = (Vec::new(), None);
+    let mut parts = Parts::of(rows);
+    while let Some(part) = parts.next() {
+        if let Err(error) = shared.queue.engine().write_log(part).await
+            && let Some((row, error)) = parts.split(part, error)?
+        {
+            refused.push(row.clone());
+            problem = Some(error);
+        }
+    }
+    if let Some(error) = problem {
+        // In its words it may quote them.
+        let (problem, events) = (content(&error), refused.len());
+        tracing::warn!(error = problem, events, "the database refuses events of the logs of runs");
+    }
+    Ok(refused)
 }

@@ -5,6 +5,7 @@
 //! worker leaves the job as it is, for one that does, unless somebody has asked for its cancellation; but it, too, ends
 //! what is left of the run on its machine.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::claude::sweep;
 use crate::clock::earlier;
-use crate::engine::{Settled, is_forbidden};
+use crate::engine::{NodeRow, Parts, Settled};
 use crate::error::{Error, Result};
 use crate::executor::marker;
 use crate::job::Job;
@@ -25,9 +26,6 @@ use crate::telemetry::{careful, meter};
 
 /// How often it looks, at the longest.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// How often a dead run is swept at the most.
-const MOST_ROUNDS: u32 = 100;
 
 pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdown: CancellationToken) {
     let every = EVERY.min(shared.terms.renew_every());
@@ -43,29 +41,73 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut sightings: Sightings, shutdow
     }
 }
 
-/// One round, in which sessions are released, too, whose hosts have not been served for long. Two nodes may rescue the same job: the fence lets one of them win.
+/// One round: the jobs of dead nodes are taken back, and sessions are released whose hosts have not been served for long.
 pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<()> {
-    let (queue, engine, own) = (&shared.queue, shared.queue.engine(), shared.node_id());
+    let own = shared.node_id();
     let now = Instant::now();
-    let (ours, others): (Vec<_>, Vec<_>) = engine.nodes().await?.into_iter().partition(|node| node.id == own);
+    let nodes = shared.queue.engine().nodes().await?;
+    let (ours, others): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.id == own);
     let silent = sightings.silent(&others, now);
     let (dead, alive): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|node| silent.contains(&node.id) || node::is_gone(node));
     let serving: Vec<_> = ours.iter().chain(&alive).collect();
-    if let Some(kept) = sightings.hosts(&serving, shared.continue_within, now) {
-        let due_before = earlier(queue.now(), shared.continue_within);
-        if engine.release_sessions(due_before, &kept).await? > 0 {
-            queue.wakes().wake_all();
-        }
+    let kept = sightings.hosts(&serving, shared.continue_within, now);
+    // Both, even if one of them fails.
+    let rescued = rescue(shared, &dead, sweep).await;
+    if let Some(kept) = kept {
+        release(shared, &kept).await?;
     }
-    let orphans = engine.orphans(&dead).await?;
+    rescued
+}
+
+async fn release(shared: &Shared, kept: &[(String, String)]) -> Result<()> {
+    let queue = &shared.queue;
+    let due_before = earlier(queue.now(), shared.continue_within);
+    if queue.engine().release_sessions(due_before, kept).await? > 0 {
+        queue.wakes().wake_all();
+    }
+    Ok(())
+}
+
+async fn rescue(
+    shared: &Shared,
+    dead: &[NodeRow],
+    sweep: impl FnOnce(Uuid, &HashSet<String>) -> usize + Send + 'static,
+) -> Result<()> {
+    let engine = shared.queue.engine();
+    let orphans = engine.orphans(dead).await?;
     if orphans.is_empty() {
         return Ok(());
     }
-    end_leftovers(engine.database_id(), &orphans).await?;
-    let mut settlements = Vec::new();
-    for job in &orphans {
-        let policy = match queue.registry().get(&job.worker) {
+    // Nothing of the old runs may live when their jobs can be claimed again. On a thread of its own: this one has the
+    // lease to renew.
+    let (database, markers) = (engine.database_id(), orphans.iter().map(marker).collect());
+    let swept = tokio::task::spawn_blocking(move || sweep(database, &markers)).await;
+    swept.map_err(|error| Error::Database(error.into()))?;
+    let mut lost = Vec::new();
+    let mut parts = Parts::of(&orphans);
+    while let Some(part) = parts.next() {
+        match ends(shared, part, dead).await {
+            Ok(ends) => lost.extend(ends),
+            Err(error) => parts.split(part, error)?.into_iter().for_each(|(job, error)| refused(job, &error)),
+        }
+    }
+    let mut parts = Parts::of(&lost);
+    while let Some(part) = parts.next() {
+        if let Err(error) = settle(shared, part).await
+            && let Some(((job, _), error)) = parts.split(part, error)?
+        {
+            refused(job, &error);
+        }
+    }
+    Ok(())
+}
+
+/// What becomes of these jobs: those whose workers this node knows.
+async fn ends<'a>(shared: &Shared, jobs: &'a [Job], dead: &[NodeRow]) -> Result<Vec<(&'a Job, Settlement)>> {
+    let mut ends = Vec::new();
+    for job in jobs {
+        let policy = match shared.queue.registry().get(&job.worker) {
             Ok(registration) => Policy::of(registration.definition),
             // Somebody has given it up: it becomes cancelled, whatever its worker would say.
             Err(_) if job.cancel_requested => Policy::default(),
@@ -74,18 +116,29 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
         let node = dead.iter().find(|node| job.node.as_ref() == Some(&node.id));
         let host = node.map(|node| node.session_host.clone()).filter(|host| !host.is_empty());
         let answer = shared.executor.answer_of(job).await?;
-        settlements.push(shared.executor.lost(job, policy, host, answer));
+        // It looks for the session's transcript.
+        let (executor, lost) = (shared.executor.clone(), job.clone());
+        let end = tokio::task::spawn_blocking(move || executor.lost(&lost, policy, host, answer)).await;
+        ends.push((job, end.map_err(|error| Error::Database(error.into()))?));
     }
-    if settlements.is_empty() {
-        return Ok(());
-    }
-    let settled = settle(shared, &mut settlements).await?;
-    let written = settlements.iter().zip(settled).filter(|(_, settled)| settled.is_written());
-    for (settlement, _) in written {
-        if let Some(job) = orphans.iter().find(|job| job.id == settlement.id) {
-            meter::settled(job, settlement, true);
-            meter::rescued(job, settlement);
+    Ok(ends)
+}
+
+/// Two nodes may rescue the same job: the fence lets one of them win.
+async fn settle(shared: &Shared, lost: &[(&Job, Settlement)]) -> Result<()> {
+    let (queue, engine) = (&shared.queue, shared.queue.engine());
+    let mut settlements: Vec<_> = lost.iter().map(|(_, settlement)| settlement.clone()).collect();
+    let mut settled = engine.settle(&settlements, queue.now()).await?;
+    for (settlement, settled) in settlements.iter_mut().zip(&mut settled) {
+        if *settled == Settled::CancelRequested {
+            *settlement = settlement.cancelled(queue.now());
+            *settled = engine.settle(std::slice::from_ref(settlement), queue.now()).await?[0];
         }
+    }
+    let all = lost.iter().map(|(job, _)| job).zip(&settlements).zip(settled);
+    for ((job, settlement), _) in all.filter(|(_, settled)| settled.is_written()) {
+        meter::settled(job, settlement, true);
+        meter::rescued(job, settlement);
         let (job, attempt, verdict) = (settlement.id, settlement.attempt, &settlement.run.verdict);
         tracing::warn!(job.id = %job, job.attempt = attempt, job.verdict = verdict, "rescued: the node that ran it died");
     }
@@ -93,85 +146,18 @@ pub(crate) async fn once(shared: &Shared, sightings: &mut Sightings) -> Result<(
     Ok(())
 }
 
-/// Ends what the runs of these jobs have left on this machine: nothing of it may live when the jobs can be claimed again.
-async fn end_leftovers(database: Uuid, orphans: &[Job]) -> Result<()> {
-    let markers: Vec<String> = orphans.iter().map(marker).collect();
-    let ended = tokio::task::spawn_blocking(move || {
-        // One that forks while we look is found in the next round.
-        for _ in 0..MOST_ROUNDS {
-            if sweep(database, &markers) == 0 {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    });
-    // Its thread is gone: nothing can be said of what is left.
-    ended.await.map_err(|error| Error::Database(error.into()))
-}
-
-/// Settles all of them. One that the database refuses is told, and keeps none of the others from it.
-async fn settle(shared: &Shared, settlements: &mut [Settlement]) -> Result<Vec<Settled>> {
-    let (engine, now) = (shared.queue.engine(), shared.queue.now());
-    let mut settled = match engine.settle(settlements, now).await {
-        Err(error) if is_forbidden(&error) => return Ok(settle_each(shared, settlements).await),
-        settled => settled?,
-    };
-    for (settlement, settled) in settlements.iter_mut().zip(&mut settled) {
-        if *settled == Settled::CancelRequested {
-            *settlement = settlement.cancelled(now);
-            *settled = engine.settle(std::slice::from_ref(settlement), now).await?[0];
-        }
-    }
-    Ok(settled)
-}
-
-/// One by one. What cannot be written at all is tried again in the next round.
-async fn settle_each(shared: &Shared, settlements: &mut [Settlement]) -> Vec<Settled> {
-    let mut all = Vec::with_capacity(settlements.len());
-    for settlement in settlements {
-        let settled = match shared.settle_with_fallback(settlement).await {
-            Ok((Settled::CancelRequested, _)) => {
-                let cancelled = settlement.cancelled(shared.queue.now());
-                shared.settle_with_fallback(&cancelled).await.map(|(settled, _)| (settled, Some(cancelled)))
-            }
-            settled => settled,
-        };
-        all.push(match settled {
-            Ok((settled, instead)) => {
-                *settlement = instead.unwrap_or_else(|| settlement.clone());
-                settled
-            }
-            Err(error) => {
-                let id = settlement.id;
-                tracing::error!(job.id = %id, error = %careful(&error), "cannot rescue a job, will try again");
-                Settled::Superseded
-            }
-        });
-    }
-    all
+/// The others are rescued all the same; this one is tried again in the next round.
+fn refused(job: &Job, error: &Error) {
+    let (id, attempt) = (job.id, job.attempt);
+    tracing::error!(
+        job.id = %id,
+        job.attempt = attempt,
+        error = %careful(error),
+        "cannot take this job back from its dead node, will try again: see which trigger or constraint forbids it"
+    );
+    meter::database_error("rescue");
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::*;
-
-    /// On a runtime of one thread.
-    #[tokio::test]
-    async fn the_sweep_leaves_the_thread_to_others() {
-        let turns = Arc::new(AtomicU64::new(0));
-        let counting = Arc::clone(&turns);
-        let other = tokio::spawn(async move {
-            loop {
-                counting.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-        });
-        tokio::task::yield_now().await;
-        let before = turns.load(Ordering::Relaxed);
-        end_leftovers(Uuid::now_v7(), &[]).await.expect("its thread lives");
-        assert!(turns.load(Ordering::Relaxed) > before + 1, "nothing else went on");
-        other.abort();
-    }
-}
+#[cfg(feature = "sqlite")]
+mod tests;

@@ -84,7 +84,10 @@ pub(super) async fn database(database: &Database) -> Check {
         Ok(Inspection::Ready) => "reachable, its tables up to date",
         Err(error) => {
             let remedy = "name another database with `--database URL` or CLAUDE_JOBS_DATABASE";
-            return Check::fail("database", format!("{error}{from}"), remedy);
+            let said = error.to_string();
+            // The check's name stands before it.
+            let said = said.strip_prefix("database: ").unwrap_or(&said);
+            return Check::fail("database", format!("{said}{from}"), remedy);
         }
     };
     Check::ok("database", format!("`{}`{from} {found}", url::shown(&url)))

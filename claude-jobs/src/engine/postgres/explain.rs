@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::problem::{POOLER, READS_ONLY, given};
+use crate::engine::in_its_words;
 use crate::error::Error;
 
 /// The SQLSTATE of an error of the server's.
@@ -45,8 +46,8 @@ pub(super) fn explain(address: &Address, error: Error) -> Error {
         (_, Some(sqlx::Error::Io(_))) => {
             "no server answers there: is it running, and are host and port right?".to_owned()
         }
-        _ => return address.refused(source.to_string()),
+        _ => return address.refused(in_its_words(source.as_ref())),
     };
-    let problem = problem.map_or_else(|| source.to_string(), ToString::to_string);
+    let problem = problem.map_or_else(|| source.to_string(), |problem| in_its_words(problem));
     address.refused(format!("{problem}; {remedy}"))
 }

@@ -1,8 +1,10 @@
 //! What to say of errors that PostgreSQL explains with less words.
 
+use crate::engine::in_its_words;
+
 /// An error of the server that calls for more than another try: what it is, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{error}; {remedy}")]
+#[error("{}; {remedy}", in_its_words(error))]
 pub(in crate::engine) struct Explained {
     error: sqlx::Error,
     remedy: &'static str,

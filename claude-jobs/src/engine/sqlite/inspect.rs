@@ -34,7 +34,9 @@ pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
     match version {
         Ok(Some(_)) => Ok(Inspection::Ready),
         Ok(None) => Ok(Inspection::NotMigrated),
-        Err(Error::Database(source)) => Err(refused(format!("{}: {source}", path.display()))),
+        Err(Error::Database(source)) => {
+            Err(refused(format!("{}: {}", path.display(), crate::engine::in_its_words(source.as_ref()))))
+        }
         Err(other) => Err(other),
     }
 }

@@ -50,7 +50,7 @@ pub(in crate::engine) fn explained(error: &sqlx::Error) -> Option<Box<dyn std::e
     match (code, code & 0xff) {
         (BUSY_SNAPSHOT, _) => Some(Box::new(Locked::Snapshot)),
         (_, BUSY) => Some(Box::new(Locked::Waited)),
-        (_, READ_ONLY) => Some(Box::new(ReadOnly(error.to_string()))),
+        (_, READ_ONLY) => Some(Box::new(ReadOnly(error.as_database_error()?.to_string()))),
         _ => None,
     }
 }

@@ -68,3 +68,45 @@ async fn a_new_file_and_those_beside_it_are_their_owners_only() {
     assert_eq!(mode & 0o777, 0o664, "what somebody else has made stays as it is");
     drop(engine);
 }
+
+/// What a user reads names the database once, whoever passes it on.
+#[tokio::test]
+async fn messages_name_the_database_once() {
+    use crate::inserter::Inserter;
+    use crate::job::NewJob;
+    use crate::passthrough::Passthrough;
+    use crate::queue::Queue;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/jobs.db", folder.path().display());
+    let queue = Queue::connect(&url).await.expect("a new database");
+    let queue = queue.register::<Passthrough>().expect("the name is free");
+    let mut job = NewJob::new("claude", serde_json::Value::Null);
+    job.args.set("prompt", "x".into());
+    let row = queue.rows([job]).expect("a job").remove(0);
+    let engine = Arc::new(SqliteEngine::connect(&url).await.expect("the database"));
+    sqlx::query(
+        "CREATE TRIGGER refuse BEFORE INSERT ON claude_jobs BEGIN SELECT raise(ABORT, 'not here'); END",
+    )
+    .execute(&engine.writer)
+    .await
+    .expect("a trigger");
+    let refused = engine.insert(std::slice::from_ref(&row)).await.expect_err("refused").to_string();
+    assert_eq!(refused, "database: (code: 1811) not here");
+
+    engine.writer.close().await;
+    let inserter = Arc::new(Inserter::new(engine, Arc::new(crate::wakes::Wakes::new())));
+    let mut inserts = tokio::task::JoinSet::new();
+    for _ in 0..9 {
+        let (inserter, row) = (Arc::clone(&inserter), row.clone());
+        inserts.spawn(async move { inserter.insert(row).await.expect_err("it is closed").to_string() });
+    }
+    for message in inserts.join_all().await {
+        assert_eq!(message.matches("database").count(), 1, "{message}");
+    }
+
+    let other = folder.path().join("other.db");
+    std::fs::write(&other, "this is a text and no database of any kind").expect("a file");
+    let error = SqliteEngine::connect(&format!("sqlite://{}", other.display())).await.expect_err("none");
+    assert!(!error.to_string().contains("returned from database"), "{error}");
+}

@@ -1,5 +1,7 @@
 //! What the gate's states mean for a claim, and what the runs that end make of them.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::met::reason;
@@ -12,8 +14,8 @@ use crate::outcome::{Failure, FailureKind};
 /// cannot be written to, say.
 const MOST_SUSPICIONS: u32 = 4;
 
-/// More jobs than ever meet one fault between two probes. A bound, no more.
-const MOST_SUSPECTS: usize = 10_000;
+/// For so long it is remembered that a job has met one: by then it is over, or another node's.
+const SUSPECTED_FOR: Duration = Duration::from_secs(3_600);
 
 /// What may be claimed, capacity aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +56,10 @@ impl Inner {
             // Git is there, as the probe before the trial has shown: it is the repository.
             FailureKind::GitUnusable => tries && matches!(self.node, Breaker::Trial(_)),
             FailureKind::Environment => {
-                if self.suspects.len() > MOST_SUSPECTS {
-                    self.suspects.clear();
-                }
-                let times = self.suspects.entry(job.id).or_default();
-                *times = times.saturating_add(1);
+                let now = Instant::now();
+                self.suspects.retain(|_, (_, last)| now.duration_since(*last) < SUSPECTED_FOR);
+                let (times, last) = self.suspects.entry(job.id).or_insert((0, now));
+                (*times, *last) = (times.saturating_add(1), now);
                 *times > MOST_SUSPICIONS
             }
             _ => false,

@@ -118,3 +118,14 @@ fn a_job_that_meets_what_no_probe_finds_is_at_fault_after_a_few_times() {
         gate.probed(Ok(()));
     }
 }
+
+/// Jobs that met a fault here and were run elsewhere, or deleted, are not remembered for ever.
+#[tokio::test(start_paused = true)]
+async fn what_has_met_a_fault_long_ago_is_forgotten() {
+    let gate = gate();
+    for number in 1..=50 {
+        met(&gate, &job(number), MACHINE);
+        tokio::time::advance(Duration::from_secs(600)).await;
+    }
+    assert_eq!(gate.inner().suspects.len(), 6, "those of the last hour");
+}
