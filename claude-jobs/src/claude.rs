@@ -30,6 +30,7 @@ mod ending;
 pub mod environment;
 mod hold;
 mod liveness;
+mod lookup;
 mod preflight;
 mod run;
 mod sessions;

@@ -39,7 +39,7 @@ pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 pub use crate::event::LogRow;
 pub use feed::{LedgerPage, LedgerRun, RunningRun};
 pub use limits::{Limits, Rate};
-pub(crate) use refusal::{Parts, in_its_words, is_forbidden, was_refused};
+pub(crate) use refusal::{Parts, is_forbidden, was_refused};
 pub use rows::{AccountRow, NodeRow};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use user_connection::UserConnection;

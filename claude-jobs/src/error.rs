@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The database failed, or could not be reached. A write was not committed, unless the connection broke
     /// while it was: then nobody knows.
-    #[error("database: {}", crate::engine::in_its_words(.0.as_ref()))]
+    #[error("database: {}", in_its_words(.0.as_ref()))]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection for an insert is to another database than the queue's.
     #[error(
@@ -110,6 +110,12 @@ pub enum Error {
     /// The runtime cannot start as configured.
     #[error("{0}")]
     Configuration(String),
+}
+
+/// What an error of a database says, without the words that the driver puts before it.
+pub(crate) fn in_its_words(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("error returned from database: ").map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// For a [`NewJob`](crate::NewJob) where anything that becomes one is asked for.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::engine::{Engine, in_its_words, was_refused};
-use crate::error::{Error, Result};
+use crate::engine::{Engine, was_refused};
+use crate::error::{Error, Result, in_its_words};
 use crate::job::{Inserted, JobRow};
 use crate::wakes::Wakes;
 

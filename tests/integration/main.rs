@@ -19,6 +19,7 @@ mod fences;
 mod frozen;
 mod growth;
 mod handlers;
+mod hanging;
 mod interrupted;
 mod kit;
 mod limits;

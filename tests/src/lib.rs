@@ -14,6 +14,7 @@
 //! | [`log`] | what the code under test logs |
 //! | [`watching`] | every span and log event of a process, and a real OpenTelemetry |
 //! | [`chaos`] | nodes in processes of their own, and what befalls them |
+//! | [`hanging`] | a folder that does not answer |
 //! | [`postgres`] | a throwaway PostgreSQL server |
 
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ pub mod alone;
 pub mod api;
 pub mod chaos;
 pub mod fake;
+pub mod hanging;
 pub mod host;
 pub mod invocation;
 pub mod log;

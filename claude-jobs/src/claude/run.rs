@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use claude_wrapper::{ClaudeCommand, OutputFormat, QueryCommand};
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hold::{Hold, Supervision};
 use super::liveness::{Limits, Liveness};
+use super::lookup::looked_up;
 use super::stream::{Ended, Invocation};
 use super::{Request, ending, environment, preflight};
 use crate::clock::{Clock, Uptime};
@@ -46,15 +47,23 @@ pub(super) struct Setup {
     pub(super) session_host: OnceLock<String>,
 }
 
-pub(super) async fn run(setup: &Setup, request: Request) -> Report {
+pub(super) async fn run(setup: &Arc<Setup>, request: Request) -> Report {
     let mut report = Report::new(request.pinned_session().map(str::to_owned));
     report.environment = environment::in_effect(&setup.environment);
     report.environment.extend(request.trace.iter().flat_map(TraceContext::variables));
-    let binary = request.options.binary.as_deref().unwrap_or(&setup.binary);
-    let binary = match preflight::check(binary, &request.options, &setup.environment) {
-        Ok(binary) => binary,
-        Err(why) => {
+    let (shared, options) = (Arc::clone(setup), request.options.clone());
+    let check = move || {
+        let binary = options.binary.as_deref().unwrap_or(&shared.binary);
+        preflight::check(binary, &options, &shared.environment)
+    };
+    let binary = match looked_up(&request, check).await {
+        Ok(Ok(binary)) => binary,
+        Ok(Err(why)) => {
             report.ending = Ending::NotStarted(why);
+            return report;
+        }
+        Err(ending) => {
+            (report.ending, report.cost_usd) = (ending, Some(0.0));
             return report;
         }
     };
@@ -66,7 +75,11 @@ pub(super) async fn run(setup: &Setup, request: Request) -> Report {
     let prompt = prompt_text(request.prompt());
     let mut report = drive(setup, &request, &binary, &prompt, report).await;
     report.ended_at = Some(Clock::system().now());
-    report.lacks_git = request.options.worktree.is_some() && !preflight::has_git(&setup.environment);
+    if request.options.worktree.is_some() {
+        let shared = Arc::clone(setup);
+        let has_git = looked_up(&request, move || preflight::has_git(&shared.environment)).await;
+        report.lacks_git = matches!(has_git, Ok(false));
+    }
     if report.unreadable > 0 {
         tracing::warn!(
             lines = report.unreadable,

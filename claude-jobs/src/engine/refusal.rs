@@ -31,15 +31,6 @@ fn code(_: &Error) -> Option<String> {
     None
 }
 
-/// What an error of the database says, without the words that [`Error::Database`] puts before it.
-pub(crate) fn in_its_words(source: &(dyn std::error::Error + 'static)) -> String {
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    if let Some(sqlx::Error::Database(error)) = source.downcast_ref() {
-        return error.to_string();
-    }
-    source.to_string()
-}
-
 /// PostgreSQL's classes 22 (data), 23 (constraints) and P0 (raised); SQLite's constraints.
 fn forbids(code: &str) -> bool {
     let is_constraint = |number: u32| number & 0xff == 19;

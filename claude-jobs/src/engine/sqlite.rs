@@ -19,9 +19,9 @@ use uuid::Uuid;
 
 use super::{
     Access, AccountRow, BusyLook, Cancelled, ClaimRequest, Claimed, Count, Engine, Filter, LedgerPage,
-    NodeRow, Purpose, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake, in_its_words,
+    NodeRow, Purpose, QueueChange, QueueSettings, RunningRun, Tick, TickRow, Turn, Wake,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_its_words};
 use crate::event::{Cursor, LogEntry, LogPosition, LogRow};
 use crate::job::{AttemptError, Job, JobId, JobRow, RunRow, State, Written};
 use crate::secrets::hide_passwords;

@@ -2,8 +2,8 @@
 
 use super::address::Address;
 use super::problem::{POOLER, READS_ONLY, given};
-use crate::engine::in_its_words;
 use crate::error::Error;
+use crate::error::in_its_words;
 
 /// The SQLSTATE of an error of the server's.
 pub(super) use crate::engine::refusal::code;

@@ -1,6 +1,6 @@
 //! What to say of errors that PostgreSQL explains with less words.
 
-use crate::engine::in_its_words;
+use crate::error::in_its_words;
 
 /// An error of the server that calls for more than another try: what it is, and what to do.
 #[derive(Debug, thiserror::Error)]

@@ -35,7 +35,7 @@ pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
         Ok(Some(_)) => Ok(Inspection::Ready),
         Ok(None) => Ok(Inspection::NotMigrated),
         Err(Error::Database(source)) => {
-            Err(refused(format!("{}: {}", path.display(), crate::engine::in_its_words(source.as_ref()))))
+            Err(refused(format!("{}: {}", path.display(), crate::error::in_its_words(source.as_ref()))))
         }
         Err(other) => Err(other),
     }
