@@ -22,6 +22,7 @@ mod feed;
 mod limits;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod list;
+mod opening;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod refusal;
@@ -37,8 +38,13 @@ pub use access::Access;
 pub use tick::{Tick, TickAction, TickOutcome, TickRow};
 
 pub use crate::event::LogRow;
-pub use feed::{LedgerPage, LedgerRun, RunningRun};
+pub use feed::{Count, LedgerPage, LedgerRun, RunningRun};
 pub use limits::{Limits, Rate};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use opening::COPIED;
+#[cfg(feature = "cli")]
+pub(crate) use opening::Inspection;
+pub(crate) use opening::Purpose;
 pub(crate) use refusal::{Parts, is_forbidden, was_refused};
 pub use rows::{AccountRow, NodeRow};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -425,18 +431,6 @@ impl Default for Filter {
     }
 }
 
-/// How many jobs of a queue are in a state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Count {
-    /// The queue.
-    pub queue: String,
-    /// The state.
-    pub state: State,
-    /// How many.
-    pub jobs: u64,
-}
-
 /// What a cancellation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -445,33 +439,4 @@ pub enum Cancelled {
     Now,
     /// The job is running; the node that runs it will stop it.
     Requested,
-}
-
-/// What a database is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
-pub(crate) enum Purpose {
-    /// To use it: its tables are brought up to date, and a copy becomes a database of its own.
-    Use,
-    /// To look at it.
-    Look,
-}
-
-/// Why a job that was running is over in a copy of its database.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) const COPIED: &str = "copied: it ran when this copy of its database was made, and may run on there; \
-    `jobs retry` runs it here, too";
-
-/// What a look at a database that changes nothing has found.
-#[cfg(feature = "cli")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// Without a database nothing makes one.
-#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
-pub(crate) enum Inspection {
-    /// No database yet: the first connection makes it.
-    Missing,
-    /// A database whose tables are missing or old: the next connection brings them up to date.
-    NotMigrated,
-    /// Our tables, up to date.
-    Ready,
 }

@@ -7,66 +7,22 @@ use std::time::Duration;
 use claude_jobs::claude::ClaudeCli;
 use claude_jobs::prelude::*;
 use claude_jobs_tests::fake::FakeClaude;
-use claude_jobs_tests::postgres;
 use claude_jobs_tests::script::{Step, Take};
 use sqlx::{Connection, Executor};
-use tempfile::TempDir;
 
+use crate::base::Base;
 use crate::workers::Plain;
 
 const SESSION: &str = "0199f1de-0000-7000-8000-00000000abcd";
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A database that can be copied while it is in use.
-enum Source {
-    File(TempDir),
-    Server(postgres::Database),
-}
-
-impl Source {
-    fn url(&self) -> String {
-        match self {
-            Self::File(folder) => format!("sqlite://{}", folder.path().join("jobs.db").display()),
-            Self::Server(database) => database.url(),
-        }
-    }
-
-    async fn copy(&self) -> Source {
-        let Self::File(_) = self else {
-            let Self::Server(database) = self else { unreachable!() };
-            return Self::Server(database.copy());
-        };
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let copy = Self::File(folder);
-        let path = copy.url().replace("sqlite://", "");
-        self.execute(&format!("VACUUM INTO '{path}'")).await;
-        copy
-    }
-
-    /// Runs SQL; `{jobs}` and the like stand for our tables.
-    async fn execute(&self, sql: &str) {
-        let (sqlite, postgres) =
-            (sql.replace("{jobs}", "claude_jobs"), sql.replace("{jobs}", "claude_jobs.jobs"));
-        match self {
-            Self::File(_) => {
-                let sql = sqlite.replace("{nodes}", "claude_jobs_nodes");
-                let mut connection = sqlx::SqliteConnection::connect(&self.url()).await.expect("it is there");
-                connection.execute(sqlx::AssertSqlSafe(sql)).await.expect("sound SQL");
-            }
-            Self::Server(database) => {
-                database.psql(&postgres.replace("{nodes}", "claude_jobs.nodes"));
-            }
-        }
-    }
-}
-
 /// What tells a database from every other.
 async fn id(url: &str) -> String {
     Queue::connect(url).await.expect("it opens").engine().database_id().to_string()
 }
 
-async fn a_copy_leaves_runs_and_sessions_of_the_original_alone(original: Source) {
+async fn a_copy_leaves_runs_and_sessions_of_the_original_alone(original: Base) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let release = folder.path().join("go on");
     let mut take = Take::success("the original's");
@@ -128,13 +84,12 @@ async fn a_copy_leaves_runs_and_sessions_of_the_original_alone(original: Source)
 
 #[tokio::test]
 async fn a_copy_of_a_file_leaves_the_original_alone() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    a_copy_leaves_runs_and_sessions_of_the_original_alone(Source::File(folder)).await;
+    a_copy_leaves_runs_and_sessions_of_the_original_alone(Base::sqlite()).await;
 }
 
 #[tokio::test]
 async fn a_copy_of_a_server_database_leaves_the_original_alone() {
-    a_copy_leaves_runs_and_sessions_of_the_original_alone(Source::Server(postgres::database())).await;
+    a_copy_leaves_runs_and_sessions_of_the_original_alone(Base::postgres()).await;
 }
 
 /// The file is the same when it is moved, and another when a copy takes its place: both may be used then.

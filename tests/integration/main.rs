@@ -3,6 +3,7 @@
 //! They run in parallel: each has its own ports and folders, ends only what it started, and talks to
 //! 127.0.0.1 only.
 
+mod base;
 mod breakdowns;
 mod chaos;
 mod classifier;

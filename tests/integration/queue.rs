@@ -2,11 +2,9 @@
 
 use std::collections::HashSet;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_jobs::engine::{Cancelled, Filter};
-use claude_jobs::notice::Notice;
 use claude_jobs::options::ArgMap;
 use claude_jobs::prelude::*;
 use claude_jobs::unique::{Unique, UniqueField};
@@ -374,120 +372,4 @@ fn typed_setters_write_what_rows_hold() {
     let args = ArgMap::new().permission_mode("bypass_permissions").timeout("15m").worktree(true);
     let json = serde_json::to_value(&args).expect("JSON");
     assert_eq!(json, json!({"permission_mode": "bypass_permissions", "timeout": "15m", "worktree": true}));
-}
-
-/// A trigger of the user's own that forbids jobs of priority 9.
-async fn forbid_the_last(place: &Place) {
-    let sql = "CREATE TRIGGER no_last BEFORE INSERT ON claude_jobs WHEN new.priority = 9 \
-               BEGIN SELECT RAISE(ABORT, 'not here: ghp_0123456789abcdefABCD'); END";
-    place.connection().await.execute(sql).await.expect("a trigger");
-}
-
-#[tokio::test]
-async fn of_jobs_that_are_inserted_together_a_refused_one_keeps_no_other_out() {
-    let place = Place::new().await;
-    forbid_the_last(&place).await;
-    let inserts = (0..40).map(|number| {
-        let priority = if number % 10 == 3 { 9 } else { 0 };
-        Plain::new(format!("job {number}")).priority(priority).insert(&place.queue)
-    });
-    let results = futures_util::future::join_all(inserts).await;
-    for (number, result) in results.iter().enumerate() {
-        assert_eq!(result.is_err(), number % 10 == 3, "{number}: {result:?}");
-    }
-    assert_eq!(place.queue.list(&Filter::default()).await.expect("a read").len(), 36);
-}
-
-#[tokio::test]
-async fn a_follow_on_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
-    let place = Place::new().await;
-    let bad = Obedient::new("follow last".into()).insert(&place.queue).await.expect("an insert");
-    for _ in 0..8 {
-        Plain::new("x").insert(&place.queue).await.expect("an insert");
-    }
-    forbid_the_last(&place).await;
-    let (claude, runs) = answering("success");
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let listener = Arc::clone(&told);
-    let runtime =
-        Runtime::builder(place.queue.clone()).queue("tests", 4).claude(claude).on_notice(move |notice| {
-            if let Notice::Settled { job, settlement, .. } = notice {
-                listener.lock().expect("no panic").push((
-                    job.id,
-                    settlement.state,
-                    settlement.follow_ons.len(),
-                ));
-            }
-        });
-    runtime.drain().await.expect("it drains");
-    let told = told.lock().expect("no panic").clone();
-    assert_eq!(
-        told.iter().find(|told| told.0 == bad.id()),
-        Some(&(bad.id(), State::Cancelled, 0)),
-        "what was written"
-    );
-    let job = place.job(&bad).await;
-    let reason = job.reason.as_deref().unwrap_or_default();
-    assert!(job.state == State::Cancelled && reason.contains("not here: [secret]"), "{job:?}");
-    let ledger = place.queue.details(job.id).await.expect("a read").runs;
-    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "success"), "what was paid for is known");
-    let completed = {
-        let mut filter = Filter::default();
-        filter.state = Some(State::Completed);
-        filter
-    };
-    assert_eq!(place.queue.list(&completed).await.expect("a read").len(), 8);
-    assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 9, "each once");
-}
-
-#[tokio::test]
-async fn a_result_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
-    let place = Place::new().await;
-    let sql = "CREATE TRIGGER no_swearing BEFORE INSERT ON claude_jobs_runs WHEN new.result LIKE '%damn%' \
-               BEGIN SELECT RAISE(ABORT, 'mind your words'); END";
-    place.connection().await.execute(sql).await.expect("a trigger");
-    let bad = Plain::new("swear").insert(&place.queue).await.expect("an insert");
-    let good = Plain::new("x").insert(&place.queue).await.expect("an insert");
-    let claude = |request: claude_jobs::claude::Request| async move {
-        let text = if request.prompt() == "swear" { "damn" } else { "done" };
-        Ok::<_, claude_jobs::claude::RunnerError>(crate::workers::success(text))
-    };
-    place.drain(claude).await;
-    let job = place.job(&bad).await;
-    let reason = job.reason.as_deref().unwrap_or_default();
-    assert!(job.state == State::Cancelled && reason.contains("mind your words"), "{job:?}");
-    let ledger = place.queue.details(job.id).await.expect("a read").runs;
-    assert_eq!(
-        (ledger.len(), ledger[0].cost_usd, &ledger[0].result),
-        (1, Some(0.25), &None),
-        "what it cost is known"
-    );
-    assert_eq!(place.job(&good).await.state, State::Completed);
-}
-
-/// A rule of the user's that even the words of a failure break keeps neither its own job nor the others from ending.
-#[tokio::test]
-async fn an_error_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
-    let place = Place::new().await;
-    let sql = "CREATE TRIGGER no_errors BEFORE INSERT ON claude_jobs_errors \
-               BEGIN SELECT RAISE(ABORT, 'no errors here'); END";
-    place.connection().await.execute(sql).await.expect("a trigger");
-    let bad = Plain::new("fail").insert(&place.queue).await.expect("an insert");
-    let good = Plain::new("x").insert(&place.queue).await.expect("an insert");
-    let claude = |request: claude_jobs::claude::Request| async move {
-        let report = if request.prompt() == "fail" {
-            crate::workers::recorded("max_budget")
-        } else {
-            crate::workers::success("done")
-        };
-        Ok::<_, claude_jobs::claude::RunnerError>(report)
-    };
-    let drained = tokio::time::timeout(Duration::from_secs(30), place.drain(claude)).await;
-    drained.expect("its queue goes on");
-    let details = place.queue.details(bad.id()).await.expect("a read");
-    let reason = details.job.reason.as_deref().unwrap_or_default();
-    assert!(details.job.state == State::Cancelled && reason.starts_with("settlement refused"), "{details:?}");
-    assert_eq!((details.runs.len(), details.runs[0].outcome.as_str()), (1, "max_budget"));
-    assert!(details.runs[0].cost_usd.is_some(), "what it cost is known");
-    assert_eq!(place.job(&good).await.state, State::Completed);
 }

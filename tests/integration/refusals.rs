@@ -2,59 +2,21 @@
 //! does so when the rule is gone.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_jobs::claude::{Claude, Request, RunnerError};
 use claude_jobs::engine::Filter;
+use claude_jobs::notice::Notice;
 use claude_jobs::prelude::*;
-use claude_jobs_tests::postgres::{self, database};
 use serde_json::json;
-use sqlx::{Connection, Executor};
-use tempfile::TempDir;
+use sqlx::Executor;
 use tokio::sync::watch;
 
-use crate::workers::{Plain, answering, success};
-
-/// A database of either kind, and the user's own hand in it.
-enum Base {
-    Sqlite(TempDir),
-    Postgres(postgres::Database),
-}
+use crate::base::Base;
+use crate::workers::{Obedient, Place, Plain, answering, success};
 
 impl Base {
-    fn sqlite() -> Self {
-        Self::Sqlite(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn postgres() -> Self {
-        Self::Postgres(database())
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::Sqlite(folder) => format!("sqlite://{}/jobs.db", folder.path().display()),
-            Self::Postgres(database) => database.url(),
-        }
-    }
-
-    /// `{jobs}` and `{log}` are the tables.
-    async fn execute(&self, sql: &str) {
-        let url = self.url();
-        match self {
-            Self::Sqlite(_) => {
-                let sql = sql.replace("{jobs}", "claude_jobs").replace("{log}", "claude_jobs_log");
-                let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("it is there");
-                connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
-            }
-            Self::Postgres(_) => {
-                let sql = sql.replace("{jobs}", "claude_jobs.jobs").replace("{log}", "claude_jobs.log");
-                let mut connection = sqlx::PgConnection::connect(&url).await.expect("it is there");
-                connection.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
-            }
-        }
-        .expect("sound SQL");
-    }
-
     /// From now on it refuses what a trigger of that kind finds to be so.
     async fn refuse(&self, change: &str, when: &str) {
         let sql = match self {
@@ -213,4 +175,120 @@ async fn an_event_that_cannot_be_written_takes_no_other_along(base: Base) {
         end.send_replace(true);
     });
     runtime.await.expect("it runs");
+}
+
+/// A trigger of the user's own that forbids jobs of priority 9.
+async fn forbid_the_last(place: &Place) {
+    let sql = "CREATE TRIGGER no_last BEFORE INSERT ON claude_jobs WHEN new.priority = 9 \
+               BEGIN SELECT RAISE(ABORT, 'not here: ghp_0123456789abcdefABCD'); END";
+    place.connection().await.execute(sql).await.expect("a trigger");
+}
+
+#[tokio::test]
+async fn of_jobs_that_are_inserted_together_a_refused_one_keeps_no_other_out() {
+    let place = Place::new().await;
+    forbid_the_last(&place).await;
+    let inserts = (0..40).map(|number| {
+        let priority = if number % 10 == 3 { 9 } else { 0 };
+        Plain::new(format!("job {number}")).priority(priority).insert(&place.queue)
+    });
+    let results = futures_util::future::join_all(inserts).await;
+    for (number, result) in results.iter().enumerate() {
+        assert_eq!(result.is_err(), number % 10 == 3, "{number}: {result:?}");
+    }
+    assert_eq!(place.queue.list(&Filter::default()).await.expect("a read").len(), 36);
+}
+
+#[tokio::test]
+async fn a_follow_on_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
+    let place = Place::new().await;
+    let bad = Obedient::new("follow last".into()).insert(&place.queue).await.expect("an insert");
+    for _ in 0..8 {
+        Plain::new("x").insert(&place.queue).await.expect("an insert");
+    }
+    forbid_the_last(&place).await;
+    let (claude, runs) = answering("success");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&told);
+    let runtime =
+        Runtime::builder(place.queue.clone()).queue("tests", 4).claude(claude).on_notice(move |notice| {
+            if let Notice::Settled { job, settlement, .. } = notice {
+                listener.lock().expect("no panic").push((
+                    job.id,
+                    settlement.state,
+                    settlement.follow_ons.len(),
+                ));
+            }
+        });
+    runtime.drain().await.expect("it drains");
+    let told = told.lock().expect("no panic").clone();
+    assert_eq!(
+        told.iter().find(|told| told.0 == bad.id()),
+        Some(&(bad.id(), State::Cancelled, 0)),
+        "what was written"
+    );
+    let job = place.job(&bad).await;
+    let reason = job.reason.as_deref().unwrap_or_default();
+    assert!(job.state == State::Cancelled && reason.contains("not here: [secret]"), "{job:?}");
+    let ledger = place.queue.details(job.id).await.expect("a read").runs;
+    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "success"), "what was paid for is known");
+    let completed = {
+        let mut filter = Filter::default();
+        filter.state = Some(State::Completed);
+        filter
+    };
+    assert_eq!(place.queue.list(&completed).await.expect("a read").len(), 8);
+    assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 9, "each once");
+}
+
+#[tokio::test]
+async fn a_result_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
+    let place = Place::new().await;
+    let sql = "CREATE TRIGGER no_swearing BEFORE INSERT ON claude_jobs_runs WHEN new.result LIKE '%damn%' \
+               BEGIN SELECT RAISE(ABORT, 'mind your words'); END";
+    place.connection().await.execute(sql).await.expect("a trigger");
+    let bad = Plain::new("swear").insert(&place.queue).await.expect("an insert");
+    let good = Plain::new("x").insert(&place.queue).await.expect("an insert");
+    let claude = |request: claude_jobs::claude::Request| async move {
+        let text = if request.prompt() == "swear" { "damn" } else { "done" };
+        Ok::<_, claude_jobs::claude::RunnerError>(crate::workers::success(text))
+    };
+    place.drain(claude).await;
+    let job = place.job(&bad).await;
+    let reason = job.reason.as_deref().unwrap_or_default();
+    assert!(job.state == State::Cancelled && reason.contains("mind your words"), "{job:?}");
+    let ledger = place.queue.details(job.id).await.expect("a read").runs;
+    assert_eq!(
+        (ledger.len(), ledger[0].cost_usd, &ledger[0].result),
+        (1, Some(0.25), &None),
+        "what it cost is known"
+    );
+    assert_eq!(place.job(&good).await.state, State::Completed);
+}
+
+/// A rule of the user's that even the words of a failure break keeps neither its own job nor the others from ending.
+#[tokio::test]
+async fn an_error_that_the_database_refuses_cancels_its_job_and_stops_no_other() {
+    let place = Place::new().await;
+    let sql = "CREATE TRIGGER no_errors BEFORE INSERT ON claude_jobs_errors \
+               BEGIN SELECT RAISE(ABORT, 'no errors here'); END";
+    place.connection().await.execute(sql).await.expect("a trigger");
+    let bad = Plain::new("fail").insert(&place.queue).await.expect("an insert");
+    let good = Plain::new("x").insert(&place.queue).await.expect("an insert");
+    let claude = |request: claude_jobs::claude::Request| async move {
+        let report = if request.prompt() == "fail" {
+            crate::workers::recorded("max_budget")
+        } else {
+            crate::workers::success("done")
+        };
+        Ok::<_, claude_jobs::claude::RunnerError>(report)
+    };
+    let drained = tokio::time::timeout(Duration::from_secs(30), place.drain(claude)).await;
+    drained.expect("its queue goes on");
+    let details = place.queue.details(bad.id()).await.expect("a read");
+    let reason = details.job.reason.as_deref().unwrap_or_default();
+    assert!(details.job.state == State::Cancelled && reason.starts_with("settlement refused"), "{details:?}");
+    assert_eq!((details.runs.len(), details.runs[0].outcome.as_str()), (1, "max_budget"));
+    assert!(details.runs[0].cost_usd.is_some(), "what it cost is known");
+    assert_eq!(place.job(&good).await.state, State::Completed);
 }

@@ -1,9 +1,22 @@
-//! What an engine tells those who follow the fleet: the runs of now, and the ledger in the order of its commits.
+//! What an engine tells those who follow the fleet: how many jobs there are, the runs of now, and the ledger in the order of its commits.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::event::Cursor;
 use crate::job::{JobId, RunRow, State};
+
+/// How many jobs of a queue are in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Count {
+    /// The queue.
+    pub queue: String,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub jobs: u64,
+}
 
 /// A run that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]

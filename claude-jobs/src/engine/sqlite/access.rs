@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::is_in_memory;
+use super::opening::is_in_memory;
 use crate::engine::Access;
 
 /// What opens the database of that URL: the URL, and the file.

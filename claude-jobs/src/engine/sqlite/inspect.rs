@@ -7,9 +7,10 @@ use rustix::fs::{Access, access};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::file::check_path;
-use super::{connect_problem, is_in_memory, schema};
+use super::opening::{connect_problem, is_in_memory};
+use super::schema;
 use crate::engine::Inspection;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_its_words};
 use crate::secrets::hide_passwords;
 
 /// What is there. The file is neither made nor written.
@@ -35,7 +36,7 @@ pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
         Ok(Some(_)) => Ok(Inspection::Ready),
         Ok(None) => Ok(Inspection::NotMigrated),
         Err(Error::Database(source)) => {
-            Err(refused(format!("{}: {}", path.display(), crate::error::in_its_words(source.as_ref()))))
+            Err(refused(format!("{}: {}", path.display(), in_its_words(source.as_ref()))))
         }
         Err(other) => Err(other),
     }
