@@ -148,8 +148,8 @@ use proc_macro::TokenStream;
 ///
 /// A fence makes it harder to talk a model into something; it does not make it impossible. So a worker with
 /// such a field must not be able to write unless it says `allow_untrusted_writes`: else it does not compile, and a
-/// job whose own options would let it write is refused. This is judged from the options, and what cannot be judged
-/// counts as writing:
+/// job whose own options would let it write is refused. The options decide; one that cannot be judged counts as
+/// writing:
 ///
 /// | option | lets a run write |
 /// |---|---|

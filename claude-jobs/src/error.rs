@@ -30,7 +30,8 @@ pub enum Error {
         /// The newest version of this build.
         known: i64,
     },
-    /// The database's file was deleted or replaced while it was open (SQLite): what is written to it, nobody ever reads.
+    /// The file of a SQLite database was deleted or replaced while it was open. Writes would go into the old one, which
+    /// nobody reads.
     #[error(
         "the database file `{path}` was deleted or replaced while it was in use: start the program again"
     )]

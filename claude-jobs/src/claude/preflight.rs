@@ -19,7 +19,7 @@ pub fn find_binary(name: &str, search_path: Option<&str>) -> Result<PathBuf, Not
         return check_binary(given.to_owned());
     }
     let (mut refused, mut closed) = (None, String::new());
-    // An empty entry would mean the folder in which the runtime was started: what lies there is nobody's choice.
+    // An empty entry would mean the folder in which the runtime was started. Nobody has chosen the programs in it.
     let folders = std::env::split_paths(search_path.unwrap_or_default());
     for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
         let path = folder.join(name);

@@ -96,8 +96,8 @@ pub(super) fn say(line: &str) {
     write(&text);
 }
 
-/// For a command that has changed something and prints what: says it here if it could not be printed there. What is done is
-/// done, so that this is no failure.
+/// For a command that has made a change and prints it. If standard output takes nothing, the change is told here, and the
+/// command has not failed.
 pub(super) fn say_if_unprinted(printed: Result<(), Problem>, done: &str) {
     if let Err(problem) = printed {
         say(&format!("{done} ({problem})"));

@@ -15,8 +15,8 @@ use tools::Right;
 
 /// The modes in which the agent may write without asking.
 ///
-/// `plan` is none of them, but takes no grant back either: in it the CLI refuses its own edit tools and runs every
-/// Bash command that `allowed_tools` or `settings` grant (2.1.309, 2.1.332).
+/// `plan` is not among them, but takes no grant back: in that mode the CLI refuses its own edit tools, and runs every Bash
+/// command that `allowed_tools` or `settings` grant (2.1.309, 2.1.332).
 const WRITING_MODES: &[&str] = &["accept_edits", "bypass_permissions", "auto"];
 
 /// What is judged.
@@ -99,8 +99,8 @@ unjudged! {
     file
 }
 
-/// Whether an option of text or texts is set. What does not fit is none: another check says so, and one error is
-/// enough.
+/// Whether an option of text or texts is set. A value of another kind counts as not set: another check refuses it, and one
+/// error is enough.
 const fn is_given(literal: Option<Literal>) -> bool {
     match literal {
         Some(literal) => match literal.sample() {

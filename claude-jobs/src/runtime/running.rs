@@ -23,10 +23,10 @@ pub(super) struct Running {
     pub(super) shared: Arc<Shared>,
     /// The queues it serves.
     pub(super) names: Vec<String>,
-    /// Cancelled: claim no more.
+    /// Cancelled when producers are to claim no more.
     pub(super) claiming: CancellationToken,
     pub(super) producers: Tasks,
-    /// Cancelled: the services end.
+    /// Cancelled when the services are to end.
     pub(super) shutdown: CancellationToken,
     pub(super) services: Tasks,
     /// Cancelled when the service that renews the lease has ended.
@@ -118,7 +118,7 @@ impl Drop for Running {
     /// A dropped runtime stops its runs too. They end on their own thread; their jobs are rescued once
     /// the lease has run out, because nobody is left to settle them.
     fn drop(&mut self) {
-        // First, so that none of them sees a run end and settles it after all.
+        // First, so that no producer settles a run that ends because of this.
         self.producers.abort();
         self.shared.stop_runs(StopReason::Shutdown);
         self.shutdown.cancel();

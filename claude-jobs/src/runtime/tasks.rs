@@ -13,7 +13,7 @@ use crate::telemetry::content;
 /// Tasks that run until their runtime tells them to end.
 pub(super) struct Tasks {
     tasks: JoinSet<()>,
-    /// Cancelled: they are to end.
+    /// Cancelled when they are to end.
     told: CancellationToken,
     breakdown: Breakdown,
 }

@@ -84,8 +84,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, shutdown: CancellationToken) -> R
     }
 }
 
-/// While this node cannot write: lets its runs live on if no other node is registered, and answers since when that was
-/// certain. It counts as a renewal: who registers later sees this node silent for a whole lease before it takes its jobs.
+/// For a node that cannot write. If no other living node is registered, its runs may live on, and this answers with the
+/// moment before that was read. The moment counts as a renewal: a node that registers later takes these jobs only after it
+/// has seen this node silent for a whole lease.
 async fn alone(shared: &Shared, renewed: Moment) -> Option<Moment> {
     let left = shared.terms.patience().saturating_sub(renewed.elapsed());
     let within = left.min(shared.terms.renew_every() / 6);

@@ -36,8 +36,8 @@ impl Origin {
     }
 }
 
-/// Notes where the database was found. If it was somewhere else before, it becomes a database of its own: it gets another
-/// id, runs of the original are nobody's here, and sessions of the original are continued in forks.
+/// Notes where the database was found. If it is a copy, it becomes a database of its own: it gets another id, jobs that were
+/// running are cancelled, and sessions of the original are continued in forks.
 pub(super) async fn note_origin(connections: &Connections, schema: &Schema) -> Result<()> {
     let mut work = connections.begin().await?;
     let said = stored(&mut work, schema).await;
@@ -57,7 +57,7 @@ async fn note_alone(work: &mut Work, schema: &Schema, found: &Origin) -> Result<
     if let Some(said) = stored(work, schema).await? {
         match read(&said) {
             Some(said) if !said.is_copied_to(found) => return Ok(()),
-            // What cannot be read was put there so that the database counts as a copy.
+            // An operator empties the entry to make this database count as a copy (docs/running-a-fleet.md).
             _ => separate(work, schema).await?,
         }
     }

@@ -1,8 +1,8 @@
-//! What to say of errors that PostgreSQL explains with less words.
+//! The remedy for some of PostgreSQL's errors.
 
 use crate::error::in_its_words;
 
-/// An error of the server that calls for more than another try: what it is, and what to do.
+/// An error of the server, with the remedy. Trying again would not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; {remedy}", in_its_words(error))]
 pub(in crate::engine) struct Explained {
@@ -17,7 +17,7 @@ pub(super) const POOLER: &str = "does a pooler stand between? Behind one that ch
 /// The server, the role or the session only reads.
 pub(super) const READS_ONLY: &str = "25006";
 
-/// The error with what to do, where that is known whatever was asked. None of PostgreSQL's codes is SQLite's.
+/// Adds the remedy to an error whose code alone tells it. Other errors, and those of SQLite, come back as they are.
 pub(in crate::engine) fn explained(error: sqlx::Error) -> Result<Explained, sqlx::Error> {
     let code = error.as_database_error().and_then(|error| error.code());
     let remedy = match code.as_deref() {

@@ -100,8 +100,8 @@ pub(super) async fn ticks(engine: &PostgresEngine, entry: &str, limit: u32) -> R
     Ok(engine.rows(query).await?.iter().map(read).collect::<sqlx::Result<_>>()?)
 }
 
-/// The newest of an entry stays: it says from when on ticks count. So does one whose job holds a unique key: it says
-/// whose job that is. ticks_pkey, jobs_pkey
+/// Two kinds of ticks stay: the newest of each entry, from which later ticks count, and those whose jobs hold a unique key,
+/// because the entry's next tick takes that key over. ticks_pkey, jobs_pkey
 pub(super) const PRUNE: &str = "WITH pruned AS (DELETE FROM {schema}.ticks AS old WHERE due < $1 \
     AND EXISTS (SELECT 1 FROM {schema}.ticks AS newer WHERE newer.entry = old.entry AND newer.due > old.due) \
     AND NOT EXISTS (SELECT 1 FROM {schema}.jobs AS job WHERE job.id = old.job_id \

@@ -10,8 +10,8 @@ use crate::engine::COPIED;
 use crate::error::{Error, Result};
 use crate::job::State;
 
-/// Notes where the database was found. If it was somewhere else before, it becomes a database of its own: it gets another
-/// id, runs of the original are nobody's here, and sessions of the original are continued in forks.
+/// Notes where the database was found. If it is a copy, it becomes a database of its own: it gets another id, jobs that were
+/// running are cancelled, and sessions of the original are continued in forks.
 pub(super) async fn note_origin(writer: &SqlitePool, found: &Origin) -> Result<()> {
     let text = serde_json::to_string(found).map_err(|error| Error::Database(error.into()))?;
     if stored(writer).await?.as_ref() == Some(&text) {
@@ -19,7 +19,7 @@ pub(super) async fn note_origin(writer: &SqlitePool, found: &Origin) -> Result<(
     }
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     if let Some(said) = stored(&mut *transaction).await? {
-        // What cannot be read was put there so that the database counts as a copy.
+        // An operator empties the entry to make this database count as a copy (docs/running-a-fleet.md).
         let said: Option<Origin> = serde_json::from_str(&said).ok();
         if said.is_none_or(|said| said.is_copied_to(found)) {
             separate(&mut transaction).await?;

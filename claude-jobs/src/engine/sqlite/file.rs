@@ -30,14 +30,14 @@ pub(super) struct Origin {
 }
 
 impl File {
-    /// The file at this path. None if there is none, as for a database in memory.
+    /// The file at this path, if there is one.
     pub(super) fn at(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
         let id = id(&path)?;
         Some(Self { path, id })
     }
 
-    /// SQLite goes on with a file that was deleted or replaced: what is written there nobody ever reads.
+    /// An error if the file was deleted or replaced. SQLite would go on writing into the old one, which nobody reads.
     pub(super) fn check(&self) -> Result<()> {
         if id(&self.path) == Some(self.id) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What to say of errors that SQLite explains with less words.
+//! Clearer words for some of SQLite's errors, with the remedy.
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -34,7 +34,7 @@ pub(super) enum Locked {
     Snapshot,
 }
 
-/// What to say of an error that SQLite explains with less words. None of its errors is PostgreSQL's.
+/// A clearer error in place of one of SQLite's. PostgreSQL's errors are left as they are.
 pub(in crate::engine) fn explained(error: &sqlx::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
     // SQLite's own numbers; the higher bits tell details.
     const BUSY: u32 = 5;

@@ -85,8 +85,8 @@ pub(super) async fn ticks(readers: &SqlitePool, entry: &str, limit: u32) -> Resu
     Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
 }
 
-/// The newest of an entry stays: it says from when on ticks count. So does one whose job holds a unique key: it says
-/// whose job that is.
+/// Two kinds of ticks stay: the newest of each entry, from which later ticks count, and those whose jobs hold a unique key,
+/// because the entry's next tick takes that key over.
 pub(super) async fn prune_ticks(engine: &SqliteEngine, before: Timestamp) -> Result<u64> {
     let sql = "DELETE FROM claude_jobs_ticks AS old WHERE due < ? AND EXISTS (SELECT 1 \
          FROM claude_jobs_ticks AS newer WHERE newer.entry = old.entry AND newer.due > old.due) \

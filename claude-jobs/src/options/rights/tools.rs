@@ -18,7 +18,7 @@ pub(super) enum Right {
 /// The tools that change files. A path in the pattern says where, not whether.
 const EDITORS: &[&str] = &["Edit", "MultiEdit", "NotebookEdit", "Write"];
 
-/// The tools that change nothing but the session itself. `Skill` is none of them: a skill brings its own grants.
+/// The tools that change nothing but the session itself. `Skill` is not among them: a skill brings its own grants.
 const READERS: &[&str] = &[
     "Agent",
     "BashOutput",
@@ -78,7 +78,7 @@ const READ_WITH_ANY_ARGUMENTS: &[&str] = &[
     "wc",
 ];
 
-/// Commands that only read where the pattern has no wildcard and none of [`WRITING_FLAGS`].
+/// Commands that only read if their pattern has no wildcard and does not contain one of [`WRITING_FLAGS`].
 const READ_AS_WRITTEN: &[&str] = &["git blame", "git diff", "git log", "git shortlog", "git show"];
 
 /// How the flags begin with which those commands write a file or start a program; git takes them shortened, too.
