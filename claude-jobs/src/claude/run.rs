@@ -128,7 +128,7 @@ async fn drive(setup: &Setup, request: &Request, binary: &Path, prompt: &str, mu
     let until = *lease.borrow_and_update();
     // This process may have been frozen since it got the job, which is another's by now.
     if until.is_some_and(|until| until <= Uptime::now()) {
-        report.ending = Ending::Stopped(StopReason::Shutdown);
+        report.ending = Ending::Stopped(StopReason::LeaseLost);
         return report;
     }
     let limits = Limits { idle: request.options.idle_timeout, tool: request.options.tool_timeout };

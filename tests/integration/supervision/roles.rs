@@ -206,7 +206,7 @@ async fn a_lease_that_has_run_out_before_the_start() {
     let (claude, request) = Start::of(fake.path()).request(&marker);
     request.lease.extend(Uptime::now());
     let report = claude.run(request).await.expect("a report");
-    assert_eq!(report.ending, Ending::Stopped(StopReason::Shutdown));
+    assert_eq!(report.ending, Ending::Stopped(StopReason::LeaseLost));
     assert_eq!(processes(&marker), [0; 0]);
 }
 
