@@ -59,7 +59,7 @@ use connections::Connections;
 use explain::explain;
 pub(crate) use insert::insert_in;
 #[cfg(feature = "cli")]
-pub(crate) use inspect::{check_rights, inspect, shown};
+pub(crate) use inspect::{check_use, inspect, shown};
 pub(super) use problem::{explained, given};
 use statements::{Statement, Statements};
 

@@ -47,10 +47,10 @@ pub(crate) async fn inspect(url: &str) -> Result<super::Inspection> {
 ///
 /// As [`inspect`]; says what is missing. A SQLite file that is not writable is not ready.
 #[cfg(feature = "cli")]
-pub(crate) async fn check_rights(url: &str) -> Result<()> {
+pub(crate) async fn check_use(url: &str) -> Result<()> {
     #[cfg(feature = "postgres")]
     if is_postgres(url) {
-        return super::postgres::check_rights(url).await;
+        return super::postgres::check_use(url).await;
     }
     let _ = url;
     Ok(())

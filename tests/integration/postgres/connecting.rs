@@ -137,7 +137,7 @@ async fn a_role_that_may_not_write_is_told_what_it_lacks() {
     let doctor =
         std::process::Command::new(env!("CARGO_BIN_EXE_jobs")).args(["doctor", "--database", &url]).output();
     let told = String::from_utf8(doctor.expect("it starts").stdout).expect("UTF-8");
-    assert!(told.contains("this role has no INSERT, UPDATE, DELETE on"), "{told}");
+    assert!(told.contains("this role has no INSERT, UPDATE, DELETE on \"claude_jobs\".accounts; "), "{told}");
     let listed = std::process::Command::new(env!("CARGO_BIN_EXE_jobs"))
         .args(["jobs", "list", "--database", &url])
         .status();

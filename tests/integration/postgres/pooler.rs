@@ -65,7 +65,33 @@ async fn without_the_parameter_each_error_says_what_to_add() {
             Err(error) => told.push(error),
         }
     }
-    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    let mut told: Vec<_> = told.iter().map(ToString::to_string).collect();
     assert!(!told.is_empty(), "two clients prepare the same names on one server");
+    told.extend(doctor(&pooler.url()).err());
     assert!(told.iter().all(|error| error.contains("add `notifications=off` to the URL")), "{told:?}");
+}
+
+/// Also where there is a server for each of them, and nobody else at work.
+#[tokio::test]
+async fn doctor_notices_a_pooler() {
+    let database = database();
+    Queue::connect(&database.url()).await.expect("an empty database");
+    for servers in [1, 5] {
+        let pooler = pooler(&database, servers);
+        let told = doctor(&pooler.url()).expect_err("it is one");
+        assert!(told.contains("add `notifications=off` to the URL"), "{told}");
+        doctor(&format!("{}&notifications=off", pooler.url())).expect("as it should be");
+    }
+    doctor(&database.url()).expect("there is none");
+}
+
+/// What `doctor` says of a database.
+fn doctor(url: &str) -> Result<(), String> {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_jobs"))
+        .args(["doctor", "--json", "--database", url])
+        .output();
+    let told: serde_json::Value = serde_json::from_slice(&output.expect("it starts").stdout).expect("JSON");
+    let checks = told["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == "database").expect("it is checked");
+    if check["status"] == "ok" { Ok(()) } else { Err(check.to_string()) }
 }

@@ -9,6 +9,7 @@ use crate::claude::{ClaudeCli, Supervision, checkup};
 use crate::cli::database::Database;
 use crate::engine::Inspection;
 use crate::engine::url;
+use crate::error::Error;
 
 /// Agents work in repositories, and `worktree` needs it.
 pub(super) fn git(claude: &ClaudeCli) -> Check {
@@ -70,24 +71,26 @@ pub(super) async fn database(database: &Database) -> Check {
         Err(problem) => return Check::fail("database", problem.to_string(), "set it to a UTF-8 text"),
     };
     let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
-    let mut found = url::inspect(&url).await;
-    if matches!(found, Ok(Inspection::Ready))
-        && let Err(error) = url::check_rights(&url).await
-    {
-        found = Err(error);
-    }
-    let found = match found {
+    let said = |error: Error| {
+        let said = error.to_string();
+        // The check's name stands before it.
+        format!("{}{from}", said.strip_prefix("database: ").unwrap_or(&said))
+    };
+    let found = match url::inspect(&url).await {
         Ok(Inspection::Missing) => "does not exist yet; the first command that needs it will make it",
         Ok(Inspection::NotMigrated) => {
             "has no tables of this version; the next command will bring them up to date"
         }
-        Ok(Inspection::Ready) => "reachable, its tables up to date",
+        Ok(Inspection::Ready) => match url::check_use(&url).await {
+            Ok(()) => "reachable, its tables up to date",
+            Err(error) => {
+                let remedy = "until then jobs are neither inserted nor run there";
+                return Check::fail("database", said(error), remedy);
+            }
+        },
         Err(error) => {
             let remedy = "name another database with `--database URL` or CLAUDE_JOBS_DATABASE";
-            let said = error.to_string();
-            // The check's name stands before it.
-            let said = said.strip_prefix("database: ").unwrap_or(&said);
-            return Check::fail("database", format!("{said}{from}"), remedy);
+            return Check::fail("database", said(error), remedy);
         }
     };
     Check::ok("database", format!("`{}`{from} {found}", url::shown(&url)))

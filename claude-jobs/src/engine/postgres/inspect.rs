@@ -1,9 +1,11 @@
 //! A look at a database without changing it: for `doctor`.
 
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 
 use super::address::{Address, Schema};
 use super::connections::Connections;
+use super::problem::POOLER;
+use super::schema::names;
 use super::{explain, schema};
 use crate::engine::Inspection;
 use crate::error::{Error, Result};
@@ -20,10 +22,33 @@ pub(crate) async fn inspect(url: &str) -> Result<Inspection> {
 }
 
 /// Whether jobs can be inserted and run in a database that is ready.
-pub(crate) async fn check_rights(url: &str) -> Result<()> {
+pub(crate) async fn check_use(url: &str) -> Result<()> {
     let address = Address::parse(url)?;
     let connections = Connections::new(&address);
-    may_write(&connections, &address.schema).await.map_err(|error| explain(&address, error))
+    let checked = async {
+        if address.notifications && is_pooled(&connections).await? {
+            let said = format!("sessions share one server process: {POOLER}");
+            return Err(Error::Database(said.into()));
+        }
+        may_write(&connections, &address.schema).await
+    };
+    checked.await.map_err(|error| explain(&address, error))
+}
+
+/// Whether two of our connections have had the same server process, as behind a pooler that changes servers per
+/// transaction. While the second is in a transaction, the first moves to another one.
+async fn is_pooled(connections: &Connections) -> Result<bool> {
+    let (mut first, mut second) = (connections.open().await?, connections.open().await?);
+    let one = process(&mut first).await?;
+    sqlx::raw_sql("BEGIN").execute(&mut second).await?;
+    let is_shared = one == process(&mut second).await? || one != process(&mut first).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut second).await?;
+    Ok(is_shared)
+}
+
+/// The server's process. Asked without a prepared statement.
+async fn process(connection: &mut PgConnection) -> Result<String> {
+    Ok(sqlx::raw_sql("SELECT pg_backend_pid()::text AS pid").fetch_one(connection).await?.try_get("pid")?)
 }
 
 async fn may_write(connections: &Connections, schema: &Schema) -> Result<()> {
@@ -38,18 +63,16 @@ async fn may_write(connections: &Connections, schema: &Schema) -> Result<()> {
         let remedy = "set `default_transaction_read_only` to off for it, or connect to another";
         return Err(Error::Database(format!("this database or role only reads: {remedy}").into()));
     }
-    // Of jobs, which stand for the other tables.
-    let sql = "SELECT string_agg(needed, ', ') AS lacking FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed \
-        WHERE NOT has_table_privilege(to_regclass($1), needed)";
-    let table = schema.fill("{schema}.jobs");
-    let row = &connections.rows(sqlx::query(sql).bind(&table).persistent(false)).await?[0];
+    let sql = "SELECT string_agg(lacking || ' on ' || name, '; ') AS lacking FROM (SELECT name, \
+            string_agg(needed, ', ') AS lacking FROM unnest($1::text[]) AS name, \
+            unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed \
+            WHERE NOT has_table_privilege(to_regclass(name), needed) GROUP BY name ORDER BY name) AS tables";
+    let tables: Vec<String> = names().map(|name| schema.fill(&format!("{{schema}}.{name}"))).collect();
+    let row = &connections.rows(sqlx::query(sql).bind(tables).persistent(false)).await?[0];
     match row.try_get::<Option<String>, _>("lacking")? {
         None => Ok(()),
         Some(lacking) => Err(Error::Database(
-            format!(
-                "this role has no {lacking} on {table}: let its owner grant them on all tables of the schema"
-            )
-            .into(),
+            format!("this role has no {lacking}: let the owner of the tables grant them").into(),
         )),
     }
 }

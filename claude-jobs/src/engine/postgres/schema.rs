@@ -111,7 +111,7 @@ async fn has_tables(work: &mut Work, schema: &Schema) -> Result<bool> {
 }
 
 /// What our tables are named.
-fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let created = MIGRATIONS.iter().flat_map(|migration| migration.split("CREATE TABLE {schema}.").skip(1));
     created.filter_map(|rest| rest.split([' ', '(']).next()).chain(["migrations"])
 }
