@@ -357,6 +357,12 @@ impl ClaimRequest<'_> {
         settings.concurrency.unwrap_or(self.limits.concurrency).saturating_sub(self.running).min(self.at_most)
     }
 
+    /// How many keyed jobs are looked at, in the order of claims, before all keys are: with as many keys, some are free
+    /// mostly.
+    pub(crate) fn keyed_ahead(most: u32) -> u32 {
+        most.saturating_mul(2).saturating_add(100)
+    }
+
     /// The most jobs that may be claimed where no other limit applies.
     pub(crate) fn most(&self, settings: &QueueSettings) -> u32 {
         let is_closed = settings.paused || settings.concurrency == Some(0);
@@ -376,6 +382,8 @@ pub struct Claimed {
     pub settings: QueueSettings,
     /// Where nothing is claimed for the node's account: when a node may try it again.
     pub blocked_until: Option<Timestamp>,
+    /// Whether jobs with a concurrency key wait in the queue: while they do, none is claimed ahead.
+    pub has_keyed: bool,
 }
 
 /// A queue's settings in the database, shared by all nodes.

@@ -80,6 +80,8 @@ pub(crate) struct Producer {
     blocked: Option<Blocked>,
     /// Whether what a claim without room would say is due: the queue may have been rescaled.
     asks_settings: bool,
+    /// Whether jobs with a concurrency key wait, of which none is claimed ahead.
+    has_keyed: bool,
     reconciling: Reconciling,
 }
 
@@ -112,6 +114,7 @@ impl Producer {
             next_look: Instant::now() + POLL,
             blocked: None,
             asks_settings: false,
+            has_keyed: false,
             reconciling,
         }
     }
@@ -369,7 +372,7 @@ impl Producer {
     }
 
     fn claim_ahead(&self) -> u32 {
-        let allowed = self.limits.claim_ahead && !self.limits.span_nodes();
+        let allowed = self.limits.claim_ahead && !self.limits.span_nodes() && !self.has_keyed;
         if allowed { self.pace.ahead(self.slots) } else { 0 }
     }
 
@@ -449,8 +452,11 @@ impl Producer {
             self.shared.gate().stopped_elsewhere(until);
             self.look = true;
         }
-        // As many as there could be: there may be more.
-        self.look |= !claimed.jobs.is_empty() && claimed.jobs.len() >= asked as usize;
+        // As many as there could be: there may be more. As keyed jobs are not claimed ahead, more was asked for than could
+        // be got as long as it was not known that there are any.
+        let was_full = !claimed.jobs.is_empty() && claimed.jobs.len() >= asked as usize;
+        self.look |= was_full || (claimed.has_keyed && !self.has_keyed);
+        self.has_keyed = claimed.has_keyed;
         if let Some(moment) = claimed.next_due.filter(|moment| *moment > self.shared.queue.now()) {
             self.look_at(moment);
         }

@@ -1,4 +1,4 @@
-//! The queue's speed: the workloads W1 to W6 of the peers' harness, on SQLite and PostgreSQL, through the
+//! The queue's speed: the workloads W1 to W6 of the peers' harness and W7, on SQLite and PostgreSQL, through the
 //! public API.
 //!
 //! ```text

@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) peers: Option<PathBuf>,
 }
 
-/// A workload of the peers' harness.
+/// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
     /// Insert one by one.
@@ -31,15 +31,18 @@ pub(crate) enum Workload {
     Backlog,
     /// What an idle runtime costs.
     Idle,
+    /// Drain jobs whose concurrency keys allow one at a time. Ours only.
+    Keys,
 }
 
-const WORKLOADS: [(&str, Workload); 6] = [
+const WORKLOADS: [(&str, Workload); 7] = [
     ("w1", Workload::Insert),
     ("w2", Workload::Bulk),
     ("w3", Workload::Drain),
     ("w4", Workload::Pickup),
     ("w5", Workload::Backlog),
     ("w6", Workload::Idle),
+    ("w7", Workload::Keys),
 ];
 
 impl fmt::Display for Workload {
@@ -67,6 +70,11 @@ pub(crate) struct Sizes {
     pub(crate) backlogs: [u64; 3],
     /// W6, in seconds: until it is settled, and of the measurement.
     pub(crate) idle: [u64; 2],
+    /// W7: how many are drained.
+    pub(crate) keyed_drain: u64,
+    /// W7: how many wait, and how many keys they have.
+    pub(crate) keyed: u64,
+    pub(crate) keys: [u64; 2],
 }
 
 impl Sizes {
@@ -79,6 +87,9 @@ impl Sizes {
         backlog_drain: 5_000,
         backlogs: [1_000, 100_000, 1_000_000],
         idle: [5, 20],
+        keyed_drain: 2_000,
+        keyed: 10_000,
+        keys: [100, 10_000],
     };
 
     /// Only to see that it works.
@@ -91,6 +102,9 @@ impl Sizes {
         backlog_drain: 100,
         backlogs: [100, 200, 500],
         idle: [1, 2],
+        keyed_drain: 100,
+        keyed: 500,
+        keys: [10, 500],
     };
 }
 
@@ -143,7 +157,7 @@ impl Settings {
 
 fn workload(name: &str) -> Result<Workload, String> {
     let found = WORKLOADS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, workload)| *workload).ok_or_else(|| format!("unknown workload `{name}`: w1 to w6"))
+    found.map(|(_, workload)| *workload).ok_or_else(|| format!("unknown workload `{name}`: w1 to w7"))
 }
 
 fn engine(name: &str) -> Result<Engine, String> {

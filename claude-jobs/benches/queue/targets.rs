@@ -49,6 +49,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("postgres w6 idle", "transactions/s", AtMost(2.0)),
     target("postgres w6 idle", "CPU % of a core", AtMost(1.0)),
     target("postgres w6 idle", "resident MiB", AtMost(15.0)),
+    target("postgres w7 keys=10000", RATE, TimesRow(0.5, "postgres w7 keys=100")),
     target("sqlite w1 insert, tasks=1", RATE, TimesPeer(1.0)),
     target("sqlite w1 insert, tasks=1", RATE, TimesFloor(0.85)),
     target("sqlite w1 insert, tasks=10", RATE, TimesPeer(4.0)),
@@ -61,4 +62,5 @@ pub(crate) const TARGETS: &[Target] = &[
     target("sqlite w5 1M completed", RATE, TimesRow(0.8, "sqlite w5 1k more waiting")),
     target("sqlite w6 idle", "CPU % of a core", AtMost(1.0)),
     target("sqlite w6 idle", "resident MiB", AtMost(15.0)),
+    target("sqlite w7 keys=10000", RATE, TimesRow(0.5, "sqlite w7 keys=100")),
 ];

@@ -46,6 +46,13 @@ pub(crate) async fn measure(
         }
         Workload::Backlog => backlog(databases, sizes).await,
         Workload::Idle => idle::measure(databases, sizes).await,
+        Workload::Keys => {
+            let mut taken = Vec::new();
+            for keys in sizes.keys {
+                taken.push(keyed(databases, sizes, keys).await);
+            }
+            taken
+        }
     }
 }
 
@@ -97,6 +104,17 @@ async fn bulk(databases: &mut Databases, jobs: u64, batch: u64) -> Measurement {
     measurement(databases, &format!("w2 bulk, batch={batch}"), values)
 }
 
+/// W7: a runtime's first starts where jobs of many keys wait, one at a time of each key.
+async fn keyed(databases: &mut Databases, sizes: &Sizes, keys: u64) -> Measurement {
+    let url = databases.fresh().await;
+    let queue = open(&url).await;
+    let jobs = (0..sizes.keyed).map(|seq| job(seq).concurrency_key(format!("customer {}", seq % keys)));
+    let jobs = jobs.map(|job| job.into_new_job().expect("the fields are plain data"));
+    queue.insert_many(jobs).await.expect("the jobs are valid");
+    let row = format!("w7 keys={keys}");
+    served(databases, &url, queue, &row, [sizes.keyed, sizes.keyed_drain], adaptive(10).per_key(1)).await
+}
+
 /// W3 and W5: a runtime's first `jobs` starts, out of what waits.
 async fn drain(
     databases: &mut Databases,
@@ -107,8 +125,20 @@ async fn drain(
 ) -> Measurement {
     let url = databases.filled(content).await;
     let queue = open(&url).await;
+    served(databases, &url, queue, row, [content.waiting, jobs], limits).await
+}
+
+/// Serves a queue until so many of what waits are settled.
+async fn served(
+    databases: &Databases,
+    url: &str,
+    queue: Queue,
+    row: &str,
+    [waiting, jobs]: [u64; 2],
+    limits: Limits,
+) -> Measurement {
     let usage = Usage::begin(databases);
-    let tracker = Tracker::new(content.waiting, jobs);
+    let tracker = Tracker::new(waiting, jobs);
     let runtime = start(queue, limits, &tracker);
     let started = tracker.all_started().await;
     let settled = tracker.all_settled().await;
@@ -117,7 +147,7 @@ async fn drain(
     assert_eq!(tracker.repeated(), 0, "no job runs twice");
     values[0].1 = jobs as f64 / started.as_secs_f64();
     values.push((SETTLED_RATE, jobs as f64 / settled.as_secs_f64()));
-    databases.remove(&url);
+    databases.remove(url);
     measurement(databases, row, values)
 }
 

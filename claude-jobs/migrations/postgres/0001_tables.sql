@@ -53,7 +53,7 @@ CREATE TABLE {schema}.jobs (
     autovacuum_vacuum_cost_delay = 1
 );
 
--- Partial indexes: a job is in one of them at a time, or in none; each full index would cost two more
+-- Partial indexes: a job is in one of them at a time (with a key in two), or in none; each full index would cost two more
 -- entries in a job's life. The last column of jobs_due is there for counts, which then read nothing else.
 CREATE INDEX {index}.jobs_claim ON {schema}.jobs (queue, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NULL;
@@ -64,6 +64,9 @@ CREATE INDEX {index}.jobs_sessions ON {schema}.jobs (scheduled_at)
 CREATE INDEX {index}.jobs_executing ON {schema}.jobs (node) WHERE state = 'executing';
 CREATE INDEX {index}.jobs_keyed ON {schema}.jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
+-- Every priority is 0 or more: only statements that say so are planned with this one, which has all keys in one row.
+CREATE INDEX {index}.jobs_keyed_first ON {schema}.jobs (queue, priority, scheduled_at, id)
+    WHERE state = 'available' AND concurrency_key IS NOT NULL AND priority >= 0;
 CREATE INDEX {index}.jobs_keys_in_use ON {schema}.jobs (concurrency_key)
     WHERE state = 'executing' AND concurrency_key IS NOT NULL;
 -- For counts, lists and pruning: by state, queue and age; for lists of what failed, in any queue.

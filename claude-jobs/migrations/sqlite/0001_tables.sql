@@ -36,12 +36,15 @@ CREATE TABLE claude_jobs (
 ) STRICT;
 
 -- Partial indexes: only the waiting and running rows are in them, however many are finished.
--- A waiting job is in one of the first three. The last columns of the first and the third are there for
+-- A waiting job is in one of the first four, with a key in two. The last columns of the first and the fourth are there for
 -- counts and lists, which then read nothing else.
 CREATE INDEX claude_jobs_claim ON claude_jobs (queue, priority, scheduled_at, id, concurrency_key)
     WHERE state = 'available' AND concurrency_key IS NULL;
 CREATE INDEX claude_jobs_keyed ON claude_jobs (queue, concurrency_key, priority, scheduled_at, id)
     WHERE state = 'available' AND concurrency_key IS NOT NULL;
+-- Every priority is 0 or more: only statements that say so are planned with this one, which has all keys in one row.
+CREATE INDEX claude_jobs_keyed_first ON claude_jobs (queue, priority, scheduled_at, id)
+    WHERE state = 'available' AND concurrency_key IS NOT NULL AND priority >= 0;
 CREATE INDEX claude_jobs_due ON claude_jobs (queue, scheduled_at, state)
     WHERE state IN ('scheduled', 'retryable');
 CREATE INDEX claude_jobs_sessions ON claude_jobs (scheduled_at)

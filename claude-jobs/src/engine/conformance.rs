@@ -162,6 +162,7 @@ macro_rules! __conformance_checks {
             global global_under_races per_key keys_are_data per_key_under_races other_keys_are_not_starved
             one_order_with_and_without_keys keys_of_unknown_workers keys_of_waiting_jobs rate
             rate_after_a_clock_was_set_back next_due_under_a_rate rate_under_races together nothing_is_claimed_ahead
+            beyond_those_of_busy_keys many_keys
         ] $($context)* }
     };
     (settle $then:ident $($context:tt)*) => {

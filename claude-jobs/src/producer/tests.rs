@@ -282,6 +282,22 @@ async fn half_of_what_is_claimed_ahead_is_fetched_while_the_other_half_runs() {
     }
 }
 
+/// Else as many as would be claimed ahead would be taken for full slots, and for a sign that no more waits.
+#[tokio::test]
+async fn while_keyed_jobs_wait_none_is_asked_for_ahead() {
+    let queue = queue(0).await;
+    let (mut producer, _idle) = producer(&queue, CancellationToken::new(), Arc::default()).await;
+    (0..64).for_each(|_| producer.pace.note(Duration::from_micros(10)));
+    for (has_keyed, looks_again, ahead) in [(true, true, 0), (true, false, 0), (false, false, 250)] {
+        producer.look = false;
+        producer.claimed(Claimed { has_keyed, ..Claimed::default() }, 251);
+        assert_eq!(producer.look, looks_again, "keyed: {has_keyed}");
+        producer.look = true;
+        let asked = producer.next_turn(true).map(|kind| kind.asked(producer.slots));
+        assert_eq!(asked, Some(1 + ahead));
+    }
+}
+
 #[tokio::test]
 async fn a_job_that_was_claimed_for_the_node_we_no_longer_are_does_not_start() {
     let queue = queue(1).await;

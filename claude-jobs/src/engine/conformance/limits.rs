@@ -76,6 +76,41 @@ pub async fn per_key(database: &dyn Database) {
     assert_eq!(ids(&claim(&*engine, &wider).await), [jobs[1].id, jobs[2].id], "two per key");
 }
 
+/// However many jobs wait in front for a key that is taken, the first others are claimed, in their order.
+pub async fn beyond_those_of_busy_keys(database: &dyn Database) {
+    let engine = open(database).await;
+    let busy = insert(&*engine, keyed("busy", at(0))).await;
+    assert_eq!(ids(&claim(&*engine, &ask(1, at(0))).await), [busy.id]);
+    insert_all(&*engine, &vec![keyed("busy", at(0)); 300]).await;
+    let unknown = JobRow { worker: "unknown".to_owned(), ..keyed("free", at(0)) };
+    insert_all(&*engine, &vec![unknown; 300]).await;
+    let rows: Vec<_> = (0..400).map(|number| keyed(&format!("key {}", number % 200), at(1))).collect();
+    let jobs = insert_all(&*engine, &rows).await;
+    let last = insert(&*engine, JobRow { priority: 1, ..new(at(1)) }).await;
+    let expected: Vec<_> = jobs[..200].iter().map(|job| job.id).collect();
+    let first = claim(&*engine, &ask(3, at(1))).await;
+    assert_eq!(ids(&first), expected[..3], "behind those of `busy`");
+    assert!(settle(&*engine, end(&first[1], State::Completed, at(1)), at(1)).await);
+    let second = claim(&*engine, &ask(9, at(1))).await;
+    assert_eq!(ids(&second), expected[3..12]);
+    let rest = claim(&*engine, &ask(1_000, at(1))).await;
+    let freed = jobs[201].id;
+    let expected: Vec<_> = expected[12..].iter().copied().chain([freed, last.id]).collect();
+    assert_eq!(ids(&rest), expected, "one of each key, and what has none at its place");
+    assert!(claim(&*engine, &ask(1_000, at(1))).await.is_empty());
+}
+
+/// Many keys wait: the first of them are claimed in the order of all.
+pub async fn many_keys(database: &dyn Database) {
+    let engine = open(database).await;
+    let rows: Vec<_> = (0..1_000).rev().map(|number| keyed(&format!("key {number}"), at(0))).collect();
+    let jobs = insert_all(&*engine, &rows).await;
+    let expected: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    for part in expected[..30].chunks(10) {
+        assert_eq!(ids(&claim(&*engine, &ask(10, at(0))).await), part);
+    }
+}
+
 /// Keys differ by every character, and a key that looks like none is one.
 pub async fn keys_are_data(database: &dyn Database) {
     let engine = open(database).await;
@@ -271,6 +306,7 @@ pub async fn nothing_is_claimed_ahead(database: &dyn Database) {
         insert_all(&*engine, &vec![row; 9]).await;
         let request = ClaimRequest { queue, limits, ahead: 5, ..ask(1, at(0)) };
         assert_eq!(claim(&*engine, &request).await.len(), 2, "{limits:?}");
-        assert!(claim(&*engine, &ClaimRequest { running: 2, ..request }).await.is_empty(), "{limits:?}");
+        let more = engine.claim(&ClaimRequest { running: 2, ..request }).await.expect("a claim");
+        assert_eq!((more.jobs.len(), more.has_keyed), (0, queue == "c"), "{limits:?}");
     }
 }

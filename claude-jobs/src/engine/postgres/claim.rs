@@ -152,7 +152,7 @@ impl Found {
     fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
         let blocked_until = self.blocked_until;
-        Claimed { jobs, next_due, settings: self.settings, blocked_until }
+        Claimed { jobs, next_due, settings: self.settings, blocked_until, has_keyed: self.has_keyed }
     }
 }
 
@@ -282,7 +282,7 @@ pub(super) fn read_claim(rows: &[PgRow], request: &ClaimRequest<'_>) -> Result<O
     let mut jobs = row::claimed(rows, request)?;
     in_order(&mut jobs);
     let settings = settings(first.try_get("queue_concurrency")?, request);
-    Ok(Some(Claimed { jobs, next_due, settings, blocked_until: None }))
+    Ok(Some(Claimed { jobs, next_due, settings, ..Claimed::default() }))
 }
 
 /// `RETURNING` has no order.

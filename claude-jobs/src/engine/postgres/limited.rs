@@ -25,6 +25,43 @@ pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 pub(super) const COUNT_EXECUTING: &str =
     "SELECT count(*) AS jobs FROM {schema}.jobs WHERE state = 'executing' AND queue = $1";
 
+/// The jobs without a key, then the end of a statement that takes the first of these and of the keyed jobs in `first`;
+/// `$rule` says when.
+macro_rules! take_first {
+    ($rule:literal) => {
+        concat!(
+            "unkeyed AS (SELECT id, priority, scheduled_at FROM {schema}.jobs \
+                WHERE state = 'available' AND queue = $4 AND concurrency_key IS NULL AND worker = ANY ($5) \
+                AND (session_host IS NULL OR session_host = $8) \
+                ORDER BY priority, scheduled_at, id LIMIT $6), \
+            chosen AS (SELECT id FROM (TABLE first UNION ALL TABLE unkeyed) AS any_of_both ",
+            $rule,
+            " ORDER BY priority, scheduled_at, id LIMIT $6) ",
+            take_rows!("$1", "$2", "$3"),
+            "SELECT ctid FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM chosen)) AND state = 'available' \
+                FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
+            claimed_columns!()
+        )
+    };
+}
+
+/// Looks at the first `$9` keyed jobs in the order of claims only, however many keys there are. Takes nothing where jobs
+/// behind them may come before others that are taken: where their keys allow too few of them.
+///
+/// The others as in [`TAKE_KEYED`]. jobs_keyed_first, jobs_keys_in_use, jobs_claim, jobs_pkey
+pub(super) const TAKE_KEYED_FIRST: &str = concat!(
+    "WITH ahead AS MATERIALIZED (SELECT id, priority, scheduled_at, concurrency_key AS key, \
+        worker = ANY ($5) AND (session_host IS NULL OR session_host = $8) AS is_ours FROM {schema}.jobs \
+        WHERE state = 'available' AND queue = $4 AND concurrency_key IS NOT NULL AND priority >= 0 \
+        ORDER BY priority, scheduled_at, id LIMIT $9), \
+    placed AS MATERIALIZED (SELECT id, priority, scheduled_at, key, row_number() OVER \
+        (PARTITION BY key ORDER BY priority, scheduled_at, id) AS place FROM ahead WHERE is_ours), \
+    free (key, slots) AS MATERIALIZED (SELECT key, $7 - (SELECT count(*) FROM {schema}.jobs AS job \
+        WHERE job.state = 'executing' AND job.concurrency_key = placed.key) FROM placed WHERE place = 1), \
+    first AS MATERIALIZED (SELECT id, priority, scheduled_at FROM placed JOIN free USING (key) WHERE place <= slots), ",
+    take_first!("WHERE (SELECT count(*) FROM first) >= $6 OR (SELECT count(*) FROM ahead) < $9")
+);
+
 /// The keys that wait are found one by one (each the smallest beyond the last), and of each only its
 /// first jobs are looked at: thousands of jobs that wait for one key cost nothing.
 ///
@@ -44,17 +81,8 @@ pub(super) const TAKE_KEYED: &str = concat!(
         SELECT id, priority, scheduled_at FROM {schema}.jobs \
         WHERE state = 'available' AND queue = $4 AND concurrency_key = free.key AND worker = ANY ($5) \
         AND (session_host IS NULL OR session_host = $8) \
-        ORDER BY priority, scheduled_at, id LIMIT greatest(free.slots, 0)) AS job), \
-    unkeyed AS (SELECT id, priority, scheduled_at FROM {schema}.jobs \
-        WHERE state = 'available' AND queue = $4 AND concurrency_key IS NULL AND worker = ANY ($5) \
-        AND (session_host IS NULL OR session_host = $8) \
-        ORDER BY priority, scheduled_at, id LIMIT $6), \
-    chosen AS (SELECT id FROM (TABLE first UNION ALL TABLE unkeyed) AS any_of_both \
-        ORDER BY priority, scheduled_at, id LIMIT $6) ",
-    take_rows!("$1", "$2", "$3"),
-    "SELECT ctid FROM {schema}.jobs WHERE id = ANY (ARRAY (SELECT id FROM chosen)) AND state = 'available' \
-        FOR NO KEY UPDATE SKIP LOCKED)) RETURNING ",
-    claimed_columns!()
+        ORDER BY priority, scheduled_at, id LIMIT greatest(free.slots, 0)) AS job), ",
+    take_first!("")
 );
 
 /// Those that count no more; and those of a clock that has since been set back, which would count for as long as it
@@ -97,11 +125,16 @@ pub(super) async fn take(
     if most == 0 {
         return Ok((Vec::new(), rate_allows));
     }
-    let query = engine.query(&engine.sql.take_keyed).bind(Moment(request.now)).bind(request.node);
-    let query = query.bind(state_bit(State::Executing)).bind(request.queue).bind(request.workers);
-    let query = query.bind(i64::from(most)).bind(i64::from(request.limits.per_key));
-    let query = query.bind(request.host);
-    let rows = work.rows(query).await?;
+    let take = |statement| {
+        let query = engine.query(statement).bind(Moment(request.now)).bind(request.node);
+        let query = query.bind(state_bit(State::Executing)).bind(request.queue).bind(request.workers);
+        query.bind(i64::from(most)).bind(i64::from(request.limits.per_key)).bind(request.host)
+    };
+    let ahead = i64::from(ClaimRequest::keyed_ahead(most));
+    let mut rows = work.rows(take(&engine.sql.take_keyed_first).bind(ahead)).await?;
+    if rows.is_empty() {
+        rows = work.rows(take(&engine.sql.take_keyed)).await?;
+    }
     let mut jobs = row::claimed(&rows, request)?;
     in_order(&mut jobs);
     if request.limits.rate.is_some() && !jobs.is_empty() {

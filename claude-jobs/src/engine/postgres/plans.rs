@@ -158,6 +158,16 @@ fn cases(engine: &PostgresEngine) -> Vec<Case<'_>> {
         },
         case(&sql.count_executing, "'queue_3'", &["jobs_executing"]),
         Case {
+            sql: &sql.take_keyed_first,
+            values: format!("'2026-02-01', 'node_1', 4, 'keyed', {workers}, 10, 2, 'host', 120"),
+            indexes: &["jobs_keyed_first", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],
+        },
+        Case {
+            sql: &sql.take_keyed_first,
+            values: format!("'2026-02-01', 'node_1', 4, 'queue_3', {workers}, 10, 2, 'host', 120"),
+            indexes: &["jobs_keyed_first", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],
+        },
+        Case {
             sql: &sql.take_keyed,
             values: format!("'2026-02-01', 'node_1', 4, 'keyed', {workers}, 10, 2, 'host'"),
             indexes: &["jobs_keyed", "jobs_keys_in_use", "jobs_claim", "jobs_pkey"],

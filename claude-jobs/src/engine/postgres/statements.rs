@@ -93,6 +93,7 @@ statements! {
     lock: limited::LOCK,
     count_executing: limited::COUNT_EXECUTING,
     take_keyed: limited::TAKE_KEYED,
+    take_keyed_first: limited::TAKE_KEYED_FIRST,
     forget_starts: limited::FORGET_STARTS,
     starts: limited::STARTS,
     note_starts: limited::NOTE_STARTS,

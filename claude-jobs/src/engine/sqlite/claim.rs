@@ -93,7 +93,7 @@ impl Found {
     fn with(self, jobs: Vec<Job>, rate_allows: Option<Timestamp>) -> Claimed {
         let next_due = self.next_due.into_iter().chain(rate_allows).min();
         let blocked_until = self.blocked_until;
-        Claimed { jobs, next_due, settings: self.settings, blocked_until }
+        Claimed { jobs, next_due, settings: self.settings, blocked_until, has_keyed: self.has_keyed }
     }
 }
 

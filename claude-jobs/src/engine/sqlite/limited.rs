@@ -19,6 +19,48 @@ use crate::job::{Job, State};
 pub(super) const COUNT_EXECUTING: &str =
     "SELECT count(*) FROM claude_jobs WHERE state = 'executing' AND queue = ?";
 
+/// The jobs without a key, then the end of a statement that takes the first of these and of the keyed jobs in `first` that
+/// their keys allow; `$rule` says when.
+macro_rules! take_first {
+    ($rule:literal) => {
+        concat!(
+            "unkeyed AS (SELECT id, priority, scheduled_at FROM claude_jobs \
+                 WHERE state = 'available' AND queue = ?4 AND concurrency_key IS NULL \
+                 AND worker IN (SELECT name FROM known) \
+                 AND (session_host IS NULL OR session_host = ?8) \
+                 ORDER BY priority, scheduled_at, id LIMIT +?6) ",
+            take_rows!(),
+            "IN (SELECT id FROM ( \
+                 SELECT id, priority, scheduled_at FROM first WHERE place <= slots \
+                 UNION ALL SELECT id, priority, scheduled_at FROM unkeyed) ",
+            $rule,
+            " ORDER BY priority, scheduled_at, id LIMIT +?6) RETURNING ",
+            job_columns!()
+        )
+    };
+}
+
+/// Looks at the first `?9` keyed jobs in the order of claims only, however many keys there are. Takes nothing where jobs
+/// behind them may come before others that are taken: where their keys allow too few of them.
+///
+/// claude_jobs_keyed_first, claude_jobs_keys_in_use, claude_jobs_claim
+pub(super) const TAKE_KEYED_FIRST: &str = concat!(
+    "WITH known AS (SELECT value AS name FROM json_each(?5)), \
+     ahead AS MATERIALIZED (SELECT id, priority, scheduled_at, concurrency_key AS key, \
+         worker IN (SELECT name FROM known) AND (session_host IS NULL OR session_host = ?8) AS is_ours \
+         FROM claude_jobs \
+         WHERE state = 'available' AND queue = ?4 AND concurrency_key IS NOT NULL AND priority >= 0 \
+         ORDER BY priority, scheduled_at, id LIMIT +?9), \
+     free (key, slots) AS MATERIALIZED (SELECT key, ?7 - (SELECT count(*) FROM claude_jobs \
+         WHERE state = 'executing' AND concurrency_key = key) FROM ahead WHERE is_ours GROUP BY key), \
+     first AS MATERIALIZED (SELECT id, priority, scheduled_at, slots, row_number() OVER \
+         (PARTITION BY key ORDER BY priority, scheduled_at, id) AS place \
+         FROM ahead JOIN free USING (key) WHERE is_ours), ",
+    take_first!(
+        "WHERE (SELECT count(*) FROM first WHERE place <= slots) >= ?6 OR (SELECT count(*) FROM ahead) < ?9"
+    )
+);
+
 /// The keys that wait are found one by one (each the smallest beyond the last), and of each only its
 /// first jobs are looked at: thousands of jobs that wait for one key cost nothing.
 ///
@@ -40,18 +82,8 @@ pub(super) const TAKE_KEYED: &str = concat!(
              AND worker IN (SELECT name FROM known) \
              AND (session_host IS NULL OR session_host = ?8) \
              ORDER BY priority, scheduled_at, id LIMIT +?7) \
-         WHERE free.slots > 0), \
-     unkeyed AS (SELECT id, priority, scheduled_at FROM claude_jobs \
-         WHERE state = 'available' AND queue = ?4 AND concurrency_key IS NULL \
-         AND worker IN (SELECT name FROM known) \
-         AND (session_host IS NULL OR session_host = ?8) \
-         ORDER BY priority, scheduled_at, id LIMIT +?6) ",
-    take_rows!(),
-    "IN (SELECT id FROM ( \
-         SELECT id, priority, scheduled_at FROM first WHERE place <= slots \
-         UNION ALL SELECT id, priority, scheduled_at FROM unkeyed) \
-     ORDER BY priority, scheduled_at, id LIMIT +?6) RETURNING ",
-    job_columns!()
+         WHERE free.slots > 0), ",
+    take_first!("")
 );
 
 /// Takes what all limits allow; also says when the rate allows more, if it is what stands in the way.
@@ -75,16 +107,23 @@ pub(super) async fn take(
     if most == 0 {
         return Ok((Vec::new(), rate_allows));
     }
-    let query = sqlx::query(TAKE_KEYED)
-        .bind(request.now.as_microsecond())
-        .bind(request.node)
-        .bind(state_bit(State::Executing))
-        .bind(request.queue)
-        .bind(json(&request.workers)?)
-        .bind(most)
-        .bind(request.limits.per_key)
-        .bind(request.host);
-    let rows = query.fetch_all(&mut *connection).await?;
+    let workers = json(&request.workers)?;
+    let take = |sql: &'static str| {
+        sqlx::query(sql)
+            .bind(request.now.as_microsecond())
+            .bind(request.node)
+            .bind(state_bit(State::Executing))
+            .bind(request.queue)
+            .bind(workers.clone())
+            .bind(most)
+            .bind(request.limits.per_key)
+            .bind(request.host)
+    };
+    let mut rows =
+        take(TAKE_KEYED_FIRST).bind(ClaimRequest::keyed_ahead(most)).fetch_all(&mut *connection).await?;
+    if rows.is_empty() {
+        rows = take(TAKE_KEYED).fetch_all(&mut *connection).await?;
+    }
     let mut jobs = rows.iter().map(row::job).collect::<sqlx::Result<Vec<_>>>()?;
     in_order(&mut jobs);
     if request.limits.rate.is_some() && !jobs.is_empty() {

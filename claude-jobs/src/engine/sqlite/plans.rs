@@ -219,6 +219,16 @@ fn cases() -> Vec<Case> {
             vec![json!("queue_3")],
             &["SEARCH claude_jobs USING COVERING INDEX claude_jobs_executing (queue=?)"],
         ),
+        (
+            limited::TAKE_KEYED_FIRST,
+            [take("queue_3"), vec![json!(2)], host(), vec![json!(120)]].concat(),
+            TAKE_KEYED_FIRST,
+        ),
+        (
+            limited::TAKE_KEYED_FIRST,
+            [take("keyed"), vec![json!(2)], host(), vec![json!(120)]].concat(),
+            TAKE_KEYED_FIRST,
+        ),
         (limited::TAKE_KEYED, [take("queue_3"), vec![json!(2)], host()].concat(), TAKE_KEYED),
         (limited::TAKE_KEYED, [take("keyed"), vec![json!(2)], host()].concat(), TAKE_KEYED),
         (
@@ -305,6 +315,15 @@ fn cases() -> Vec<Case> {
         ),
     ]
 }
+
+const TAKE_KEYED_FIRST: &[&str] = &[
+    "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
+    "SEARCH claude_jobs USING INDEX claude_jobs_keyed_first (queue=? AND priority>?)",
+    "SEARCH claude_jobs USING COVERING INDEX claude_jobs_keys_in_use (concurrency_key=?)",
+    "USE TEMP B-TREE FOR ORDER BY", // of the first ones of each key
+    "SEARCH claude_jobs USING INDEX claude_jobs_claim (queue=?)",
+    "USE TEMP B-TREE FOR ORDER BY", // of those and the first few without a key
+];
 
 const TAKE_KEYED: &[&str] = &[
     "SEARCH claude_jobs USING INTEGER PRIMARY KEY (rowid=?)",
