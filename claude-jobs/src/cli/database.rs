@@ -24,8 +24,18 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// The URL, and the variable it was taken from.
+    /// The URL, and the variable it was taken from. Refuses one that only this process would see.
     pub(super) fn url(&self) -> Result<(String, Option<&'static str>), Problem> {
+        let (url, variable) = self.named()?;
+        if is_in_memory(&url) {
+            let reason =
+                "the URL names no file, and a database in memory is gone when this command ends".to_owned();
+            return Err(of(Error::Connect { url, reason }, variable));
+        }
+        Ok((url, variable))
+    }
+
+    fn named(&self) -> Result<(String, Option<&'static str>), Problem> {
         if let Some(url) = &self.url {
             return Ok((url.clone(), None));
         }
@@ -47,13 +57,10 @@ impl Database {
         let (url, variable) = self.url()?;
         let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
         let name = format!("`{}`{from}", url::shown(&url));
-        let missing = match is_in_memory(&url) {
-            true => None,
-            false => match url::inspect(&url).await.map_err(|error| of(error, variable))? {
-                Inspection::Ready => None,
-                Inspection::Missing => Some("no such database"),
-                Inspection::NotMigrated => Some("not migrated"),
-            },
+        let missing = match url::inspect(&url).await.map_err(|error| of(error, variable))? {
+            Inspection::Ready => None,
+            Inspection::Missing => Some("no such database"),
+            Inspection::NotMigrated => Some("not migrated"),
         };
         if let Some(missing) = missing {
             return Err(Problem::general(format!(
@@ -74,15 +81,7 @@ impl Database {
 
     async fn open(&self, purpose: Purpose) -> Result<Queue, Problem> {
         let (url, variable) = self.url()?;
-        let queue = match is_in_memory(&url) {
-            true => {
-                let reason = "the URL names no file, and a database in memory is gone when this command ends"
-                    .to_owned();
-                Err(Error::Connect { url, reason })
-            }
-            false => Queue::open(&url, purpose).await,
-        };
-        let queue = queue.map_err(|error| of(error, variable))?;
+        let queue = Queue::open(&url, purpose).await.map_err(|error| of(error, variable))?;
         if queue.registry().get(Passthrough::DEFINITION.name).is_ok() {
             return Ok(queue);
         }

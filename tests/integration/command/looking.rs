@@ -37,6 +37,32 @@ fn a_look_makes_no_file() {
     }
 }
 
+/// Each command would have a database of its own, gone when it ends, or none at all.
+#[test]
+fn a_url_without_a_file_is_refused_by_every_command() {
+    let fake = FakeClaude::new([Take::success("done")]);
+    let mut machine = Machine::with_claude(&fake.path());
+    machine.unset("CLAUDE_JOBS_DATABASE");
+    let before = files(&machine);
+    let others: [&[&str]; 3] = [&["enqueue", "hello"], &["work", "--drain"], &["doctor"]];
+    for (url, reason) in [
+        ("sqlite://", "the URL names no file"),
+        ("sqlite:", "the URL names no file"),
+        ("sqlite::memory:", "a database in memory is gone when this command ends"),
+        ("sqlite://jobs.db?mode=memory", "a database in memory is gone when this command ends"),
+        ("sqlite:///dev/null", "`/dev/null` is no regular file"),
+    ] {
+        machine.set("DATABASE_URL", url);
+        for command in LOOKS.iter().chain(&others) {
+            let output = machine.run(command);
+            let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+            assert!(said.contains(reason) && said.contains("$DATABASE_URL"), "{url} {command:?}: {said}");
+            assert!(!output.status.success(), "{url} {command:?}: {said}");
+        }
+        assert_eq!(files(&machine), before, "{url}");
+    }
+}
+
 #[test]
 fn a_look_makes_no_table_and_names_what_it_reads() {
     let fake = FakeClaude::new([Take::success("done")]);

@@ -66,9 +66,10 @@ pub(super) fn orphans(supervision: &Supervision) -> Check {
 
 /// Reachable, and its tables up to date.
 pub(super) async fn database(database: &Database) -> Check {
+    let remedy = "name another database with `--database URL` or CLAUDE_JOBS_DATABASE";
     let (url, variable) = match database.url() {
         Ok(found) => found,
-        Err(problem) => return Check::fail("database", problem.to_string(), "set it to a UTF-8 text"),
+        Err(problem) => return Check::fail("database", problem.to_string(), remedy),
     };
     let from = variable.map(|name| format!(" (from ${name})")).unwrap_or_default();
     let said = |error: Error| {
@@ -88,10 +89,7 @@ pub(super) async fn database(database: &Database) -> Check {
                 return Check::fail("database", said(error), remedy);
             }
         },
-        Err(error) => {
-            let remedy = "name another database with `--database URL` or CLAUDE_JOBS_DATABASE";
-            return Check::fail("database", said(error), remedy);
-        }
+        Err(error) => return Check::fail("database", said(error), remedy),
     };
     Check::ok("database", format!("`{}`{from} {found}", url::shown(&url)))
 }

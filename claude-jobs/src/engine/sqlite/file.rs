@@ -93,6 +93,9 @@ pub(super) fn check_path(path: &Path) -> Result<(), String> {
     if path.is_dir() {
         return Err(format!("`{}` is a folder; name a file in it", path.display()));
     }
+    if path.exists() && !path.is_file() {
+        return Err(format!("`{}` is no regular file", path.display()));
+    }
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
             Err(format!("the folder `{}` does not exist; create it first", folder.display()))
