@@ -144,10 +144,10 @@ async fn a_run_whose_beginning_cannot_be_noted_keeps_no_other_from_it(base: Base
     base.refuse("UPDATE ON {jobs}", &format!("new.id = {} AND new.begun <> old.begun", ids[0])).await;
     let end = watch::Sender::new(false);
     let claude = saying(vec![json!({"type": "system", "subtype": "init"})], &end);
-    let runtime = runtime(&queue, 1, claude).run_until(async {
-        until(&queue, "the first runs", |jobs| jobs[0].state == State::Executing).await;
-        end.send_replace(true);
+    let runtime = runtime(&queue, 3, claude).run_until(async {
+        // While they run: nothing is noted of a run that is over.
         until(&queue, "the others have begun", |jobs| jobs[1].begun == 1 && jobs[2].begun == 1).await;
+        end.send_replace(true);
     });
     runtime.await.expect("it runs");
 }
